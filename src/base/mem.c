@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *checked(void *p)
+{
+    if (!p) {
+        fputs("sluice: out of memory\n", stderr);
+        abort();
+    }
+    return p;
+}
+
+void *mem_alloc(size_t n)
+{
+    return checked(malloc(n ? n : 1));
+}
+
+void *mem_zalloc(size_t n)
+{
+    return checked(calloc(1, n ? n : 1));
+}
+
+void *mem_grow(void *p, size_t count, size_t size)
+{
+    return checked(reallocarray(p, count ? count : 1, size));
+}
+
+char *mem_dup(const char *p, size_t n)
+{
+    char *copy = mem_alloc(n + 1);
+    if (n)
+        memcpy(copy, p, n);
+    copy[n] = '\0';
+    return copy;
+}

@@ -1,0 +1,59 @@
+/* Field names and lists of fields (RFC 9110 5).
+ * SPDX-License-Identifier: MIT */
+#ifndef HTTP_FIELD_H
+#define HTTP_FIELD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/slice.h"
+
+enum field_id {
+    FIELD_OTHER,
+#define FIELD(id, name, flags) FIELD_##id,
+#include "http/field.def"
+#undef FIELD
+    FIELD_IDS
+};
+
+enum { FIELD_HOP = 1, FIELD_KEEP = 2, FIELD_SINGLE = 4 };
+
+struct field {
+    struct slice name;  /* as received */
+    struct slice value; /* without surrounding OWS */
+    uint8_t id;         /* enum field_id */
+    bool dropped;       /* taken out by a rewrite or as hop-by-hop: not sent on */
+};
+
+/* Lines in the order received. Grows in an arena; `seen` has bit 1 << id of every known one. */
+struct fields {
+    struct field *v;
+    uint16_t n, cap;
+    uint64_t seen;
+};
+
+_Static_assert(FIELD_IDS <= 64, "fields.seen has a bit for each known field");
+
+enum field_id field_lookup(struct slice name); /* ASCII case-insensitive */
+const char *field_name(enum field_id id);      /* canonical spelling; "" for FIELD_OTHER */
+unsigned field_flags(enum field_id id);
+
+struct field *fields_add(struct fields *fs, struct arena *a, enum field_id id, struct slice name,
+                         struct slice value);
+/* The first line that is not dropped, or NULL. */
+struct field *fields_find(const struct fields *fs, enum field_id id);
+struct field *fields_find_name(const struct fields *fs, struct slice name);
+/* Its value, or SLICE_NONE. */
+struct slice fields_value(const struct fields *fs, enum field_id id);
+/* Whether any line of a list-valued field (of tokens) has this token, case-insensitively. */
+bool fields_has_token(const struct fields *fs, enum field_id id, struct slice token);
+/* Marks all lines with this id dropped. */
+void fields_drop(struct fields *fs, enum field_id id);
+
+static inline bool fields_has(const struct fields *fs, enum field_id id)
+{
+    return fs->seen & (UINT64_C(1) << id);
+}
+
+#endif
