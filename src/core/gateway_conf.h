@@ -1,0 +1,51 @@
+/* Settings of the whole gateway: the `gateway` block.
+ * SPDX-License-Identifier: MIT */
+#ifndef CORE_GATEWAY_CONF_H
+#define CORE_GATEWAY_CONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/address.h"
+#include "config/schema.h"
+#include "config/source.h"
+
+enum access_format { ACCESS_COMBINED, ACCESS_JSON };
+enum error_level { LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR };
+
+struct gateway_conf {
+    uint32_t threads;  /* 0: one for each core */
+    struct slice user; /* empty: stay who we are */
+    struct slice group;
+    struct slice name; /* in Via, and in Server of our own answers */
+    bool request_id;   /* add X-Request-Id where the request has none */
+    uint32_t stop_ms;  /* how long a graceful stop waits for requests in flight */
+
+    struct slice access_path; /* "-": stdout; "off" */
+    int access_format;        /* enum access_format */
+    struct slice error_path;  /* "-": stderr */
+    int error_level;          /* enum error_level: what is below is not logged */
+
+    struct cidr *trusted; /* whose Forwarded and X-Forwarded-* count */
+    uint32_t trusted_count;
+
+    uint64_t head_bytes; /* request or response head */
+    uint64_t target_bytes;
+    uint32_t fields;
+    uint64_t body_bytes;    /* of a request; 0: no limit. Routes have their own, see route.h */
+    uint32_t conns;         /* client connections; 0: what the descriptor limit allows */
+    uint32_t conn_requests; /* on one client connection; 0: no limit */
+    uint64_t window;        /* bytes of a body held, each way */
+
+    uint32_t head_ms;   /* a request head from its first byte to its last */
+    uint32_t body_ms;   /* between two pieces of a request body */
+    uint32_t idle_ms;   /* between two requests on a connection */
+    uint32_t write_ms;  /* without the client taking a byte */
+    uint32_t tunnel_ms; /* a tunnel in which nothing moves */
+
+    struct config_place at; /* of the block, if there is one */
+};
+
+extern const struct key gateway_keys[];
+
+#endif

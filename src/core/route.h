@@ -1,0 +1,81 @@
+/* Which site and which route serve a request.
+ *
+ * Sites are found by Host: an exact name wins over a wildcard, a longer wildcard over a shorter
+ * one, and any name over the default site `*`. Without a match there is no site (404). Inside the
+ * site routes are tried in file order and the first that matches wins.
+ *
+ * Everything here is immutable after loading; workers look up concurrently.
+ * SPDX-License-Identifier: MIT */
+#ifndef CORE_ROUTE_H
+#define CORE_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/slice.h"
+#include "config/address.h"
+#include "config/source.h"
+#include "http/field.h"
+
+struct pool_conf;
+struct site_conf;
+struct snapshot;
+struct regex;
+
+enum path_kind { PATH_ANY, PATH_EXACT, PATH_PREFIX, PATH_SUFFIX, PATH_REGEX };
+
+struct path_match {
+    enum path_kind kind;
+    struct slice text;   /* what is compared: without the asterisk */
+    struct regex *regex; /* PATH_REGEX */
+};
+
+struct field_match {
+    struct slice name;
+    struct slice value; /* meaningless unless has_value: then the field must be there */
+    bool has_value;
+};
+
+/* A route matches when one pattern of each list that is not empty does; header= all must. */
+struct route_conf {
+    struct path_match *paths;
+    struct slice *methods;
+    struct slice *hosts; /* lower case; may begin with "*." */
+    struct field_match *headers;
+    struct cidr *clients;
+    uint16_t path_count, method_count, host_count, header_count, client_count;
+
+    const struct pool_conf *pool; /* proxy */
+    uint32_t pool_index;          /* of pool in snapshot.pools */
+    uint64_t body_bytes;          /* limit for a request body that counts here; 0: none */
+
+    struct slice text; /* the route's matchers as written, for logs */
+    struct slice pool_name;
+    struct config_place pool_at;
+    struct config_place at;
+};
+
+/* What routing looks at. */
+struct route_query {
+    struct slice host; /* without port; any case */
+    struct slice path; /* normalised (uri_normalise_path), or "*" */
+    struct slice method;
+    const struct fields *fields;   /* NULL: none */
+    const struct sockaddr *client; /* NULL: unknown, matches no client= */
+};
+
+struct route_match {
+    const struct site_conf *site;   /* NULL: no site has this host */
+    const struct route_conf *route; /* NULL: no route of the site matches */
+};
+
+struct route_match route_find(const struct snapshot *s, const struct route_query *q);
+
+/* Why a route does not match: the first matcher that refuses. */
+enum route_miss { MISS_NONE, MISS_PATH, MISS_METHOD, MISS_HOST, MISS_HEADER, MISS_CLIENT };
+
+enum route_miss route_try(const struct route_conf *route, const struct route_query *q);
+const struct site_conf *route_find_site(const struct snapshot *s, struct slice host);
+
+#endif
