@@ -1,0 +1,60 @@
+/* Names to addresses, without blocking: c-ares on a loop. A resolver belongs to one loop.
+ *
+ * Literal addresses and /etc/hosts are answered too. The callback always comes later, from the
+ * loop, never from inside resolve_start(), and exactly once unless resolve_cancel() was called.
+ * SPDX-License-Identifier: MIT */
+#ifndef NET_RESOLVE_H
+#define NET_RESOLVE_H
+
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "net/addr.h"
+#include "net/loop.h"
+
+struct resolver;
+struct resolve; /* a question under way */
+
+enum resolve_status {
+    RESOLVE_OK,
+    RESOLVE_NO_NAME,   /* it does not exist, or has no address */
+    RESOLVE_TIMEOUT,   /* no answer within the deadline */
+    RESOLVE_REFUSED,   /* the name server failed or refused, or none can be reached */
+    RESOLVE_MALFORMED, /* the name is none, or the answer makes no sense */
+};
+
+enum { RESOLVE_NAME_MAX = 253 };     /* RFC 1035 2.3.4 */
+#define RESOLVE_TTL_NEVER UINT32_MAX /* a literal: it will not change */
+
+struct resolver_conf {
+    const char *nameservers; /* "127.0.0.1:5353,10.0.0.1"; NULL: as /etc/resolv.conf says */
+    uint32_t timeout_ms;     /* the deadline of a question; 0: 5000 */
+};
+
+struct resolve_answer {
+    enum resolve_status status;
+    uint32_t ttl_s; /* the smallest; 0 where unknown (/etc/hosts): the asker has its own minimum */
+    unsigned count; /* 0 unless RESOLVE_OK */
+    const struct net_addr *addrs; /* as the servers ordered them; valid during the call */
+};
+
+typedef void resolve_done_fn(void *ctx, const struct resolve_answer *answer);
+
+/* NULL on failure; *error is then -errno. conf is not kept. */
+struct resolver *resolver_new(struct loop *l, const struct resolver_conf *conf, int *error);
+/* Questions under way are cancelled. */
+void resolver_free(struct resolver *r);
+
+/* Asks for all addresses of name. Valid until done() has been called or it is cancelled. */
+struct resolve *resolve_start(struct resolver *r, struct slice name, uint16_t port,
+                              resolve_done_fn *done, void *ctx);
+/* done() will not be called. */
+void resolve_cancel(struct resolve *q);
+
+/* Blocks this thread until the answer is there; for start-up and checks only. */
+void resolve_blocking(const struct resolver_conf *conf, struct slice name, uint16_t port,
+                      resolve_done_fn *done, void *ctx);
+
+const char *resolve_status_text(enum resolve_status status); /* "no such name" */
+
+#endif
