@@ -25,6 +25,7 @@ struct config_word {
     struct slice option; /* NAME of NAME=text; empty for other words */
     struct slice text;   /* followed by a NUL */
     struct config_place at;
+    bool is_bad;                 /* reported already: means nothing */
     struct config_place text_at; /* behind the '=' of an option, else at */
 };
 
@@ -52,12 +53,12 @@ struct config_loader {
     const char *(*env)(void *context, const char *name);
 };
 
-/* The directives of the file, or what could be read of them; errors are in diag. Everything is
- * allocated in the arena. */
-struct directive *config_parse_file(struct slice path, const struct config_loader *loader,
-                                    struct arena *a, struct config_diag *diag);
-struct directive *config_parse_text(struct slice name, struct slice text,
-                                    const struct config_loader *loader, struct arena *a,
-                                    struct config_diag *diag);
+/* Parse a file, or a text that no file holds and name stands for. Everything is allocated in the
+ * arena. False when the structure is broken, so that what was read says nothing about what is
+ * meant; words that are wrong in themselves are only marked. Errors are in diag. */
+bool config_parse_file(struct slice path, const struct config_loader *loader, struct arena *a,
+                       struct config_diag *diag, struct directive **first);
+bool config_parse_text(struct slice name, struct slice text, const struct config_loader *loader,
+                       struct arena *a, struct config_diag *diag, struct directive **first);
 
 #endif

@@ -72,6 +72,9 @@ struct config_reader {
     void *root; /* the struct at the top: struct snapshot */
 };
 
+/* What the values of a key look like: "a time such as 250ms, 10s, 5m or 1h". */
+const char *config_type_name(const struct key *k);
+
 /* Fills in the defaults of a table's plain values, options included. */
 void config_defaults(struct config_reader *r, const struct key *keys, void *target);
 /* Applies directives to target. what names the block in messages: "pool". at: for what is missing.

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/schema.h"
+
+#include <assert.h>
+
+#include "base/num.h"
+#include "config/suggest.h"
+
+enum { KEYS_MAX = 64 };
+
+static const struct key *find_key(const struct key *keys, struct slice name)
+{
+    for (const struct key *k = keys; k && k->name; k++)
+        if (slice_eq(slice_str(k->name), name))
+            return k;
+    return NULL;
+}
+
+void *config_append(struct config_reader *r, void *array, uint32_t *count, size_t size)
+{
+    char *v;
+    memcpy(&v, array, sizeof(v)); /* array is a T **, whatever T */
+    if ((*count & (*count - 1)) == 0) {
+        size_t cap = *count ? *count * (size_t)2 : 1;
+        char *grown = arena_zalloc(r->arena, cap * size);
+        if (*count)
+            memcpy(grown, v, *count * size);
+        v = grown;
+        memcpy(array, &v, sizeof(v));
+    }
+    return v + (*count)++ * size;
+}
+
+/* ---- values ---- */
+
+/* What a value looks like, for "'threads' takes ..." and the manual. */
+const char *config_type_name(const struct key *k)
+{
+    switch (k->type) {
+    case KEY_NONE: return "no value";
+    case KEY_BOOL: return "on or off";
+    case KEY_UINT: return "a number";
+    case KEY_SIZE: return "a size such as 512, 64k or 10m";
+    case KEY_MS: return "a time such as 250ms, 10s, 5m or 1h";
+    case KEY_STRING: return "a value";
+    case KEY_ENUM: return "a name";
+    case KEY_CUSTOM: return k->syntax ? k->syntax : "a value";
+    }
+    return "";
+}
+
+static bool parse_number(enum key_type type, struct slice text, uint64_t *out)
+{
+    if (type == KEY_UINT)
+        return num_dec(text, out);
+    return type == KEY_SIZE ? num_size(text, out) : num_ms(text, out);
+}
+
+/* Table rows are ours: a limit that cannot be read is a bug of the table. */
+static uint64_t bound(const struct key *k, const char *text, uint64_t otherwise)
+{
+    uint64_t v = otherwise;
+    bool ok = !text || parse_number(k->type, slice_str(text), &v);
+    assert(ok);
+    return ok ? v : otherwise;
+}
+
+static void store_number(const struct key *k, uint64_t v, char *target)
+{
+    if (k->type == KEY_SIZE) {
+        memcpy(target + k->at, &v, sizeof(v));
+    } else {
+        uint32_t small = (uint32_t)v;
+        memcpy(target + k->at, &small, sizeof(small));
+    }
+}
+
+static bool set_number(struct config_reader *r, const struct key *k, const struct config_word *word,
+                       char *target)
+{
+    uint64_t v = 0, min = bound(k, k->min, 0);
+    uint64_t max = bound(k, k->max, k->type == KEY_SIZE ? UINT64_MAX : UINT32_MAX);
+    if (k->zero && slice_eq(word->text, slice_str(k->zero))) {
+        store_number(k, 0, target);
+        return true;
+    }
+    if (!parse_number(k->type, word->text, &v)) {
+        uint64_t bare;
+        if (k->type == KEY_MS && num_dec(word->text, &bare))
+            return config_error(r->diag, word->text_at,
+                                "'%s' needs a unit\nwrite " SLICE_FMT "ms, " SLICE_FMT
+                                "s, " SLICE_FMT "m or " SLICE_FMT "h",
+                                k->name, SLICE_ARG(word->text), SLICE_ARG(word->text),
+                                SLICE_ARG(word->text), SLICE_ARG(word->text));
+        return config_error(r->diag, word->text_at, "'%s' takes %s%s%s, not '" SLICE_FMT "'",
+                            k->name, config_type_name(k), k->zero ? ", or " : "",
+                            k->zero ? k->zero : "", SLICE_ARG(word->text));
+    }
+    bool is_zero_word = v == 0 && k->zero; /* 0 itself says the same as its word */
+    if ((v < min && !is_zero_word) || v > max) {
+        if (k->max)
+            return config_error(r->diag, word->text_at,
+                                "'%s' is " SLICE_FMT ": it must lie between %s and %s", k->name,
+                                SLICE_ARG(word->text), k->min ? k->min : "0", k->max);
+        return config_error(r->diag, word->text_at, "'%s' is " SLICE_FMT ": it must be %s %s",
+                            k->name, SLICE_ARG(word->text), v < min ? "at least" : "smaller than",
+                            v < min             ? k->min
+                            : k->type == KEY_MS ? "49d"
+                                                : "4294967296");
+    }
+    store_number(k, v, target);
+    return true;
+}
+
+static bool set_bool(struct config_reader *r, const struct key *k, const struct config_word *word,
+                     char *target)
+{
+    bool on = slice_eq(word->text, SLICE("on"));
+    if (!on && !slice_eq(word->text, SLICE("off")))
+        return config_error(r->diag, word->text_at, "'%s' takes on or off, not '" SLICE_FMT "'",
+                            k->name, SLICE_ARG(word->text));
+    memcpy(target + k->at, &on, sizeof(on));
+    return true;
+}
+
+static bool set_string(struct config_reader *r, const struct key *k, const struct config_word *word,
+                       char *target)
+{
+    if (word->text.n == 0)
+        return config_error(r->diag, word->text_at, "'%s' is empty", k->name);
+    memcpy(target + k->at, &word->text, sizeof(word->text));
+    return true;
+}
+
+static bool bad_name(struct config_reader *r, const struct key *k, const struct config_word *word)
+{
+    char known[400] = "";
+    struct suggest near = suggest_for(word->text);
+    for (const struct key_name *n = k->names; n->name; n++) {
+        suggest_try(&near, n->name);
+        if (strlen(known) + strlen(n->name) + 3 < sizeof(known)) {
+            strcat(known, *known ? ", " : "");
+            strcat(known, n->name);
+        }
+    }
+    if (near.best)
+        return config_error(r->diag, word->text_at,
+                            "'%s' does not know '" SLICE_FMT "'\ndid you mean '%s'?", k->name,
+                            SLICE_ARG(word->text), near.best);
+    return config_error(r->diag, word->text_at, "'%s' does not know '" SLICE_FMT "'\nknown: %s",
+                        k->name, SLICE_ARG(word->text), known);
+}
+
+static bool set_enum(struct config_reader *r, const struct key *k, const struct config_word *word,
+                     char *target)
+{
+    for (const struct key_name *n = k->names; n->name; n++)
+        if (slice_eq(word->text, slice_str(n->name))) {
+            memcpy(target + k->at, &n->value, sizeof(n->value));
+            return true;
+        }
+    return bad_name(r, k, word);
+}
+
+static bool set_value(struct config_reader *r, const struct key *k, const struct directive *d,
+                      const struct config_word *word, void *target)
+{
+    if (word && word->is_bad)
+        return false;
+    switch (k->type) {
+    case KEY_NONE: return true;
+    case KEY_BOOL: return set_bool(r, k, word, target);
+    case KEY_UINT:
+    case KEY_SIZE:
+    case KEY_MS: return set_number(r, k, word, target);
+    case KEY_STRING: return set_string(r, k, word, target);
+    case KEY_ENUM: return set_enum(r, k, word, target);
+    case KEY_CUSTOM: return k->set(r, d, word, target);
+    }
+    return false;
+}
+
+/* ---- defaults ---- */
+
+static void set_default(struct config_reader *r, const struct key *k, void *target)
+{
+    struct config_word word = {.text = slice_str(k->init)};
+    bool ok = set_value(r, k, NULL, &word, target);
+    assert(ok);
+    (void)ok;
+}
+
+void config_defaults(struct config_reader *r, const struct key *keys, void *target)
+{
+    for (const struct key *k = keys; k && k->name; k++) {
+        if (k->init)
+            set_default(r, k, target);
+        if (!k->open) {
+            config_defaults(r, k->options, target);
+            config_defaults(r, k->block, target);
+        }
+    }
+}
+
+/* ---- directives ---- */
+
+/* Which keys of a table have been met, and where. */
+struct seen {
+    const struct key *keys;
+    struct config_place at[KEYS_MAX];
+};
+
+static bool note_seen(struct config_reader *r, struct seen *seen, const struct key *k,
+                      struct config_place at)
+{
+    size_t i = (size_t)(k - seen->keys);
+    assert(i < KEYS_MAX);
+    if (seen->at[i].line && !(k->flags & KEY_REPEAT))
+        return config_error(r->diag, at, "'%s' stands here twice\nit stands at line %u too",
+                            k->name, seen->at[i].line);
+    seen->at[i] = at;
+    return true;
+}
+
+static bool check_required(struct config_reader *r, const struct seen *seen, const char *what,
+                           struct config_place at)
+{
+    bool ok = true;
+    for (const struct key *k = seen->keys; k && k->name; k++)
+        if (k->flags & KEY_REQUIRED && !seen->at[k - seen->keys].line)
+            ok = config_error(r->diag, at, "%s has no '%s'", what, k->name);
+    return ok;
+}
+
+static bool unknown_key(struct config_reader *r, const struct key *keys, const char *what,
+                        const char *kind, struct config_place at, struct slice name)
+{
+    struct suggest near = suggest_for(name);
+    for (const struct key *k = keys; k && k->name; k++)
+        suggest_try(&near, k->name);
+    return config_error(r->diag, at, "unknown %s '" SLICE_FMT "' in %s%s%s%s", kind,
+                        SLICE_ARG(name), what, near.best ? "\ndid you mean '" : "",
+                        near.best ? near.best : "", near.best ? "'?" : "");
+}
+
+static bool apply_options(struct config_reader *r, const struct key *k, const struct directive *d,
+                          void *target)
+{
+    struct seen seen = {.keys = k->options};
+    bool ok = true;
+    for (uint32_t i = 0; i < d->option_count; i++) {
+        const struct config_word *word = &d->options[i];
+        const struct key *option = find_key(k->options, word->option);
+        if (!k->options)
+            ok = config_error(r->diag, word->at,
+                              "'%s' takes no options\nput the word in quotes if it is a value",
+                              k->name);
+        else if (!option)
+            ok = unknown_key(r, k->options, k->name, "option", word->at, word->option);
+        else
+            ok = note_seen(r, &seen, option, word->at) && set_value(r, option, d, word, target) &&
+                 ok;
+    }
+    return check_required(r, &seen, k->name, d->name.at) && ok;
+}
+
+/* keys: the table that k is from. Two directives on one line without ';' are what brings too many
+ * words most often. */
+static bool extra_word(struct config_reader *r, const struct key *keys, const struct key *k,
+                       const struct config_word *word)
+{
+    bool is_key = find_key(keys, word->text);
+    return config_error(r->diag, word->at, "'%s' takes %s: '" SLICE_FMT "' is too much%s", k->name,
+                        k->type == KEY_NONE ? "no value" : "one value", SLICE_ARG(word->text),
+                        is_key ? "\nwrite ';' between two directives on one line" : "");
+}
+
+static bool apply_words(struct config_reader *r, const struct key *keys, const struct key *k,
+                        const struct directive *d, void *target)
+{
+    uint32_t takes = k->type == KEY_NONE ? 0 : 1;
+    if (k->type == KEY_CUSTOM) {
+        for (uint32_t i = 0; i < d->arg_count; i++)
+            if (d->args[i].is_bad)
+                return false;
+        return k->set(r, d, d->args, target);
+    }
+    if (d->arg_count > takes)
+        return extra_word(r, keys, k, &d->args[takes]);
+    if (d->arg_count < takes)
+        return config_error(r->diag, d->name.at, "'%s' takes %s", k->name, config_type_name(k));
+    return set_value(r, k, d, d->args, target);
+}
+
+static bool apply_block(struct config_reader *r, const struct key *k, const struct directive *d,
+                        void *target)
+{
+    if (d->has_block && !k->block)
+        return config_error(r->diag, d->name.at, "'%s' takes no block", k->name);
+    if (!k->block)
+        return true;
+    return config_apply(r, k->block, d->block, k->name, d->name.at, target);
+}
+
+static bool apply_one(struct config_reader *r, const struct key *keys, const struct key *k,
+                      const struct directive *d, void *target)
+{
+    if (k->open) {
+        target = k->open(r, d, target);
+        if (!target)
+            return false;
+        config_defaults(r, k->options, target);
+        config_defaults(r, k->block, target);
+    }
+    bool ok = apply_words(r, keys, k, d, target);
+    ok = apply_options(r, k, d, target) && ok;
+    ok = apply_block(r, k, d, target) && ok;
+    return ok && (!k->close || k->close(r, d, target));
+}
+
+bool config_apply(struct config_reader *r, const struct key *keys, const struct directive *first,
+                  const char *what, struct config_place place, void *target)
+{
+    struct seen seen = {.keys = keys};
+    bool ok = true;
+    for (const struct directive *d = first; d && !config_diag_is_full(r->diag); d = d->next) {
+        const struct key *k = find_key(keys, d->name.text);
+        if (d->name.is_bad)
+            ok = false;
+        else if (!k)
+            ok = unknown_key(r, keys, what, "key", d->name.at, d->name.text);
+        else
+            ok = note_seen(r, &seen, k, d->name.at) && apply_one(r, keys, k, d, target) && ok;
+    }
+    return check_required(r, &seen, what, place) && ok;
+}
