@@ -20,6 +20,7 @@ enum method {
 #undef METHOD
 };
 
+enum method method_lookup(struct slice text); /* case-sensitive; METHOD_OTHER if unknown */
 bool method_is_safe(enum method m);
 bool method_is_idempotent(enum method m); /* RFC 9110 9.2.2 */
 
@@ -32,7 +33,8 @@ struct request_head {
     struct slice target;    /* as received */
     struct slice scheme;    /* absolute-form only */
     struct slice authority; /* host[:port] that counts: of the target, else of Host (RFC 9112 3.3) */
-    struct slice path;      /* raw, begins with '/', without query; "*" for asterisk-form */
+    struct slice path;      /* raw, begins with '/', without query; "*" for asterisk-form and for
+                             * OPTIONS in absolute-form without path; none for CONNECT */
     struct slice query;     /* raw, without '?' */
     bool has_query;
     uint8_t minor;          /* HTTP/1.minor, 0 or 1 (higher minors count as 1) */
@@ -54,14 +56,21 @@ struct head_limits {
 
 /* Looks for the empty line that ends a head in bytes, of which the first *scanned have been looked
  * at before (0 at first; updated). A bare LF counts as a line end here so that the parser sees, and
- * refuses, such a head at once. PARSE_DONE: *end is the length including the empty line.
- * PARSE_BAD never. */
+ * refuses, such a head at once. PARSE_DONE: *end is the length including the empty line; an empty
+ * line at the very front is a head of its own (a trailer section may be just that), so before a
+ * request line the caller takes off one CRLF, and not more (RFC 9112 2.2). PARSE_BAD never. */
 enum parse head_find_end(struct slice bytes, size_t *scanned, size_t *end);
 
-/* Parses a complete request head, as found by head_find_end. The byte behind it must be readable
- * and NUL (arena_dup sees to that). Checks everything that RFC 9112 and 9110 say of a request head
- * by itself: line ends, method, target, version, field syntax, Host (missing, repeated, invalid),
- * control characters, limits. Framing fields are framing.h's. PARSE_DONE or PARSE_BAD. */
+/* Refuses a head, complete or not, that is larger than the limits allow: 414 if that much is one
+ * request line, else 431. Otherwise PARSE_MORE. For callers that wait for the end of a head. */
+enum parse head_check_size(struct slice bytes, const struct head_limits *limits, struct fault *f)
+    __attribute__((warn_unused_result));
+
+/* Parses a complete request head, as found by head_find_end. Nothing behind bytes is read: they
+ * end in LF, and no rule goes beyond an LF. Checks everything that RFC 9112 and 9110 say of a
+ * request head by itself: line ends, method, target, version, field syntax, Host (missing,
+ * repeated, invalid), control characters, limits. Framing fields are framing.h's. PARSE_DONE or
+ * PARSE_BAD. */
 enum parse request_head_parse(struct slice bytes, const struct head_limits *limits,
                               struct arena *a, struct request_head *out, struct fault *f)
     __attribute__((warn_unused_result));
@@ -72,7 +81,8 @@ enum response_form {
 };
 
 /* The one response-head grammar (RFC 9112 4, RFC 3875 6). For RESPONSE_CGI without a status, the
- * status is 200, or 302 when there is a Location; the Status field itself is dropped. */
+ * status is 200, or 302 when there is a Location; the Status field itself is dropped, and lines may
+ * end with LF alone. Faults have status 502. */
 enum parse response_head_parse(struct slice bytes, enum response_form form,
                                const struct head_limits *limits, struct arena *a,
                                struct response_head *out, struct fault *f)

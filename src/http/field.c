@@ -1,0 +1,181 @@
+/* Field names become numbers here, once for each line received, so the look-up is a hash of three
+ * letters and the length into a table that a constructor fills before main().
+ * SPDX-License-Identifier: MIT */
+#include "http/field.h"
+
+#include <assert.h>
+
+enum { HOP = FIELD_HOP, KEEP = FIELD_KEEP, SINGLE = FIELD_SINGLE };
+enum { SLOTS = 128, FIRST_CAP = 16 };
+
+struct known {
+    const char *name;
+    uint8_t n, flags;
+    char lower[32]; /* padded, to be compared eight bytes at a time */
+};
+
+/* clang-format off */
+static struct known known[FIELD_IDS] = {
+    [FIELD_OTHER] = {"", 0, 0, ""},
+#define FIELD(id, name, flags) [FIELD_##id] = {name, sizeof(name) - 1, flags, ""},
+#include "http/field.def"
+#undef FIELD
+};
+/* clang-format on */
+
+static uint8_t slots[SLOTS]; /* enum field_id; FIELD_OTHER is an empty slot */
+
+static inline unsigned slot_of(const char *p, size_t n)
+{
+    unsigned first = (unsigned char)p[0] | 0x20, last = (unsigned char)p[n - 1] | 0x20;
+    unsigned middle = (unsigned char)p[n / 2] | 0x20;
+    return (unsigned)n * 11 + first + last * 5 + middle * 3;
+}
+
+__attribute__((constructor)) static void field_table_fill(void)
+{
+    for (unsigned id = FIELD_OTHER + 1; id < FIELD_IDS; id++) {
+        struct known *k = &known[id];
+        assert(k->n < sizeof(k->lower));
+        for (unsigned i = 0; i < k->n; i++) {
+            char c = k->name[i];
+            k->lower[i] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+        }
+        unsigned at = slot_of(k->lower, k->n);
+        while (slots[at % SLOTS] != FIELD_OTHER)
+            at++;
+        slots[at % SLOTS] = (uint8_t)id;
+    }
+}
+
+/* Whether eight bytes are equal but for the case of letters. A byte of the lower-case name with
+ * 0x40 set is a letter and may differ in 0x20; digits and '-' may not differ. */
+static inline bool fold_eq8(const char *given, const char *lower)
+{
+    uint64_t a, b;
+    memcpy(&a, given, 8);
+    memcpy(&b, lower, 8);
+    return ((a ^ b) & ~((b >> 1) & UINT64_C(0x2020202020202020))) == 0;
+}
+
+static inline bool fold_eq4(const char *given, const char *lower)
+{
+    uint32_t a, b;
+    memcpy(&a, given, 4);
+    memcpy(&b, lower, 4);
+    return ((a ^ b) & ~((b >> 1) & 0x20202020u)) == 0;
+}
+
+/* Long names are compared in words, of which the last two may overlap. */
+static inline bool fold_eq(const char *given, const char *lower, size_t n)
+{
+    if (n >= 8) {
+        for (size_t i = 0; i + 8 < n; i += 8)
+            if (!fold_eq8(given + i, lower + i))
+                return false;
+        return fold_eq8(given + n - 8, lower + n - 8);
+    }
+    if (n >= 4)
+        return fold_eq4(given, lower) && fold_eq4(given + n - 4, lower + n - 4);
+    return strncasecmp(given, lower, n) == 0;
+}
+
+enum field_id field_lookup(struct slice name)
+{
+    if (name.n == 0)
+        return FIELD_OTHER;
+    unsigned at = slot_of(name.p, name.n);
+    for (unsigned id; (id = slots[at % SLOTS]) != FIELD_OTHER; at++) {
+        const struct known *k = &known[id];
+        if (k->n == name.n && fold_eq(name.p, k->lower, name.n))
+            return (enum field_id)id;
+    }
+    return FIELD_OTHER;
+}
+
+const char *field_name(enum field_id id)
+{
+    return known[id].name;
+}
+
+unsigned field_flags(enum field_id id)
+{
+    return known[id].flags;
+}
+
+static void grow(struct fields *fs, struct arena *a)
+{
+    unsigned cap = fs->cap ? fs->cap * 2u : FIRST_CAP;
+    assert(cap <= UINT16_MAX);
+    struct field *v = arena_alloc(a, cap * sizeof(*v));
+    if (fs->n)
+        memcpy(v, fs->v, fs->n * sizeof(*v));
+    fs->v = v;
+    fs->cap = (uint16_t)cap;
+}
+
+struct field *fields_add(struct fields *fs, struct arena *a, enum field_id id, struct slice name,
+                         struct slice value)
+{
+    if (fs->n == fs->cap)
+        grow(fs, a);
+    struct field *f = &fs->v[fs->n++];
+    f->name = name;
+    f->value = value;
+    f->id = (uint8_t)id;
+    f->dropped = false;
+    fs->seen |= UINT64_C(1) << id;
+    return f;
+}
+
+struct field *fields_find(const struct fields *fs, enum field_id id)
+{
+    if (!fields_has(fs, id))
+        return NULL;
+    for (struct field *f = fs->v; f < fs->v + fs->n; f++)
+        if (f->id == id && !f->dropped)
+            return f;
+    return NULL;
+}
+
+struct field *fields_find_name(const struct fields *fs, struct slice name)
+{
+    enum field_id id = field_lookup(name);
+    if (id != FIELD_OTHER)
+        return fields_find(fs, id);
+    for (struct field *f = fs->v; f < fs->v + fs->n; f++)
+        if (f->id == FIELD_OTHER && !f->dropped && slice_ieq(f->name, name))
+            return f;
+    return NULL;
+}
+
+struct slice fields_value(const struct fields *fs, enum field_id id)
+{
+    const struct field *f = fields_find(fs, id);
+    return f ? f->value : SLICE_NONE;
+}
+
+bool fields_has_token(const struct fields *fs, enum field_id id, struct slice token)
+{
+    if (!fields_has(fs, id))
+        return false;
+    for (const struct field *f = fs->v; f < fs->v + fs->n; f++) {
+        if (f->id != id || f->dropped)
+            continue;
+        struct slice list = f->value, element;
+        while (slice_next_token(&list, &element))
+            if (slice_ieq(element, token))
+                return true;
+    }
+    return false;
+}
+
+void fields_drop(struct fields *fs, enum field_id id)
+{
+    if (!fields_has(fs, id))
+        return;
+    for (struct field *f = fs->v; f < fs->v + fs->n; f++)
+        if (f->id == id)
+            f->dropped = true;
+    fs->seen &= ~(UINT64_C(1) << id);
+}
