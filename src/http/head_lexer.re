@@ -30,7 +30,7 @@ _Static_assert(REQUEST_FIELD_LINE == RESPONSE_FIELD_LINE, "one lexer serves both
     // RFC 3986 3.3, and "[", "]", "^", "|", which browsers send raw (URL Standard 1.3)
     hex        = [0-9A-Fa-f];
     path_char  = [-A-Za-z0-9._~!$&'()*+,;=:@[\]^|] | "%" hex hex;
-    abs_path   = "/" path_char*;
+    abs_path   = "/" ("/" | path_char)*;
     // RFC 3986 3.4, and what browsers send raw: all visible ASCII but these three (URL Standard 1.3)
     query_char = [!-~] \ ["#<>];
     query      = "?" query_char*;
