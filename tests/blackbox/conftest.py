@@ -1,0 +1,150 @@
+"""Fixtures: whatever a test starts is stopped and looked at when it ends."""
+
+import os
+import resource
+import subprocess
+
+import pytest
+
+from harness import Backend, Gateway, serve
+
+SOFT, HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(HARD, 65536), HARD))
+
+
+def pytest_configure(config):
+    for mark in ("alone: measures or loads the machine, so nothing runs beside it",
+                 "plain: measures memory, which instrumentation changes",
+                 "load: many requests at once, for ThreadSanitizer"):
+        config.addinivalue_line("markers", mark)
+
+
+def block(name, keys):
+    return f"{name} {{\n    " + "\n    ".join(keys) + "\n}\n" if keys else ""
+
+
+def make_config(*backends, gateway=(), pool=(), route=(), site=None, threads=2, listen="127.0.0.1:0"):
+    """The usual configuration: one pool named app before everything. Keys are given as lines."""
+    lines = [f"backend {getattr(b, 'address', b)}" for b in backends]
+    head = [f"threads {threads}", "access-log access.log format=json", *gateway]
+    site = site or f"site * {{\n    route * {{\n        " + "\n        ".join([*route, "proxy app"]) + \
+        "\n    }\n}\n"
+    return block("gateway", head) + f"listen {listen}\n" + block("pool app", [*lines, *pool]) + site
+
+
+class Everything:
+    """What a test has started."""
+
+    def __init__(self):
+        self.gateways, self.backends, self.clients, self.processes = [], [], [], []
+
+
+@pytest.fixture
+def started(request):
+    s = Everything()
+    yield s
+    failed = getattr(request.node, "failed", False)
+    for c in s.clients:
+        c.close()
+    for b in s.backends:
+        b.stop()
+    for p in s.processes:
+        p.terminate()
+    try:
+        if not failed:
+            for g in s.gateways:
+                if g.running() and g.check_fds:
+                    g.wait_fds_back()
+            for g in s.gateways:
+                g.stop()
+            for b in s.backends:
+                b.check()
+        else:
+            for g in s.gateways:
+                print("\n".join(g.lines[-40:]))
+            for b in s.backends:
+                print("\n".join(b.failures))
+    finally:
+        for g in s.gateways:
+            g.kill()
+        for p in s.processes:
+            try:
+                p.wait(5)
+            except subprocess.TimeoutExpired:
+                p.kill()
+                p.wait()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == "call":
+        item.failed = outcome.get_result().failed
+
+
+@pytest.fixture
+def gateway(started, tmp_path):
+    """gateway(config): a running gateway. Its clients are closed at the end."""
+    def start(config=None, **more):
+        folder = tmp_path / f"gateway{len(started.gateways)}"
+        folder.mkdir()
+        g = Gateway(folder, config, **more)
+        g.check_fds = True
+        make = g.client
+
+        def client(**options):
+            c = make(**options)
+            started.clients.append(c)
+            return c
+        g.client = client
+        started.gateways.append(g)
+        return g
+    return start
+
+
+@pytest.fixture
+def backend(started):
+    """backend(script, ..., then=script). Without scripts: every request is answered with ok."""
+    def start(*scripts, then=None, **more):
+        if not scripts and then is None:
+            then = serve()
+        b = Backend(*scripts, then=then, **more)
+        started.backends.append(b)
+        return b
+    return start
+
+
+@pytest.fixture
+def proxy(gateway, backend):
+    """proxy(script or backend, ...): a gateway before one pool of them. Keys as for make_config().
+
+    proxy.backend is the first backend.
+    """
+    def start(*scripts, then=None, nofile=None, env=None, **keys):
+        if scripts and all(isinstance(s, (Backend, str)) for s in scripts):
+            backends = scripts
+        else:
+            backends = [backend(*scripts, then=then)]
+        g = gateway(make_config(*backends, **keys), nofile=nofile, env=env)
+        g.backend = backends[0]
+        return g
+    return start
+
+
+@pytest.fixture
+def program(started, tmp_path):
+    """program(command, ...): a helper process; its first line of output is awaited and returned with it."""
+    def start(*command, first_line=True, **more):
+        p = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                             stderr=open(tmp_path / "program.log", "ab"), **more)
+        started.processes.append(p)
+        if first_line:
+            p.first = p.stdout.readline().strip()
+            assert p.first, f"{command[0]} did not start: " + (tmp_path / "program.log").read_text()
+        return p
+    return start
+
+
+@pytest.fixture(scope="session")
+def here():
+    return os.path.dirname(os.path.abspath(__file__))

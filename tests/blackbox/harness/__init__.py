@@ -1,0 +1,10 @@
+"""What the tests are made of: a gateway in a process, scripted backends, raw clients."""
+
+from .backend import Backend, Connection, serve
+from .gateway import Gateway
+from .messages import Broken, Message, Reader
+from .client import Client
+from .wait import wait_for
+
+__all__ = ["Backend", "Broken", "Client", "Connection", "Gateway", "Message", "Reader", "serve",
+           "wait_for"]

@@ -1,0 +1,167 @@
+"""Scripted backends: a script is a function that plays one connection, top to bottom in time order.
+
+    def script(c):
+        request = c.request()
+        c.send("HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+        c.reset()
+
+    Backend(first, second, then=serve())     one script for each connection, `then` for all later ones
+
+What fails in a script fails the test at the end.
+"""
+
+import socket
+import struct
+import threading
+import traceback
+
+from .messages import Broken, Reader
+from .wait import STRETCH, wait_for
+
+
+class Connection:
+    """A connection as the backend sees it."""
+
+    def __init__(self, sock, backend, number):
+        self.socket, self.backend, self.number = sock, backend, number
+        self.socket.settimeout(20 * STRETCH)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.reader = Reader(self.recv)
+        self.closed = False
+
+    def recv(self, n):
+        try:
+            return self.socket.recv(n)
+        except ConnectionResetError:
+            return b""
+
+    def request(self):
+        """The next whole request; None when the gateway has closed instead."""
+        m = self.reader.request()
+        if m is not None:
+            self.backend.note(m)
+        return m
+
+    def head(self):
+        m = self.reader.head()
+        self.backend.note(m)
+        return m
+
+    def send(self, data):
+        if isinstance(data, str):
+            data = data.encode("latin-1")
+        self.socket.sendall(data)
+
+    def respond(self, body=b"ok", status="200 OK", fields=""):
+        if isinstance(body, str):
+            body = body.encode()
+        self.send(f"HTTP/1.1 {status}\r\n{fields}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    def half_close(self):
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def wait_closed(self):
+        """Until the gateway closes; what came before."""
+        return self.reader.rest()
+
+    def close(self):
+        self.closed = True
+        self.socket.close()
+
+    def reset(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+
+def serve(answer=None):
+    """A script that answers every request on the connection. answer(request, connection) returns a
+    body, or None after it has answered by itself."""
+    def script(c):
+        while (request := c.request()) is not None:
+            body = answer(request, c) if answer else b"ok"
+            if body is not None:
+                c.respond(body)
+    return script
+
+
+class Backend:
+    def __init__(self, *scripts, then=None, host="127.0.0.1", listen=True):
+        self.scripts = list(scripts)
+        self.then = then
+        self.requests, self.failures, self.open = [], [], set()
+        self.accepted = 0
+        self.lock = threading.Lock()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        self.socket.bind((host, 0))
+        self.host, self.port = self.socket.getsockname()[:2]
+        self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        if listen:
+            self.listen()
+
+    def listen(self):
+        self.socket.listen(512)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                sock, _ = self.socket.accept()
+            except OSError:
+                return
+            with self.lock:
+                number = self.accepted
+                self.accepted += 1
+                script = self.scripts[number] if number < len(self.scripts) else self.then
+                c = Connection(sock, self, number)
+                self.open.add(c)
+            if script is None:
+                self.failures.append(f"connection {number + 1} was not expected")
+                c.close()
+                continue
+            threading.Thread(target=self.play, args=(script, c), daemon=True).start()
+
+    def play(self, script, c):
+        try:
+            script(c)
+        except Broken as e:
+            self.failures.append(f"connection {c.number + 1}: {e}")
+        except OSError as e:
+            if not c.closed and not self.ending:
+                self.failures.append(f"connection {c.number + 1}: {e!r}")
+        except AssertionError:
+            self.failures.append(traceback.format_exc())
+        except Exception:
+            self.failures.append(traceback.format_exc())
+        finally:
+            with self.lock:
+                self.open.discard(c)
+            c.close()
+
+    ending = False
+
+    def note(self, request):
+        with self.lock:
+            self.requests.append(request)
+
+    def wait_requests(self, n):
+        return wait_for(lambda: len(self.requests) >= n and self.requests, f"{n} requests")
+
+    def stop(self):
+        """Closes everything: nothing of the gateway's may stay open because of us."""
+        self.ending = True
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.socket.close()
+        with self.lock:
+            for c in list(self.open):
+                c.closed = True
+                try:
+                    c.socket.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+    def check(self):
+        assert not self.failures, "the backend's script failed:\n" + "\n".join(self.failures)

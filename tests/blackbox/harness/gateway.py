@@ -1,0 +1,206 @@
+"""Runs the gateway under test, watches its log, and looks at what it leaves behind."""
+
+import json
+import os
+import pathlib
+import re
+import resource
+import shlex
+import signal
+import subprocess
+import threading
+
+from .client import Client
+from .wait import STRETCH, wait_for
+
+BIN = os.environ.get("SLUICE_BIN", "build/src/sluice")
+WRAP = shlex.split(os.environ.get("SLUICE_WRAP", ""))
+LISTENING = re.compile(r"listening on (https?)://(\[[^\]]+\]|[^:/]+):(\d+)")
+LISTENING_UNIX = re.compile(r"listening on unix:(\S+)")
+BAD_LINE = re.compile(r"\berror\b|Sanitizer|runtime error|assert", re.I)
+ERROR_LEVEL = re.compile(r"^\S+Z error ")
+REPORTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "UndefinedBehavior", "runtime error:",
+           "Assertion")
+
+
+def command(*arguments):
+    return [*WRAP, os.path.abspath(BIN), *map(str, arguments)]
+
+
+class Gateway:
+    """With a configuration: `sluice run -c FILE`. With arguments: those.
+
+    Expected error lines are named with expect_error(); any other fails the test at stop().
+    """
+
+    def __init__(self, folder, config=None, arguments=None, nofile=None, env=None, listeners=None):
+        self.folder = pathlib.Path(folder)
+        self.config = self.folder / "sluice.conf"
+        self.access_path = self.folder / "access.log"
+        if config is not None:
+            self.config.write_text(config)
+            arguments = ["run", "-c", self.config]
+            if listeners is None:
+                listeners = len(re.findall(r"^\s*listen\s", config, re.M))
+        self.listeners = 1 if listeners is None else listeners
+        self.lines, self.expected, self.addresses = [], [], []
+        self.changed = threading.Condition()
+        self.status = None
+
+        def limits():
+            soft, hard = nofile if nofile else resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+        self.process = subprocess.Popen(command(*arguments), stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        cwd=self.folder, env={**os.environ, **(env or {})},
+                                        preexec_fn=limits, start_new_session=True)
+        self.pid = self.process.pid
+        self.reader = threading.Thread(target=self.read_output, daemon=True)
+        self.reader.start()
+        self.wait_started()
+
+    # ---- output ----
+
+    def read_output(self):
+        for raw in self.process.stdout:
+            line = raw.decode("utf-8", "replace").rstrip("\n")
+            with self.changed:
+                self.lines.append(line)
+                m = LISTENING.search(line)
+                if m:
+                    self.addresses.append((m[2].strip("[]"), int(m[3])))
+                elif LISTENING_UNIX.search(line):
+                    self.addresses.append(LISTENING_UNIX.search(line)[1])
+                self.changed.notify_all()
+        with self.changed:
+            self.status = self.process.wait()
+            self.changed.notify_all()
+
+    def wait_started(self):
+        def started():
+            return len(self.addresses) >= self.listeners or self.status is not None
+        with self.changed:
+            self.changed.wait_for(started, 20 * STRETCH)
+            output = "\n".join(self.lines)
+            assert len(self.addresses) >= self.listeners, f"the gateway did not start:\n{output}"
+        self.first_fds = self.fds()
+
+    def wait_line(self, pattern, timeout=10):
+        """Until a line of the output matches; the match."""
+        def found():
+            return next((m for m in (re.search(pattern, line) for line in self.lines) if m), None)
+        with self.changed:
+            m = self.changed.wait_for(found, timeout * STRETCH)
+            assert m, f"no line matches {pattern!r}:\n" + "\n".join(self.lines)
+            return m
+
+    def expect_error(self, pattern):
+        self.expected.append(pattern)
+
+    def access(self, count=1):
+        """At least that many records of the JSON access log, waited for."""
+        def enough():
+            text = self.access_path.read_text() if self.access_path.exists() else ""
+            lines = text.split("\n")[:-1]
+            return lines if len(lines) >= count else None
+        return [json.loads(line) for line in wait_for(enough, f"{count} lines in the access log")]
+
+    # ---- clients ----
+
+    @property
+    def address(self):
+        return self.addresses[0]
+
+    @property
+    def url(self):
+        return "http://%s:%d" % self.address
+
+    def client(self, **more):
+        return Client(self.address, **more)
+
+    def get(self, target="/", fields="", **more):
+        with self.client() as c:
+            return c.get(target, fields, **more)
+
+    # ---- what the kernel says about it ----
+
+    def fds(self):
+        found = {}
+        for n in os.listdir(f"/proc/{self.pid}/fd"):
+            try:
+                found[int(n)] = os.readlink(f"/proc/{self.pid}/fd/{n}")
+            except OSError:
+                pass
+        return found
+
+    def status_kb(self, name):
+        text = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(rf"^{name}:\s+(\d+) kB", text, re.M)[1])
+
+    def rss_kb(self):
+        return self.status_kb("VmRSS")
+
+    def reset_peak(self):
+        pathlib.Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def peak_kb(self):
+        """The highest resident size since reset_peak()."""
+        return self.status_kb("VmHWM")
+
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def wait_fds_back(self):
+        """Every descriptor that traffic opened is closed again."""
+        extra = {}
+
+        def back():
+            extra.clear()
+            extra.update({n: t for n, t in self.fds().items() if n not in self.first_fds})
+            return len(self.fds()) <= len(self.first_fds)
+        try:
+            wait_for(back, "descriptors to be closed", 5)
+        except AssertionError:
+            raise AssertionError(f"descriptors left open: {extra}") from None
+
+    # ---- the end ----
+
+    def running(self):
+        return self.process.poll() is None
+
+    def signal(self, sig):
+        os.kill(self.pid, sig)
+
+    def wait_exit(self, timeout=20):
+        with self.changed:
+            self.changed.wait_for(lambda: self.status is not None, timeout * STRETCH)
+        if self.status is None:
+            os.kill(self.pid, signal.SIGABRT)
+            self.process.wait()
+            raise AssertionError(f"the gateway did not end within {timeout} s")
+        self.reader.join(5)
+        return self.status
+
+    def stop(self):
+        """SIGTERM, then everything that may be asked of a clean end."""
+        if self.running():
+            self.signal(signal.SIGTERM)
+        status = self.wait_exit()
+        self.check_output()
+        assert status == 0, f"exit status {status}:\n" + "\n".join(self.lines[-40:])
+
+    def check_output(self):
+        text = "\n".join(self.lines)
+        for report in REPORTS:
+            assert report not in text, text[-6000:]
+        errors = [line for line in self.lines if ERROR_LEVEL.match(line)]
+        strange = [e for e in errors if not any(re.search(p, e) for p in self.expected)]
+        assert not strange, "unexpected error lines:\n" + "\n".join(strange)
+
+    def kill(self):
+        """For fixtures, when the test has failed already."""
+        if self.running():
+            os.kill(self.pid, signal.SIGKILL)
+        self.process.wait()
