@@ -172,12 +172,12 @@ static bool is_host_name(struct slice s)
     return s.p[0] != '.' && s.p[0] != '-';
 }
 
-const char *endpoint_parse(struct slice text, uint16_t default_port, struct endpoint *out)
+const char *endpoint_parse(struct slice text, struct endpoint *out)
 {
     struct slice port_text;
     bool in_brackets;
     uint8_t ip[16];
-    *out = (struct endpoint){.port = default_port};
+    *out = (struct endpoint){0};
     if (slice_starts(text, SLICE("unix:"))) {
         struct address scratch = {0};
         out->path = slice_skip(text, 5);
@@ -189,7 +189,7 @@ const char *endpoint_parse(struct slice text, uint16_t default_port, struct endp
     if (in_brackets ? !parse_ip(AF_INET6, out->host, ip) : !is_host_name(out->host))
         return in_brackets ? "this is no IPv6 address" : "this is no host name";
     if (!port_text.p)
-        return default_port ? NULL : "the port is missing";
+        return NULL;
     why = parse_port(port_text, &out->port);
     return why ? why : out->port == 0 ? "port 0 cannot be connected to" : NULL;
 }

@@ -30,15 +30,15 @@ const char *address_parse_listen(struct slice text, struct address *out)
     __attribute__((warn_unused_result));
 bool address_eq(const struct address *a, const struct address *b);
 
-/* Where a backend is: "host:port", "[v6]:port" or "unix:/path". */
+/* Where a backend is: "host", "host:port", "[v6]:port" or "unix:/path". */
 struct endpoint {
     struct slice host; /* name or literal address without brackets; empty for a unix socket */
-    uint16_t port;
+    uint16_t port;     /* 0: none was given */
     struct slice path; /* unix socket; empty else */
 };
 
-/* default_port 0: a port is required. NULL, or what is wrong. */
-const char *endpoint_parse(struct slice text, uint16_t default_port, struct endpoint *out)
+/* NULL, or what is wrong. */
+const char *endpoint_parse(struct slice text, struct endpoint *out)
     __attribute__((warn_unused_result));
 
 /* A network. IPv4 is kept in its IPv6-mapped form, so that clients of a dual listener match. */

@@ -6,12 +6,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "config/address.h"
 #include "config/schema.h"
 #include "config/source.h"
-
-enum access_format { ACCESS_COMBINED, ACCESS_JSON };
-enum error_level { LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR };
+#include "core/access_log.h"
 
 struct gateway_conf {
     uint32_t threads;  /* 0: one for each core */
@@ -21,10 +20,10 @@ struct gateway_conf {
     bool request_id;   /* add X-Request-Id where the request has none */
     uint32_t stop_ms;  /* how long a graceful stop waits for requests in flight */
 
-    struct slice access_path; /* "-": stdout; "off" */
+    struct slice access_path; /* a file, "stdout" or "stderr"; empty: off */
     int access_format;        /* enum access_format */
-    struct slice error_path;  /* "-": stderr */
-    int error_level;          /* enum error_level: what is below is not logged */
+    struct slice error_path;  /* the same */
+    int error_level;          /* enum log_level: what is below is not logged */
 
     struct cidr *trusted; /* whose Forwarded and X-Forwarded-* count */
     uint32_t trusted_count;

@@ -16,6 +16,11 @@ struct listen_conf {
     struct config_place at; /* of the address */
 };
 
+/* `listen ADDRESS`: its options, and what reads the address into a struct listen_conf. */
 extern const struct key listen_options[];
+key_set_fn listen_conf_set;
+
+/* Whether both cannot be bound at the same time. Port 0 clashes with nothing. */
+bool listen_conf_clashes(const struct listen_conf *a, const struct listen_conf *b);
 
 #endif

@@ -18,10 +18,12 @@
 #include "config/source.h"
 #include "http/field.h"
 
+struct config_reader;
+struct host_table;
 struct pool_conf;
+struct regex;
 struct site_conf;
 struct snapshot;
-struct regex;
 
 enum path_kind { PATH_ANY, PATH_EXACT, PATH_PREFIX, PATH_SUFFIX, PATH_REGEX };
 
@@ -44,7 +46,7 @@ struct route_conf {
     struct slice *hosts; /* lower case; may begin with "*." */
     struct field_match *headers;
     struct cidr *clients;
-    uint16_t path_count, method_count, host_count, header_count, client_count;
+    uint32_t path_count, method_count, host_count, header_count, client_count;
 
     const struct pool_conf *pool; /* proxy */
     uint32_t pool_index;          /* of pool in snapshot.pools */
@@ -68,14 +70,30 @@ struct route_query {
 struct route_match {
     const struct site_conf *site;   /* NULL: no site has this host */
     const struct route_conf *route; /* NULL: no route of the site matches */
+    bool gave_up; /* a regex was too costly for this path: no later route is tried, since the one
+                     in doubt might be there to keep the request from it */
 };
 
 struct route_match route_find(const struct snapshot *s, const struct route_query *q);
 
 /* Why a route does not match: the first matcher that refuses. */
-enum route_miss { MISS_NONE, MISS_PATH, MISS_METHOD, MISS_HOST, MISS_HEADER, MISS_CLIENT };
+enum route_miss {
+    MISS_NONE,
+    MISS_PATH,
+    MISS_METHOD,
+    MISS_HOST,
+    MISS_HEADER,
+    MISS_CLIENT,
+    MISS_GAVE_UP
+};
 
 enum route_miss route_try(const struct route_conf *route, const struct route_query *q);
 const struct site_conf *route_find_site(const struct snapshot *s, struct slice host);
+
+/* Builds the table that finds sites; reports names that stand twice. */
+struct host_table *route_index_sites(struct config_reader *r, const struct site_conf *sites,
+                                     uint32_t count);
+/* Whether every request that reaches `later` matches `earlier`, as far as paths can tell. */
+bool route_covers(const struct route_conf *earlier, const struct route_conf *later);
 
 #endif

@@ -10,6 +10,9 @@
 #include "config/source.h"
 #include "core/route.h"
 
+/* In route_conf.body_bytes while loading: nothing said, so the gateway's limit counts. */
+#define ROUTE_BODY_INHERIT UINT64_MAX
+
 struct site_name {
     struct slice text; /* lower case: "example.org", "*.example.org", "*" */
     struct config_place at;
@@ -23,6 +26,8 @@ struct site_conf {
     struct config_place at;
 };
 
+/* What may stand in a site's block, and what reads the names of `site NAME ...`. */
 extern const struct key site_keys[];
+key_set_fn site_conf_set;
 
 #endif

@@ -43,6 +43,9 @@ struct snapshot *snapshot_load_text(struct slice name, struct slice text,
                                     const struct config_loader *loader, struct config_diag *diag)
     __attribute__((warn_unused_result));
 
+/* All keys there are, for the manual and --help-keys. */
+const struct key *snapshot_key_table(void);
+
 /* Atomic; any thread. */
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot *s);

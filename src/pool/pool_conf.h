@@ -20,9 +20,10 @@ enum host_mode {
 /* One `backend` line. A host name becomes a backend for each of its addresses. */
 struct backend_conf {
     struct endpoint endpoint;
-    struct slice text;  /* "host:port", "[v6]:port" or "unix:/path": for logs and HOST_BACKEND */
-    uint32_t weight;    /* 1..1000 */
-    uint32_t max_conns; /* for each address; 0: no limit */
+    struct slice scheme; /* of a URL; empty else */
+    struct slice text;   /* "host:port", "[v6]:port" or "unix:/path": for logs and HOST_BACKEND */
+    uint32_t weight;     /* 1..1000 */
+    uint32_t max_conns;  /* for each address; 0: no limit */
     struct config_place at;
 };
 
@@ -49,9 +50,11 @@ struct pool_conf {
     struct config_place protocol_at;
 };
 
+/* What may stand in a pool's block. */
 extern const struct key pool_keys[];
 
-/* Checks across keys. */
-bool pool_conf_check(struct config_reader *r, struct pool_conf *pool);
+/* Completes the backends once the protocol is known: its default port (0: none) where none was
+ * written, and that no URL names another protocol. */
+bool pool_conf_finish(struct config_reader *r, struct pool_conf *pool, uint16_t default_port);
 
 #endif

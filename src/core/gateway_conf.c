@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/gateway_conf.h"
+
+static key_set_fn set_access_log, set_error_log, set_trusted;
+
+static const struct key_name access_formats[] = {
+    {"combined", ACCESS_COMBINED, "the format of Apache and nginx, followed by key=value pairs"},
+    {"json", ACCESS_JSON, "one JSON object for each line"},
+    {NULL, 0, NULL},
+};
+
+static const struct key_name error_levels[] = {
+    {"error", LEVEL_ERROR, "what has gone wrong"},
+    {"warn", LEVEL_WARN, "also what looks wrong"},
+    {"info", LEVEL_INFO, "also what happens"},
+    {"debug", LEVEL_DEBUG, "everything"},
+    {NULL, 0, NULL},
+};
+
+/* clang-format off */
+static const struct key access_options[] = {
+    {.name = "format", .type = KEY_ENUM, .at = at(struct gateway_conf, access_format),
+     .init = "combined", .names = access_formats, .help = "what a line looks like"},
+    {.name = NULL},
+};
+
+static const struct key error_options[] = {
+    {.name = "level", .type = KEY_ENUM, .at = at(struct gateway_conf, error_level),
+     .init = "info", .names = error_levels, .help = "how much is logged"},
+    {.name = NULL},
+};
+
+static const struct key limit_options[] = {
+    {.name = "head", .type = KEY_SIZE, .at = at(struct gateway_conf, head_bytes),
+     .init = "32k", .min = "1k", .max = "64k",
+     .help = "bytes of a request's or response's head (431, 502)"},
+    {.name = "target", .type = KEY_SIZE, .at = at(struct gateway_conf, target_bytes),
+     .init = "8k", .min = "64", .max = "64k", .help = "bytes of a request's target (414)"},
+    {.name = "fields", .type = KEY_UINT, .at = at(struct gateway_conf, fields),
+     .init = "100", .min = "1", .max = "1000", .help = "fields in a head (431, 502)"},
+    {.name = "body", .type = KEY_SIZE, .at = at(struct gateway_conf, body_bytes),
+     .init = "0", .zero = "unlimited", .help = "bytes of a request's body (413)"},
+    {.name = "conns", .type = KEY_UINT, .at = at(struct gateway_conf, conns),
+     .init = "0", .zero = "auto", .max = "10000000",
+     .help = "client connections at a time; auto: what the descriptor limit allows"},
+    {.name = "requests", .type = KEY_UINT, .at = at(struct gateway_conf, conn_requests),
+     .init = "0", .zero = "unlimited", .help = "requests on one client connection"},
+    {.name = "window", .type = KEY_SIZE, .at = at(struct gateway_conf, window),
+     .init = "64k", .min = "4k", .max = "16m",
+     .help = "bytes of a body held at a time, in each direction of each request"},
+    {.name = NULL},
+};
+
+static const struct key timeout_options[] = {
+    {.name = "head", .type = KEY_MS, .at = at(struct gateway_conf, head_ms),
+     .init = "10s", .min = "1ms", .max = "1h",
+     .help = "for a request's head, from its first byte to its last (408)"},
+    {.name = "body", .type = KEY_MS, .at = at(struct gateway_conf, body_ms),
+     .init = "30s", .min = "1ms", .max = "1d", .help = "between two pieces of a request's body (408)"},
+    {.name = "idle", .type = KEY_MS, .at = at(struct gateway_conf, idle_ms),
+     .init = "75s", .min = "1ms", .max = "1d", .help = "between two requests on a connection"},
+    {.name = "write", .type = KEY_MS, .at = at(struct gateway_conf, write_ms),
+     .init = "30s", .min = "1ms", .max = "1d", .help = "for a client that takes no byte of a response"},
+    {.name = "tunnel", .type = KEY_MS, .at = at(struct gateway_conf, tunnel_ms),
+     .init = "1h", .min = "1ms", .max = "30d",
+     .help = "for an upgraded connection (WebSocket) in which nothing moves"},
+    {.name = NULL},
+};
+
+const struct key gateway_keys[] = {
+    {.name = "threads", .type = KEY_UINT, .at = at(struct gateway_conf, threads),
+     .init = "auto", .zero = "auto", .max = "1024",
+     .help = "worker threads; auto: one for each core"},
+    {.name = "user", .type = KEY_STRING, .at = at(struct gateway_conf, user), .syntax = "NAME",
+     .help = "who to run as once the listeners are open; needs a start as root"},
+    {.name = "group", .type = KEY_STRING, .at = at(struct gateway_conf, group), .syntax = "NAME",
+     .help = "the group to run as; without it the user's own"},
+    {.name = "name", .type = KEY_STRING, .at = at(struct gateway_conf, name), .init = "sluice",
+     .syntax = "NAME",
+     .help = "what the gateway calls itself in Via, and in Server of its own answers"},
+    {.name = "request-id", .type = KEY_BOOL, .at = at(struct gateway_conf, request_id),
+     .init = "on", .help = "give requests that bring none an X-Request-Id"},
+    {.name = "access-log", .type = KEY_CUSTOM, .set = set_access_log, .init = "stdout",
+     .syntax = "PATH | stdout | stderr | off", .options = access_options,
+     .help = "where a line for each request goes"},
+    {.name = "error-log", .type = KEY_CUSTOM, .set = set_error_log, .init = "stderr",
+     .syntax = "PATH | stdout | stderr | off", .options = error_options,
+     .help = "where messages of the gateway go"},
+    {.name = "stop-timeout", .type = KEY_MS, .at = at(struct gateway_conf, stop_ms),
+     .init = "30s", .max = "1d",
+     .help = "how long a graceful stop waits for requests in flight"},
+    {.name = "trusted-proxies", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_trusted,
+     .syntax = "CIDR ... | unix",
+     .help = "clients whose Forwarded and X-Forwarded-* fields count"},
+    {.name = "limit", .type = KEY_NONE, .options = limit_options,
+     .help = "how much a client may send"},
+    {.name = "timeout", .type = KEY_NONE, .options = timeout_options,
+     .help = "how long to wait for a client"},
+    {.name = NULL},
+};
+/* clang-format on */
+
+static bool set_log(struct config_reader *r, const struct directive *d,
+                    const struct config_word *word, struct slice *path)
+{
+    if (d && d->arg_count != 1)
+        return config_error(r->diag, d->arg_count ? d->args[1].at : d->name.at,
+                            "'" SLICE_FMT "' takes one value: PATH, stdout, stderr or off",
+                            SLICE_ARG(d->name.text));
+    if (word->text.n == 0)
+        return config_error(r->diag, word->at, "the path is empty");
+    *path = word->text;
+    if (slice_eq(word->text, SLICE("off")))
+        *path = SLICE_NONE;
+    if (slice_eq(word->text, SLICE("-")))
+        *path = SLICE("stdout");
+    return true;
+}
+
+static bool set_access_log(struct config_reader *r, const struct directive *d,
+                           const struct config_word *word, void *target)
+{
+    struct gateway_conf *g = target;
+    return set_log(r, d, word, &g->access_path);
+}
+
+static bool set_error_log(struct config_reader *r, const struct directive *d,
+                          const struct config_word *word, void *target)
+{
+    struct gateway_conf *g = target;
+    return set_log(r, d, word, &g->error_path);
+}
+
+static bool set_trusted(struct config_reader *r, const struct directive *d,
+                        const struct config_word *word, void *target)
+{
+    struct gateway_conf *g = target;
+    bool ok = d->arg_count ? true
+                           : config_error(r->diag, d->name.at,
+                                          "'trusted-proxies' takes networks such as 10.0.0.0/8");
+    for (uint32_t i = 0; i < d->arg_count; i++) {
+        struct cidr net;
+        const char *why = cidr_parse(word[i].text, &net);
+        if (why) {
+            ok = config_error(r->diag, word[i].at, "%s", why);
+            continue;
+        }
+        struct cidr *kept = config_append(r, &g->trusted, &g->trusted_count, sizeof(*kept));
+        *kept = net;
+    }
+    return ok;
+}

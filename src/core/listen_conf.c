@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/listen_conf.h"
+
+#include <netinet/in.h>
+
+/* clang-format off */
+const struct key listen_options[] = {
+    {.name = "backlog", .type = KEY_UINT, .at = at(struct listen_conf, backlog),
+     .init = "0", .zero = "auto", .max = "65535",
+     .help = "connections that may wait to be accepted; the kernel has its own limit, "
+             "net.core.somaxconn"},
+    {.name = NULL},
+};
+/* clang-format on */
+
+bool listen_conf_set(struct config_reader *r, const struct directive *d,
+                     const struct config_word *word, void *target)
+{
+    struct listen_conf *l = target;
+    if (d->arg_count != 1)
+        return config_error(r->diag, d->arg_count ? d->args[1].at : d->name.at,
+                            "'listen' takes one address: PORT, IP:PORT, [IPv6]:PORT or unix:PATH");
+    l->at = word->at;
+    l->text = word->text;
+    const char *why = address_parse_listen(word->text, &l->address);
+    if (why)
+        return config_error(r->diag, word->at, "cannot listen on '" SLICE_FMT "': %s",
+                            SLICE_ARG(word->text), why);
+    return true;
+}
+
+static const void *sa_of(const struct address *a)
+{
+    return &a->sa;
+}
+
+static in_port_t port_of(const struct address *a)
+{
+    const struct sockaddr_in6 *in6 = sa_of(a); /* both families keep the port at the same place */
+    return in6->sin6_port;
+}
+
+static bool is_any_v4(const struct address *a)
+{
+    const struct sockaddr_in *in = sa_of(a);
+    return in->sin_family == AF_INET && in->sin_addr.s_addr == INADDR_ANY;
+}
+
+static bool is_any_v6(const struct address *a)
+{
+    const struct sockaddr_in6 *in6 = sa_of(a);
+    return in6->sin6_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
+}
+
+bool listen_conf_clashes(const struct listen_conf *a, const struct listen_conf *b)
+{
+    const struct address *x = &a->address, *y = &b->address;
+    if (x->kind != ADDRESS_INET || y->kind != ADDRESS_INET)
+        return address_eq(x, y);
+    if (port_of(x) == 0 || port_of(x) != port_of(y))
+        return false;
+    bool same_family = x->sa.ss_family == y->sa.ss_family;
+    return address_eq(x, y) || x->dual || y->dual ||
+           (same_family && (is_any_v4(x) || is_any_v4(y) || is_any_v6(x) || is_any_v6(y)));
+}

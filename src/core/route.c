@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/route.h"
+
+#include "config/schema.h"
+#include "core/regex.h"
+#include "core/site_conf.h"
+#include "core/snapshot.h"
+
+/* ---- sites by host ---- */
+
+/* Open addressing. A wildcard stands under its name without the asterisk: ".example.org". The
+ * names are the configuration's, so no peer can make them collide. */
+struct host_slot {
+    struct slice name; /* p NULL: free */
+    const struct site_conf *site;
+};
+
+struct host_table {
+    struct host_slot *slots;
+    uint32_t mask;
+    bool has_wildcards;
+    const struct site_conf *fallback; /* site * */
+};
+
+#define HASH_START 2166136261u /* FNV-1a */
+#define HASH_PRIME 16777619u
+
+/* From the last byte to the first, so that the hash of each parent domain falls off on the way.
+ * Bit 5 is set whatever the byte: letters then hash without regard to case. */
+static inline uint32_t hash_byte(uint32_t hash, char c)
+{
+    return (hash ^ ((unsigned char)c | 0x20u)) * HASH_PRIME;
+}
+
+static uint32_t hash_name(struct slice name)
+{
+    uint32_t hash = HASH_START;
+    for (size_t i = name.n; i-- > 0;)
+        hash = hash_byte(hash, name.p[i]);
+    return hash;
+}
+
+static struct host_slot *probe(const struct host_table *t, struct slice name, uint32_t hash)
+{
+    uint32_t i = (hash ^ hash >> 15) & t->mask;
+    while (t->slots[i].name.p && !slice_ieq(t->slots[i].name, name))
+        i = (i + 1) & t->mask;
+    return &t->slots[i];
+}
+
+static const struct site_conf *find_host(const struct host_table *t, struct slice host)
+{
+    const struct site_conf *best = t->fallback;
+    uint32_t hash = HASH_START;
+    if (host.n && host.p[host.n - 1] == '.') /* the root: "example.org." is example.org */
+        host.n--;
+    for (size_t i = host.n; i-- > 0;) {
+        hash = hash_byte(hash, host.p[i]);
+        if (host.p[i] != '.' || !t->has_wildcards || i == 0)
+            continue;
+        const struct host_slot *slot = probe(t, slice_skip(host, i), hash);
+        if (slot->site)
+            best = slot->site; /* longer than the one before */
+    }
+    const struct host_slot *exact = probe(t, host, hash);
+    return exact->site && host.n ? exact->site : best;
+}
+
+const struct site_conf *route_find_site(const struct snapshot *s, struct slice host)
+{
+    return find_host(s->hosts, host);
+}
+
+static void index_name(struct config_reader *r, struct host_table *t, const struct site_conf *site,
+                       const struct site_name *name)
+{
+    const struct site_conf **place = &t->fallback;
+    struct slice key = name->text;
+    if (!slice_eq(key, SLICE("*"))) {
+        bool is_wildcard = slice_starts(key, SLICE("*."));
+        key = slice_skip(key, is_wildcard ? 1 : 0);
+        struct host_slot *slot = probe(t, key, hash_name(key));
+        slot->name = key;
+        place = &slot->site;
+        t->has_wildcards |= is_wildcard;
+    }
+    if (*place)
+        config_error(r->diag, name->at,
+                     "two sites are named '" SLICE_FMT "'\nthe other one stands at line %u",
+                     SLICE_ARG(name->text), (*place)->at.line);
+    else
+        *place = site;
+}
+
+struct host_table *route_index_sites(struct config_reader *r, const struct site_conf *sites,
+                                     uint32_t count)
+{
+    struct host_table *t = arena_zalloc(r->arena, sizeof(*t));
+    uint32_t names = 1, cap = 4;
+    for (uint32_t i = 0; i < count; i++)
+        names += sites[i].name_count;
+    while (cap < names * 2)
+        cap *= 2;
+    t->mask = cap - 1;
+    t->slots = arena_zalloc(r->arena, cap * sizeof(*t->slots));
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t j = 0; j < sites[i].name_count; j++)
+            index_name(r, t, &sites[i], &sites[i].names[j]);
+    return t;
+}
+
+/* ---- routes ---- */
+
+static enum regex_result match_path(const struct path_match *m, struct slice path)
+{
+    switch (m->kind) {
+    case PATH_ANY: return REGEX_YES;
+    case PATH_EXACT: return slice_eq(path, m->text) ? REGEX_YES : REGEX_NO;
+    case PATH_PREFIX: return slice_starts(path, m->text) ? REGEX_YES : REGEX_NO;
+    case PATH_SUFFIX: return slice_ends(path, m->text) ? REGEX_YES : REGEX_NO;
+    case PATH_REGEX: return regex_match(m->regex, path);
+    }
+    return REGEX_NO;
+}
+
+static enum route_miss try_paths(const struct route_conf *route, struct slice path)
+{
+    enum regex_result result = route->path_count ? REGEX_NO : REGEX_YES;
+    for (uint32_t i = 0; i < route->path_count && result == REGEX_NO; i++)
+        result = match_path(&route->paths[i], path);
+    return result == REGEX_YES ? MISS_NONE : result == REGEX_NO ? MISS_PATH : MISS_GAVE_UP;
+}
+
+static bool match_methods(const struct route_conf *route, struct slice method)
+{
+    for (uint32_t i = 0; i < route->method_count; i++)
+        if (slice_eq(route->methods[i], method))
+            return true;
+    return false;
+}
+
+static bool match_hosts(const struct route_conf *route, struct slice host)
+{
+    for (uint32_t i = 0; i < route->host_count; i++) {
+        struct slice want = route->hosts[i];
+        bool is_wildcard = want.p[0] == '*';
+        want = slice_skip(want, is_wildcard ? 1 : 0);
+        struct slice have = host;
+        if (is_wildcard && have.n > want.n)
+            have = slice_skip(have, have.n - want.n);
+        else if (is_wildcard)
+            continue;
+        if (slice_ieq(want, have))
+            return true;
+    }
+    return false;
+}
+
+static bool match_header(const struct field_match *m, const struct fields *fs)
+{
+    for (uint32_t i = 0; fs && i < fs->n; i++) {
+        const struct field *f = &fs->v[i];
+        if (!f->dropped && slice_ieq(f->name, m->name) &&
+            (!m->has_value || slice_eq(f->value, m->value)))
+            return true;
+    }
+    return false;
+}
+
+static bool match_headers(const struct route_conf *route, const struct fields *fs)
+{
+    for (uint32_t i = 0; i < route->header_count; i++)
+        if (!match_header(&route->headers[i], fs))
+            return false;
+    return true;
+}
+
+/* The cheap and selective first. A regex comes before the rest only because the path does. */
+enum route_miss route_try(const struct route_conf *route, const struct route_query *q)
+{
+    enum route_miss miss = try_paths(route, q->path);
+    if (miss != MISS_NONE)
+        return miss;
+    if (route->method_count && !match_methods(route, q->method))
+        return MISS_METHOD;
+    if (route->host_count && !match_hosts(route, q->host))
+        return MISS_HOST;
+    if (route->client_count && !cidr_any_has(route->clients, route->client_count, q->client))
+        return MISS_CLIENT;
+    if (!match_headers(route, q->fields))
+        return MISS_HEADER;
+    return MISS_NONE;
+}
+
+struct route_match route_find(const struct snapshot *s, const struct route_query *q)
+{
+    struct route_match match = {.site = find_host(s->hosts, q->host)};
+    for (uint32_t i = 0; match.site && i < match.site->route_count; i++) {
+        enum route_miss miss = route_try(&match.site->routes[i], q);
+        if (miss == MISS_NONE) {
+            match.route = &match.site->routes[i];
+            return match;
+        }
+        if (miss == MISS_GAVE_UP) {
+            match.gave_up = true;
+            return match;
+        }
+    }
+    return match;
+}
+
+/* ---- routes that hide others ---- */
+
+static bool path_covers(const struct path_match *a, const struct path_match *b)
+{
+    switch (a->kind) {
+    case PATH_ANY: return true;
+    case PATH_EXACT: return b->kind == PATH_EXACT && slice_eq(a->text, b->text);
+    case PATH_PREFIX:
+        return (b->kind == PATH_EXACT || b->kind == PATH_PREFIX) && slice_starts(b->text, a->text);
+    case PATH_SUFFIX:
+        return (b->kind == PATH_EXACT || b->kind == PATH_SUFFIX) && slice_ends(b->text, a->text);
+    case PATH_REGEX: return b->kind == PATH_REGEX && slice_eq(a->text, b->text);
+    }
+    return false;
+}
+
+static bool some_path_covers(const struct route_conf *route, const struct path_match *path)
+{
+    for (uint32_t i = 0; i < route->path_count; i++)
+        if (path_covers(&route->paths[i], path))
+            return true;
+    return route->path_count == 0;
+}
+
+bool route_covers(const struct route_conf *earlier, const struct route_conf *later)
+{
+    static const struct path_match any = {.kind = PATH_ANY};
+    if (earlier->method_count || earlier->host_count || earlier->header_count ||
+        earlier->client_count)
+        return false;
+    for (uint32_t i = 0; i < later->path_count; i++)
+        if (!some_path_covers(earlier, &later->paths[i]))
+            return false;
+    return later->path_count || some_path_covers(earlier, &any);
+}

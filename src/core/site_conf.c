@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/site_conf.h"
+
+#include "core/regex.h"
+#include "core/snapshot.h"
+
+static key_set_fn set_paths, set_method, set_header, set_client, set_host, set_proxy;
+static key_open_fn open_route;
+static key_close_fn close_route;
+
+/* clang-format off */
+static const struct key route_options[] = {
+    {.name = "method", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_method,
+     .syntax = "NAME[,NAME...]", .help = "the request has one of these methods"},
+    {.name = "header", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_header,
+     .syntax = "NAME[:VALUE]", .help = "the request has this field, with this very value if one "
+     "is given; repeated: all of them"},
+    {.name = "client", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_client,
+     .syntax = "CIDR[,CIDR...]", .help = "the client's address is in one of these networks"},
+    {.name = "host", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_host,
+     .syntax = "NAME[,NAME...]", .help = "the request is for one of these hosts; *.NAME works"},
+    {.name = NULL},
+};
+
+static const struct key route_limit_options[] = {
+    {.name = "body", .type = KEY_SIZE, .at = at(struct route_conf, body_bytes),
+     .zero = "unlimited", .help = "bytes of a request's body (413), in place of the gateway's limit"},
+    {.name = NULL},
+};
+
+static const struct key route_keys[] = {
+    {.name = "proxy", .type = KEY_CUSTOM, .set = set_proxy, .flags = KEY_REQUIRED,
+     .syntax = "POOL", .help = "pass the request to a pool"},
+    {.name = "limit", .type = KEY_NONE, .options = route_limit_options,
+     .help = "how much a client may send here"},
+    {.name = NULL},
+};
+
+const struct key site_keys[] = {
+    {.name = "route", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_paths,
+     .open = open_route, .close = close_route, .options = route_options, .block = route_keys,
+     .syntax = "/PATH | /PREFIX* | *SUFFIX | ~ REGEX | *",
+     .help = "what happens to requests whose path matches one of the patterns and which meet all "
+             "the options"},
+    {.name = "proxy", .type = KEY_CUSTOM, .set = set_proxy, .open = open_route,
+     .close = close_route, .syntax = "POOL",
+     .help = "short for a last route: route * { proxy POOL }"},
+    {.name = NULL},
+};
+/* clang-format on */
+
+/* ---- names ---- */
+
+static struct slice lower(struct arena *a, struct slice s)
+{
+    struct slice copy = arena_dup(a, s);
+    char *p = (char *)copy.p;
+    for (size_t i = 0; i < copy.n; i++)
+        if (p[i] >= 'A' && p[i] <= 'Z')
+            p[i] = (char)(p[i] + ('a' - 'A'));
+    return copy;
+}
+
+/* A host name, a wildcard or a literal address, without port; *out in the form that is compared. */
+static bool read_host(struct config_reader *r, const struct config_word *word, struct slice text,
+                      struct slice *out)
+{
+    bool is_wildcard = slice_starts(text, SLICE("*."));
+    struct slice name = slice_skip(text, is_wildcard ? 2 : 0);
+    struct endpoint e = {0};
+    if (name.n > 1 && slice_ends(name, SLICE(".")))
+        name.n--;
+    if (slice_starts(text, SLICE("http://")) || slice_starts(text, SLICE("https://")))
+        return config_error(r->diag, word->text_at,
+                            "'" SLICE_FMT "' is a URL\nwrite the host name alone", SLICE_ARG(text));
+    if (endpoint_parse(name, &e) || e.path.n)
+        return config_error(r->diag, word->text_at,
+                            "'" SLICE_FMT "' is no host name\n"
+                            "write a name such as example.org, *.example.org or *",
+                            SLICE_ARG(text));
+    if (e.port)
+        return config_error(r->diag, word->text_at,
+                            "a host is named without its port\nwrite " SLICE_FMT,
+                            SLICE_ARG(e.host));
+    *out = lower(r->arena, arena_printf(r->arena, "%s" SLICE_FMT, is_wildcard ? "*." : "",
+                                        SLICE_ARG(e.host)));
+    return true;
+}
+
+static void add_name(struct config_reader *r, struct site_conf *site, struct slice text,
+                     struct config_place at)
+{
+    struct site_name *name =
+        config_append(r, &site->names, &site->name_count, sizeof(*site->names));
+    *name = (struct site_name){.text = text, .at = at};
+}
+
+bool site_conf_set(struct config_reader *r, const struct directive *d,
+                   const struct config_word *word, void *target)
+{
+    struct site_conf *site = target;
+    bool ok = true;
+    for (uint32_t i = 0; i < d->arg_count; i++) {
+        struct slice text = word[i].text;
+        if (slice_eq(text, SLICE("*")) || read_host(r, &word[i], text, &text))
+            add_name(r, site, text, word[i].at);
+        else
+            ok = false;
+    }
+    if (d->arg_count == 0)
+        add_name(r, site, SLICE("*"), d->name.at);
+    return ok;
+}
+
+/* ---- matchers ---- */
+
+static bool bad_pattern(struct config_reader *r, const struct config_word *word, const char *why)
+{
+    return config_error(r->diag, word->at, "'" SLICE_FMT "' matches no path: %s",
+                        SLICE_ARG(word->text), why);
+}
+
+/* /path, /prefix*, *suffix or *: at most one asterisk, at one end. */
+static bool read_pattern(struct config_reader *r, const struct config_word *word,
+                         struct path_match *m)
+{
+    struct slice text = word->text;
+    size_t star = slice_find(text, '*');
+    *m = (struct path_match){.kind = PATH_EXACT, .text = text};
+    if (star < text.n) {
+        bool leads = star == 0;
+        m->kind = text.n == 1 ? PATH_ANY : leads ? PATH_SUFFIX : PATH_PREFIX;
+        m->text = slice_of(text.p + (leads ? 1 : 0), text.n - 1);
+        if (slice_find(m->text, '*') < m->text.n || (!leads && star != text.n - 1))
+            return bad_pattern(r, word,
+                               "one '*' may stand at its beginning or its end\n"
+                               "write a regular expression: ~ ^/a/[^/]*/b$");
+    }
+    if (m->kind != PATH_SUFFIX && m->kind != PATH_ANY && !slice_starts(text, SLICE("/")))
+        return bad_pattern(r, word, "paths begin with '/'");
+    if (slice_find(text, '%') < text.n)
+        config_warn(r->diag, word->at,
+                    "routes see decoded paths\nwrite the character that %%XX stands for, in "
+                    "quotes where needed");
+    if (slice_find(text, '?') < text.n)
+        config_warn(r->diag, word->at, "routes do not see the query, which begins with '?'");
+    return true;
+}
+
+static bool read_regex(struct config_reader *r, const struct config_word *word,
+                       struct path_match *m)
+{
+    struct snapshot *s = r->root;
+    char error[REGEX_ERROR_MAX];
+    size_t offset = 0;
+    struct regex *regex = regex_new(word->text, s->regexes, error, &offset);
+    if (!regex)
+        return config_error(r->diag, word->at, "bad regular expression: %s, after %zu characters",
+                            error, offset);
+    s->regexes = regex;
+    *m = (struct path_match){.kind = PATH_REGEX, .text = word->text, .regex = regex};
+    return true;
+}
+
+static bool set_paths(struct config_reader *r, const struct directive *d,
+                      const struct config_word *word, void *target)
+{
+    struct route_conf *route = target;
+    bool ok = true;
+    for (uint32_t i = 0; i < d->arg_count; i++) {
+        struct path_match m;
+        bool is_regex = slice_eq(word[i].text, SLICE("~"));
+        if (is_regex && ++i == d->arg_count)
+            return config_error(r->diag, word[i - 1].at,
+                                "'~' is followed by a regular expression: ~ ^/x");
+        ok = (is_regex ? read_regex(r, &word[i], &m) : read_pattern(r, &word[i], &m)) && ok;
+        if (!ok)
+            continue;
+        struct path_match *kept =
+            config_append(r, &route->paths, &route->path_count, sizeof(*kept));
+        *kept = m;
+    }
+    if (d->arg_count + d->option_count == 0)
+        return config_error(r->diag, d->name.at,
+                            "'route' takes a path\nwrite * to match every request");
+    return ok;
+}
+
+static bool set_method(struct config_reader *r, const struct directive *d,
+                       const struct config_word *word, void *target)
+{
+    (void)d;
+    struct route_conf *route = target;
+    struct slice list = word->text, name;
+    while (slice_next_token(&list, &name)) {
+        if (!slice_eq(name, lower(r->arena, name)))
+            *(struct slice *)config_append(r, &route->methods, &route->method_count, sizeof(name)) =
+                name;
+        else
+            return config_error(r->diag, word->text_at,
+                                "methods are written in capitals: '" SLICE_FMT "' is none",
+                                SLICE_ARG(name));
+    }
+    return route->method_count || config_error(r->diag, word->text_at, "'method' names none");
+}
+
+static bool set_header(struct config_reader *r, const struct directive *d,
+                       const struct config_word *word, void *target)
+{
+    (void)d;
+    struct route_conf *route = target;
+    size_t colon = slice_find(word->text, ':');
+    struct field_match m = {.name = slice_first(word->text, colon),
+                            .has_value = colon < word->text.n};
+    if (m.has_value)
+        m.value = slice_trim(slice_skip(word->text, colon + 1));
+    if (m.name.n == 0 || slice_find(m.name, ' ') < m.name.n)
+        return config_error(r->diag, word->text_at,
+                            "'header' takes the name of a field, or NAME:VALUE");
+    *(struct field_match *)config_append(r, &route->headers, &route->header_count, sizeof(m)) = m;
+    return true;
+}
+
+static bool set_client(struct config_reader *r, const struct directive *d,
+                       const struct config_word *word, void *target)
+{
+    (void)d;
+    struct route_conf *route = target;
+    struct slice list = word->text, text;
+    while (slice_next_token(&list, &text)) {
+        struct cidr net;
+        const char *why = cidr_parse(text, &net);
+        if (why)
+            return config_error(r->diag, word->text_at, "%s", why);
+        *(struct cidr *)config_append(r, &route->clients, &route->client_count, sizeof(net)) = net;
+    }
+    return route->client_count || config_error(r->diag, word->text_at, "'client' names none");
+}
+
+static bool set_host(struct config_reader *r, const struct directive *d,
+                     const struct config_word *word, void *target)
+{
+    (void)d;
+    struct route_conf *route = target;
+    struct slice list = word->text, text;
+    while (slice_next_token(&list, &text)) {
+        if (!read_host(r, word, text, &text))
+            return false;
+        *(struct slice *)config_append(r, &route->hosts, &route->host_count, sizeof(text)) = text;
+    }
+    return route->host_count || config_error(r->diag, word->text_at, "'host' names none");
+}
+
+/* ---- routes ---- */
+
+static void *open_route(struct config_reader *r, const struct directive *d, void *target)
+{
+    struct site_conf *site = target;
+    struct route_conf *route =
+        config_append(r, &site->routes, &site->route_count, sizeof(*site->routes));
+    route->at = d->name.at;
+    route->body_bytes = ROUTE_BODY_INHERIT;
+    return route;
+}
+
+static bool set_proxy(struct config_reader *r, const struct directive *d,
+                      const struct config_word *word, void *target)
+{
+    struct route_conf *route = target;
+    if (d->arg_count != 1)
+        return config_error(r->diag, d->arg_count ? d->args[1].at : d->name.at,
+                            "'proxy' takes the name of a pool");
+    route->pool_name = word->text;
+    route->pool_at = word->at;
+    return true;
+}
+
+/* The matchers as they were written. */
+static bool close_route(struct config_reader *r, const struct directive *d, void *opened)
+{
+    struct route_conf *route = opened;
+    struct slice text = SLICE_NONE;
+    if (slice_eq(d->name.text, SLICE("route")))
+        for (uint32_t i = 0; i < d->arg_count; i++)
+            text = arena_printf(r->arena, SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(text),
+                                text.n ? " " : "", SLICE_ARG(d->args[i].text));
+    for (uint32_t i = 0; i < d->option_count; i++)
+        text = arena_printf(r->arena, SLICE_FMT "%s" SLICE_FMT "=" SLICE_FMT, SLICE_ARG(text),
+                            text.n ? " " : "", SLICE_ARG(d->options[i].option),
+                            SLICE_ARG(d->options[i].text));
+    route->text = text.n ? text : SLICE("*");
+    return true;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/snapshot.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "codec/codec.h"
+#include "config/suggest.h"
+#include "core/regex.h"
+
+static key_open_fn open_gateway, open_listen, open_pool, open_site;
+static key_set_fn set_pool_name;
+
+/* clang-format off */
+static const struct key snapshot_keys[] = {
+    {.name = "gateway", .type = KEY_NONE, .open = open_gateway, .block = gateway_keys,
+     .help = "settings of the whole gateway"},
+    {.name = "listen", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_REQUIRED,
+     .set = listen_conf_set, .open = open_listen, .options = listen_options,
+     .syntax = "PORT | IP:PORT | [IPv6]:PORT | unix:PATH | fd:NUMBER",
+     .help = "an address to take requests from; a port alone means every address of the machine, "
+             "port 0 any free one"},
+    {.name = "pool", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_pool_name,
+     .open = open_pool, .block = pool_keys, .syntax = "NAME",
+     .help = "backends that are interchangeable"},
+    {.name = "site", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = site_conf_set,
+     .open = open_site, .block = site_keys, .syntax = "HOST ... | *.HOST | *",
+     .help = "what happens to requests for some host names; * (or no name) takes the hosts that no "
+             "other site names"},
+    {.name = NULL},
+};
+/* clang-format on */
+
+const struct key *snapshot_key_table(void)
+{
+    return snapshot_keys;
+}
+
+/* ---- what the directives at the top fill ---- */
+
+static void *open_gateway(struct config_reader *r, const struct directive *d, void *target)
+{
+    (void)r;
+    struct snapshot *s = target;
+    s->gateway.at = d->name.at;
+    return &s->gateway;
+}
+
+static void *open_listen(struct config_reader *r, const struct directive *d, void *target)
+{
+    (void)d;
+    struct snapshot *s = target;
+    return config_append(r, &s->listens, &s->listen_count, sizeof(*s->listens));
+}
+
+static void *open_pool(struct config_reader *r, const struct directive *d, void *target)
+{
+    struct snapshot *s = target;
+    struct pool_conf *pool = config_append(r, &s->pools, &s->pool_count, sizeof(*s->pools));
+    pool->at = d->name.at;
+    return pool;
+}
+
+static void *open_site(struct config_reader *r, const struct directive *d, void *target)
+{
+    struct snapshot *s = target;
+    struct site_conf *site = config_append(r, &s->sites, &s->site_count, sizeof(*s->sites));
+    site->at = d->name.at;
+    return site;
+}
+
+static struct pool_conf *find_pool(const struct snapshot *s, struct slice name)
+{
+    for (uint32_t i = 0; i < s->pool_count; i++)
+        if (slice_eq(s->pools[i].name, name))
+            return &s->pools[i];
+    return NULL;
+}
+
+static bool set_pool_name(struct config_reader *r, const struct directive *d,
+                          const struct config_word *word, void *target)
+{
+    struct pool_conf *pool = target;
+    if (d->arg_count != 1)
+        return config_error(r->diag, d->arg_count ? d->args[1].at : d->name.at,
+                            "'pool' takes one name");
+    const struct pool_conf *other = find_pool(r->root, word->text);
+    if (other)
+        return config_error(r->diag, word->at,
+                            "two pools are named '" SLICE_FMT "'\nthe other one stands at line %u",
+                            SLICE_ARG(word->text), other->at.line);
+    pool->name = word->text;
+    pool->at = word->at;
+    return true;
+}
+
+/* ---- checks across directives ---- */
+
+static bool finish_pool(struct config_reader *r, struct pool_conf *pool)
+{
+    const struct back_codec *codec = codec_find(pool->protocol);
+    if (codec)
+        return pool_conf_finish(r, pool, codec->default_port);
+    struct suggest near = suggest_for(pool->protocol);
+    struct slice known = SLICE_NONE;
+    for (size_t i = 0; codec_at(i); i++) {
+        suggest_try(&near, codec_at(i)->name);
+        known = arena_printf(r->arena, SLICE_FMT "%s%s", SLICE_ARG(known), known.n ? ", " : "",
+                             codec_at(i)->name);
+    }
+    return config_error(
+        r->diag, pool->protocol_at, "unknown protocol '" SLICE_FMT "'\n%s%s%s" SLICE_FMT,
+        SLICE_ARG(pool->protocol), near.best ? "did you mean '" : "", near.best ? near.best : "",
+        near.best ? "'? known: " : "known: ", SLICE_ARG(known));
+}
+
+static bool unknown_pool(struct config_reader *r, const struct snapshot *s,
+                         const struct route_conf *route)
+{
+    struct suggest near = suggest_for(route->pool_name);
+    for (uint32_t i = 0; i < s->pool_count; i++)
+        suggest_try(&near, s->pools[i].name.p ? s->pools[i].name.p : "");
+    return config_error(r->diag, route->pool_at, "there is no pool '" SLICE_FMT "'%s%s%s",
+                        SLICE_ARG(route->pool_name), near.best ? "\ndid you mean '" : "",
+                        near.best ? near.best : "", near.best ? "'?" : "");
+}
+
+static bool finish_route(struct config_reader *r, struct snapshot *s, struct route_conf *route,
+                         bool *used)
+{
+    if (route->body_bytes == ROUTE_BODY_INHERIT)
+        route->body_bytes = s->gateway.body_bytes;
+    route->pool = find_pool(s, route->pool_name);
+    if (!route->pool)
+        return unknown_pool(r, s, route);
+    route->pool_index = (uint32_t)(route->pool - s->pools);
+    used[route->pool_index] = true;
+    return true;
+}
+
+static void warn_hidden(struct config_reader *r, const struct site_conf *site, uint32_t later)
+{
+    for (uint32_t i = 0; i < later; i++) {
+        if (!route_covers(&site->routes[i], &site->routes[later]))
+            continue;
+        config_warn(r->diag, site->routes[later].at,
+                    "this route never matches: '" SLICE_FMT "' at line %u takes its requests\n"
+                    "routes are tried in the order of the file: put the special ones first",
+                    SLICE_ARG(site->routes[i].text), site->routes[i].at.line);
+        return;
+    }
+}
+
+static void finish_site(struct config_reader *r, struct snapshot *s, struct site_conf *site,
+                        bool *used)
+{
+    for (uint32_t i = 0; i < site->route_count; i++) {
+        finish_route(r, s, &site->routes[i], used);
+        warn_hidden(r, site, i);
+    }
+    if (site->route_count == 0)
+        config_warn(r->diag, site->at, "this site has no routes and answers 404 to everything");
+}
+
+static void check_listens(struct config_reader *r, const struct snapshot *s)
+{
+    for (uint32_t i = 0; i < s->listen_count; i++)
+        for (uint32_t j = 0; j < i; j++) {
+            const struct listen_conf *a = &s->listens[j], *b = &s->listens[i];
+            if (listen_conf_clashes(a, b)) {
+                config_error(r->diag, b->at,
+                             "'" SLICE_FMT "' is listened on already\n'" SLICE_FMT
+                             "' at line %u takes it",
+                             SLICE_ARG(b->text), SLICE_ARG(a->text), a->at.line);
+                break;
+            }
+        }
+}
+
+/* Once every directive is right by itself. */
+static void finish(struct config_reader *r, struct snapshot *s)
+{
+    bool *used = arena_zalloc(r->arena, s->pool_count + 1);
+    check_listens(r, s);
+    for (uint32_t i = 0; i < s->pool_count; i++)
+        finish_pool(r, &s->pools[i]);
+    for (uint32_t i = 0; i < s->site_count; i++)
+        finish_site(r, s, &s->sites[i], used);
+    for (uint32_t i = 0; i < s->pool_count; i++)
+        if (!used[i])
+            config_warn(r->diag, s->pools[i].at, "no route uses the pool '" SLICE_FMT "'",
+                        SLICE_ARG(s->pools[i].name));
+    if (s->site_count == 0)
+        config_error(r->diag, (struct config_place){0},
+                     "there is no site, so nothing would be answered\n"
+                     "add one: site * { proxy POOL }");
+    s->hosts = route_index_sites(r, s->sites, s->site_count);
+}
+
+/* ---- life ---- */
+
+static struct snapshot *snapshot_new(void)
+{
+    struct snapshot *s = mem_zalloc(sizeof(*s));
+    atomic_init(&s->refs, 1);
+    buf_pool_init(&s->memory, 0);
+    arena_init(&s->arena, &s->memory);
+    return s;
+}
+
+static struct snapshot *build(struct snapshot *s, bool is_whole, const struct directive *first,
+                              struct config_place top, struct config_diag *diag)
+{
+    struct config_reader r = {.arena = &s->arena, .diag = diag, .root = s};
+    config_defaults(&r, gateway_keys, &s->gateway);
+    if (is_whole && config_apply(&r, snapshot_keys, first, "the configuration", top, s))
+        finish(&r, s);
+    if (diag->errors == 0)
+        return s;
+    snapshot_unref(s);
+    return NULL;
+}
+
+struct snapshot *snapshot_load(struct slice path, const struct config_loader *loader,
+                               struct config_diag *diag)
+{
+    struct snapshot *s = snapshot_new();
+    struct directive *first;
+    struct config_file *file = arena_zalloc(&s->arena, sizeof(*file));
+    file->path = path;
+    bool is_whole = config_parse_file(path, loader, &s->arena, diag, &first);
+    return build(s, is_whole, first, (struct config_place){.file = file}, diag);
+}
+
+struct snapshot *snapshot_load_text(struct slice name, struct slice text,
+                                    const struct config_loader *loader, struct config_diag *diag)
+{
+    struct snapshot *s = snapshot_new();
+    struct directive *first;
+    struct config_file *file = arena_zalloc(&s->arena, sizeof(*file));
+    file->path = name;
+    bool is_whole = config_parse_text(name, text, loader, &s->arena, diag, &first);
+    return build(s, is_whole, first, (struct config_place){.file = file}, diag);
+}
+
+struct snapshot *snapshot_ref(struct snapshot *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+void snapshot_unref(struct snapshot *s)
+{
+    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    regex_free_all(s->regexes);
+    arena_fini(&s->arena);
+    buf_pool_fini(&s->memory);
+    free(s);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool/pool_conf.h"
+
+static key_set_fn set_backend, set_host, set_protocol;
+static key_open_fn open_backend;
+
+static const struct key_name balances[] = {
+    {"round-robin", BALANCE_ROUND_ROBIN, "in turn, as often as their weights say"},
+    {NULL, 0, NULL},
+};
+
+/* clang-format off */
+static const struct key backend_options[] = {
+    {.name = "weight", .type = KEY_UINT, .at = at(struct backend_conf, weight),
+     .init = "1", .min = "1", .max = "1000",
+     .help = "share of the requests, relative to the other backends"},
+    {.name = "max-conns", .type = KEY_UINT, .at = at(struct backend_conf, max_conns),
+     .init = "0", .zero = "unlimited", .max = "1000000",
+     .help = "connections to each address at a time, over all threads"},
+    {.name = NULL},
+};
+
+static const struct key keep_options[] = {
+    {.name = "idle", .type = KEY_UINT, .at = at(struct pool_conf, keep_idle),
+     .init = "32", .zero = "off", .max = "100000",
+     .help = "idle connections kept to each backend by each thread"},
+    {.name = "timeout", .type = KEY_MS, .at = at(struct pool_conf, keep_ms),
+     .init = "60s", .min = "1ms", .max = "1d",
+     .help = "how long an idle connection is kept; should be less than the backend's own limit"},
+    {.name = "requests", .type = KEY_UINT, .at = at(struct pool_conf, keep_requests),
+     .init = "0", .zero = "unlimited",
+     .help = "requests sent on one connection before it is closed"},
+    {.name = NULL},
+};
+
+static const struct key timeout_options[] = {
+    {.name = "connect", .type = KEY_MS, .at = at(struct pool_conf, connect_ms),
+     .init = "3s", .min = "1ms", .max = "1h",
+     .help = "until a connection stands; then the next address is tried (504 after the last)"},
+    {.name = "response", .type = KEY_MS, .at = at(struct pool_conf, response_ms),
+     .init = "60s", .min = "1ms", .max = "1d",
+     .help = "from the end of the request to the response head (504)"},
+    {.name = "idle", .type = KEY_MS, .at = at(struct pool_conf, idle_ms),
+     .init = "60s", .min = "1ms", .max = "1d",
+     .help = "without a byte moving, in the middle of a response or of a request's body"},
+    {.name = NULL},
+};
+
+static const struct key retry_options[] = {
+    {.name = "attempts", .type = KEY_UINT, .at = at(struct pool_conf, attempts),
+     .init = "3", .min = "1", .max = "8",
+     .help = "connections tried for a request, the first included. Only what cannot reach an "
+             "application twice is tried again"},
+    {.name = NULL},
+};
+
+const struct key pool_keys[] = {
+    {.name = "protocol", .type = KEY_CUSTOM, .at = at(struct pool_conf, protocol), .init = "http",
+     .set = set_protocol, .syntax = "NAME",
+     .help = "what the backends speak"},
+    {.name = "backend", .type = KEY_CUSTOM, .flags = KEY_REQUIRED | KEY_REPEAT,
+     .syntax = "HOST:PORT | unix:PATH | URL", .set = set_backend, .open = open_backend,
+     .options = backend_options,
+     .help = "where requests go: a host name stands for all its addresses; a URL such as "
+             "http://127.0.0.1:9000 is the same as its address"},
+    {.name = "balance", .type = KEY_ENUM, .at = at(struct pool_conf, balance),
+     .init = "round-robin", .names = balances,
+     .help = "how a backend is picked"},
+    {.name = "keep-alive", .type = KEY_NONE, .options = keep_options,
+     .help = "connections to backends kept for the next request"},
+    {.name = "timeout", .type = KEY_NONE, .options = timeout_options,
+     .help = "how long to wait for a backend"},
+    {.name = "retry", .type = KEY_NONE, .options = retry_options,
+     .help = "when an attempt fails before a response"},
+    {.name = "host", .type = KEY_CUSTOM, .set = set_host, .init = "keep",
+     .syntax = "keep | backend | NAME",
+     .help = "the Host field that backends see: the client's, the backend's own address, or a "
+             "fixed name"},
+    {.name = NULL},
+};
+/* clang-format on */
+
+static bool takes_one(struct config_reader *r, const struct directive *d, const char *syntax)
+{
+    if (d && d->arg_count != 1)
+        return config_error(r->diag, d->arg_count ? d->args[1].at : d->name.at,
+                            "'" SLICE_FMT "' takes one value: %s", SLICE_ARG(d->name.text), syntax);
+    return true;
+}
+
+/* Which protocols there are is known to the core, which looks the name up. */
+static bool set_protocol(struct config_reader *r, const struct directive *d,
+                         const struct config_word *word, void *target)
+{
+    struct pool_conf *pool = target;
+    if (!takes_one(r, d, "NAME"))
+        return false;
+    pool->protocol = word->text;
+    pool->protocol_at = word->text_at;
+    return true;
+}
+
+static bool set_host(struct config_reader *r, const struct directive *d,
+                     const struct config_word *word, void *target)
+{
+    struct pool_conf *pool = target;
+    if (!takes_one(r, d, "keep, backend or NAME"))
+        return false;
+    pool->host = SLICE_NONE;
+    pool->host_mode = HOST_KEEP;
+    if (slice_eq(word->text, SLICE("backend")))
+        pool->host_mode = HOST_BACKEND;
+    if (pool->host_mode == HOST_BACKEND || slice_eq(word->text, SLICE("keep")))
+        return true;
+    struct endpoint scratch;
+    const char *why = endpoint_parse(word->text, &scratch);
+    if (why || scratch.path.n)
+        return config_error(r->diag, word->at, "'" SLICE_FMT "' cannot be a Host: %s",
+                            SLICE_ARG(word->text), why ? why : "it is a path");
+    pool->host_mode = HOST_FIXED;
+    pool->host = word->text;
+    return true;
+}
+
+static void *open_backend(struct config_reader *r, const struct directive *d, void *target)
+{
+    struct pool_conf *pool = target;
+    if (d->arg_count != 1) {
+        takes_one(r, d, "HOST:PORT, unix:PATH or URL");
+        return NULL;
+    }
+    struct backend_conf *b =
+        config_append(r, &pool->backends, &pool->backend_count, sizeof(*pool->backends));
+    b->at = d->args[0].at;
+    return b;
+}
+
+/* Takes "scheme://" off *text, and an empty path behind the address. */
+static bool split_url(struct slice *text, struct slice *scheme)
+{
+    size_t colon = slice_find(*text, ':');
+    struct slice rest = slice_skip(*text, colon);
+    *scheme = SLICE_NONE;
+    if (!slice_starts(rest, SLICE("://")))
+        return false;
+    *scheme = slice_first(*text, colon);
+    *text = slice_skip(rest, 3);
+    if (!slice_starts(*text, SLICE("unix:")) && slice_ends(*text, SLICE("/")))
+        text->n--;
+    return true;
+}
+
+static bool set_backend(struct config_reader *r, const struct directive *d,
+                        const struct config_word *word, void *target)
+{
+    (void)d;
+    struct backend_conf *b = target;
+    struct slice address = word->text;
+    bool is_url = split_url(&address, &b->scheme);
+    bool has_path = !slice_starts(address, SLICE("unix:")) && slice_find(address, '/') < address.n;
+    if (is_url && has_path)
+        return config_error(r->diag, word->at,
+                            "a backend has no path\nthe path of the request reaches it unchanged");
+    const char *why = endpoint_parse(address, &b->endpoint);
+    return why ? config_error(r->diag, word->at, "'" SLICE_FMT "' is no backend: %s",
+                              SLICE_ARG(word->text), why)
+               : true;
+}
+
+static struct slice endpoint_text(struct arena *a, const struct endpoint *e)
+{
+    if (e->path.n)
+        return arena_printf(a, "unix:" SLICE_FMT, SLICE_ARG(e->path));
+    bool is_v6 = slice_find(e->host, ':') < e->host.n;
+    return arena_printf(a, "%s" SLICE_FMT "%s:%u", is_v6 ? "[" : "", SLICE_ARG(e->host),
+                        is_v6 ? "]" : "", e->port);
+}
+
+static bool finish_backend(struct config_reader *r, const struct pool_conf *pool,
+                           struct backend_conf *b, uint16_t default_port)
+{
+    if (b->scheme.n && !slice_eq(b->scheme, pool->protocol))
+        return config_error(r->diag, b->at,
+                            "the pool speaks '" SLICE_FMT "', not '" SLICE_FMT "'\n"
+                            "say so in the pool: protocol " SLICE_FMT,
+                            SLICE_ARG(pool->protocol), SLICE_ARG(b->scheme), SLICE_ARG(b->scheme));
+    if (!b->endpoint.path.n && !b->endpoint.port)
+        b->endpoint.port = default_port;
+    if (!b->endpoint.path.n && !b->endpoint.port)
+        return config_error(r->diag, b->at, "the port is missing");
+    b->text = endpoint_text(r->arena, &b->endpoint);
+    return true;
+}
+
+bool pool_conf_finish(struct config_reader *r, struct pool_conf *pool, uint16_t default_port)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < pool->backend_count; i++)
+        ok = finish_backend(r, pool, &pool->backends[i], default_port) && ok;
+    return ok;
+}
