@@ -1,4 +1,4 @@
-/* A socket address as a plain value, and its text forms: "127.0.0.1:80", "[::1]:80",
+/* A socket address as a plain value, and its text: "127.0.0.1:80", "[::1]:80",
  * "unix:/run/app.sock", "unix:@abstract".
  * SPDX-License-Identifier: MIT */
 #ifndef NET_ADDR_H
@@ -24,10 +24,6 @@ struct net_addr {
 
 enum { NET_ADDR_TEXT_MAX = 128 };
 
-/* A literal with its port: "1.2.3.4:80", "[::1]:80", "unix:/path", "unix:@name"; no names. */
-bool net_addr_parse(struct slice s, struct net_addr *a) __attribute__((warn_unused_result));
-/* The same, and "8080", ":8080", "*:8080" for every address of the machine, IPv4 and IPv6. */
-bool net_addr_parse_listen(struct slice s, struct net_addr *a) __attribute__((warn_unused_result));
 /* A literal without a port: "1.2.3.4", "::1", "[::1]", "fe80::1%eth0". */
 bool net_addr_literal(struct slice host, uint16_t port, struct net_addr *a)
     __attribute__((warn_unused_result));

@@ -10,6 +10,7 @@
 #ifndef NET_LISTENER_H
 #define NET_LISTENER_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "net/addr.h"
@@ -19,9 +20,10 @@ enum { LISTENER_BACKLOG = 4096, LISTENER_TURN_MAX = 64, LISTENER_REST_MS = 100 }
 
 struct listener_conf {
     struct net_addr addr; /* port 0: any; all of a group get the same */
-    unsigned count;       /* sockets wanted: one for each worker */
-    int backlog;          /* 0: LISTENER_BACKLOG (the kernel caps it at net.core.somaxconn) */
-    mode_t mode;          /* of a unix socket's file; 0: as the umask says */
+    bool v6_only;   /* [::] without IPv4; otherwise it takes both, or IPv4 where that is all */
+    unsigned count; /* sockets wanted: one for each worker */
+    int backlog;    /* 0: LISTENER_BACKLOG (the kernel caps it at net.core.somaxconn) */
+    mode_t mode;    /* of a unix socket's file; 0: as the umask says */
 };
 
 /* Opens conf->count listening sockets into fds, close-on-exec and non-blocking. A stale unix socket
@@ -51,7 +53,8 @@ struct listener {
     listener_accept_fn *on_accept;
     void *ctx;
     enum listener_state state;
-    unsigned batch; /* connections to try for in the next turn */
+    unsigned starved; /* rests since the last connection */
+    unsigned batch;   /* connections to try for in the next turn */
 };
 
 /* Accepts on fd, which is the listener's from here on (closed on failure). 0 or -errno. */
