@@ -11,7 +11,7 @@ enum { SLOTS = 128, FIRST_CAP = 16 };
 struct known {
     const char *name;
     uint8_t n, flags;
-    char lower[32]; /* padded, to be compared eight bytes at a time */
+    char lower[24];
 };
 
 /* clang-format off */
@@ -36,7 +36,7 @@ __attribute__((constructor)) static void field_table_fill(void)
 {
     for (unsigned id = FIELD_OTHER + 1; id < FIELD_IDS; id++) {
         struct known *k = &known[id];
-        assert(k->n < sizeof(k->lower));
+        assert(k->n <= 24); /* what fold_eq compares */
         for (unsigned i = 0; i < k->n; i++) {
             char c = k->name[i];
             k->lower[i] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
@@ -48,36 +48,39 @@ __attribute__((constructor)) static void field_table_fill(void)
     }
 }
 
-/* Whether eight bytes are equal but for the case of letters. A byte of the lower-case name with
- * 0x40 set is a letter and may differ in 0x20; digits and '-' may not differ. */
-static inline bool fold_eq8(const char *given, const char *lower)
+/* Whether words are equal but for the case of letters. A byte of the lower-case name with 0x40 set
+ * is a letter and may differ in 0x20; digits and '-' may not differ. */
+static inline bool fold_eq_word(uint64_t given, uint64_t lower)
 {
-    uint64_t a, b;
-    memcpy(&a, given, 8);
-    memcpy(&b, lower, 8);
-    return ((a ^ b) & ~((b >> 1) & UINT64_C(0x2020202020202020))) == 0;
+    return ((given ^ lower) & ~((lower >> 1) & UINT64_C(0x2020202020202020))) == 0;
 }
 
-static inline bool fold_eq4(const char *given, const char *lower)
-{
-    uint32_t a, b;
-    memcpy(&a, given, 4);
-    memcpy(&b, lower, 4);
-    return ((a ^ b) & ~((b >> 1) & 0x20202020u)) == 0;
-}
+#define FOLD_EQ(bits)                                                                              \
+    static inline bool fold_eq##bits(const char *given, const char *lower)                         \
+    {                                                                                              \
+        uint##bits##_t a, b;                                                                       \
+        memcpy(&a, given, sizeof(a));                                                              \
+        memcpy(&b, lower, sizeof(b));                                                              \
+        return fold_eq_word(a, b);                                                                 \
+    }
+FOLD_EQ(8)
+FOLD_EQ(16)
+FOLD_EQ(32)
+FOLD_EQ(64)
+#undef FOLD_EQ
 
-/* Long names are compared in words, of which the last two may overlap. */
+/* Compares word by word, the last two of which may overlap. */
 static inline bool fold_eq(const char *given, const char *lower, size_t n)
 {
-    if (n >= 8) {
-        for (size_t i = 0; i + 8 < n; i += 8)
-            if (!fold_eq8(given + i, lower + i))
-                return false;
-        return fold_eq8(given + n - 8, lower + n - 8);
-    }
+    if (n > 16 && !fold_eq64(given + 8, lower + 8))
+        return false;
+    if (n >= 8)
+        return fold_eq64(given, lower) && fold_eq64(given + n - 8, lower + n - 8);
     if (n >= 4)
-        return fold_eq4(given, lower) && fold_eq4(given + n - 4, lower + n - 4);
-    return strncasecmp(given, lower, n) == 0;
+        return fold_eq32(given, lower) && fold_eq32(given + n - 4, lower + n - 4);
+    if (n >= 2)
+        return fold_eq16(given, lower) && fold_eq16(given + n - 2, lower + n - 2);
+    return fold_eq8(given, lower);
 }
 
 enum field_id field_lookup(struct slice name)
@@ -103,7 +106,7 @@ unsigned field_flags(enum field_id id)
     return known[id].flags;
 }
 
-static void grow(struct fields *fs, struct arena *a)
+void fields_grow(struct fields *fs, struct arena *a)
 {
     unsigned cap = fs->cap ? fs->cap * 2u : FIRST_CAP;
     assert(cap <= UINT16_MAX);
@@ -112,20 +115,6 @@ static void grow(struct fields *fs, struct arena *a)
         memcpy(v, fs->v, fs->n * sizeof(*v));
     fs->v = v;
     fs->cap = (uint16_t)cap;
-}
-
-struct field *fields_add(struct fields *fs, struct arena *a, enum field_id id, struct slice name,
-                         struct slice value)
-{
-    if (fs->n == fs->cap)
-        grow(fs, a);
-    struct field *f = &fs->v[fs->n++];
-    f->name = name;
-    f->value = value;
-    f->id = (uint8_t)id;
-    f->dropped = false;
-    fs->seen |= UINT64_C(1) << id;
-    return f;
 }
 
 struct field *fields_find(const struct fields *fs, enum field_id id)

@@ -39,8 +39,19 @@ enum field_id field_lookup(struct slice name); /* ASCII case-insensitive */
 const char *field_name(enum field_id id);      /* canonical spelling; "" for FIELD_OTHER */
 unsigned field_flags(enum field_id id);
 
-struct field *fields_add(struct fields *fs, struct arena *a, enum field_id id, struct slice name,
-                         struct slice value);
+void fields_grow(struct fields *fs, struct arena *a); /* by fields_add only */
+
+static inline struct field *fields_add(struct fields *fs, struct arena *a, enum field_id id,
+                                       struct slice name, struct slice value)
+{
+    if (fs->n == fs->cap)
+        fields_grow(fs, a);
+    struct field *f = &fs->v[fs->n++];
+    *f = (struct field){.name = name, .value = value, .id = (uint8_t)id};
+    fs->seen |= UINT64_C(1) << id;
+    return f;
+}
+
 /* The first line that is not dropped, or NULL. */
 struct field *fields_find(const struct fields *fs, enum field_id id);
 struct field *fields_find_name(const struct fields *fs, struct slice name);
@@ -48,7 +59,7 @@ struct field *fields_find_name(const struct fields *fs, struct slice name);
 struct slice fields_value(const struct fields *fs, enum field_id id);
 /* Whether any line of a list-valued field (of tokens) has this token, case-insensitively. */
 bool fields_has_token(const struct fields *fs, enum field_id id, struct slice token);
-/* Marks all lines with this id dropped. */
+/* Marks all lines with this id dropped; fields_has is false from then on. */
 void fields_drop(struct fields *fs, enum field_id id);
 
 static inline bool fields_has(const struct fields *fs, enum field_id id)

@@ -48,8 +48,10 @@ enum parse head_find_end(struct slice bytes, size_t *scanned, size_t *end)
     size_t at = *scanned;
     const char *lf;
     while (at < bytes.n && (lf = memchr(p + at, '\n', bytes.n - at))) {
-        size_t before = (size_t)(lf - p);
+        size_t before = (size_t)(lf - p), line = before - at;
         at = before + 1;
+        if (line > 1)
+            continue;
         if (before > 0 && p[before - 1] == '\r')
             before--;
         if (before == 0 || p[before - 1] == '\n') {
@@ -84,16 +86,22 @@ void head_refuse(struct head_parse *h, uint16_t status, const char *at, const ch
                                .rule = rule};
 }
 
-void head_add_field(struct head_parse *h, struct head_token t)
+int head_cut_off(struct head_parse *h)
 {
-    struct slice name = slice_of(t.p, t.n);
+    head_refuse(h, 400, h->cur, "head is cut off", "RFC 9112 2.1");
+    return HEAD_TOKEN_BAD;
+}
+
+void head_add_field(struct head_parse *h, const struct head_token *t)
+{
+    struct slice name = slice_of(t->p, t->n);
     enum field_id id = field_lookup(name);
     if (h->fields->n >= h->limits->fields)
-        return head_refuse(h, 431, t.p, "too many fields", "RFC 6585 5");
+        return head_refuse(h, 431, t->p, "too many fields", "RFC 6585 5");
     if (fields_has(h->fields, id) && (field_flags(id) & FIELD_SINGLE))
-        return head_refuse(h, 400, t.p, "field must not be repeated",
+        return head_refuse(h, 400, t->p, "field must not be repeated",
                            id == FIELD_HOST ? "RFC 9112 3.2" : "RFC 9110 5.3");
-    fields_add(h->fields, h->arena, id, name, slice_of(t.second, t.second_n));
+    fields_add(h->fields, h->arena, id, name, slice_of(t->second, t->second_n));
 }
 
 /* The rest of the target's length is checked here too: this is the only place that knows it. */
@@ -105,54 +113,54 @@ static void set_target(struct head_parse *h, enum target_form form, const char *
         head_refuse(h, 414, p, "target is too long", "RFC 9110 15.5.15");
 }
 
-static void set_path(struct request_head *r, struct head_token t)
+static void set_path(struct request_head *r, const struct head_token *t)
 {
-    r->path = slice_of(t.p, t.n);
-    r->query = slice_of(t.second, t.second_n);
-    r->has_query = t.second != NULL;
+    r->path = slice_of(t->p, t->n);
+    r->query = slice_of(t->second, t->second_n);
+    r->has_query = t->second != NULL;
 }
 
-static const char *token_end(struct head_token t)
+static const char *token_end(const struct head_token *t)
 {
-    return t.second ? t.second + t.second_n : t.p + t.n;
+    return t->second ? t->second + t->second_n : t->p + t->n;
 }
 
-void request_origin_form(struct head_parse *h, struct head_token target)
+void request_origin_form(struct head_parse *h, const struct head_token *target)
 {
     set_path(h->request, target);
-    set_target(h, TARGET_ORIGIN, target.p, token_end(target));
+    set_target(h, TARGET_ORIGIN, target->p, token_end(target));
 }
 
-void request_absolute_form(struct head_parse *h, struct head_token scheme,
-                           struct head_token authority, struct head_token path)
+void request_absolute_form(struct head_parse *h, const struct head_token *scheme,
+                           const struct head_token *authority, const struct head_token *path)
 {
     struct request_head *r = h->request;
-    r->scheme = slice_of(scheme.p, scheme.n);
-    r->authority = slice_of(authority.p, authority.n);
+    r->scheme = slice_of(scheme->p, scheme->n);
+    r->authority = slice_of(authority->p, authority->n);
     set_path(r, path);
-    set_target(h, TARGET_ABSOLUTE, scheme.p, token_end(path));
+    set_target(h, TARGET_ABSOLUTE, scheme->p, token_end(path));
     if (!slice_ieq(r->scheme, SLICE("http")) && !slice_ieq(r->scheme, SLICE("https")))
-        head_refuse(h, 400, scheme.p, "scheme is neither http nor https", "RFC 9110 7.4");
+        head_refuse(h, 400, scheme->p, "scheme is neither http nor https", "RFC 9110 7.4");
 }
 
-void request_authority_form(struct head_parse *h, struct head_token authority)
+void request_authority_form(struct head_parse *h, const struct head_token *authority)
 {
-    h->request->authority = slice_of(authority.p, authority.n);
-    set_target(h, TARGET_AUTHORITY, authority.p, token_end(authority));
+    h->request->authority = slice_of(authority->p, authority->n);
+    set_target(h, TARGET_AUTHORITY, authority->p, token_end(authority));
 }
 
-void request_asterisk_form(struct head_parse *h, struct head_token target)
+void request_asterisk_form(struct head_parse *h, const struct head_token *target)
 {
-    h->request->path = slice_of(target.p, target.n);
-    set_target(h, TARGET_ASTERISK, target.p, token_end(target));
+    h->request->path = slice_of(target->p, target->n);
+    set_target(h, TARGET_ASTERISK, target->p, token_end(target));
 }
 
-void request_line_end(struct head_parse *h, struct head_token method, struct head_token version)
+void request_line_end(struct head_parse *h, const struct head_token *method, const struct head_token *version)
 {
     struct request_head *r = h->request;
-    r->method_text = slice_of(method.p, method.n);
+    r->method_text = slice_of(method->p, method->n);
     r->method = method_lookup(r->method_text);
-    r->minor = version.number >= 1;
+    r->minor = version->number >= 1;
     /* RFC 9110 4.2.3; RFC 9112 3.2.4: the last proxy turns an OPTIONS without path into "*". */
     if (r->form == TARGET_ABSOLUTE && r->path.n == 0)
         r->path = r->method == METHOD_OPTIONS && !r->has_query ? SLICE("*") : SLICE("/");
@@ -163,14 +171,14 @@ void request_line_misfit(struct head_parse *h)
     head_refuse(h, 400, h->base, "form of the target does not fit the method", "RFC 9112 3.2");
 }
 
-void response_status_line(struct head_parse *h, struct head_token line)
+void response_status_line(struct head_parse *h, const struct head_token *line)
 {
     uint64_t status;
-    if (!num_dec(slice_of(line.p, line.n), &status) || status < 100 || status > 599)
-        return head_refuse(h, 502, line.p, "status is not in 100..599", "RFC 9110 15");
+    if (!num_dec(slice_of(line->p, line->n), &status) || status < 100 || status > 599)
+        return head_refuse(h, 502, line->p, "status is not in 100..599", "RFC 9110 15");
     h->response->status = (uint16_t)status;
-    h->response->reason = slice_of(line.second, line.second_n);
-    h->response->minor = line.number >= 1;
+    h->response->reason = slice_of(line->second, line->second_n);
+    h->response->minor = line->number >= 1;
 }
 
 void response_no_status_line(struct head_parse *h)
@@ -243,13 +251,13 @@ static enum parse run(struct head_parse *h, struct slice bytes, void (*grammar)(
         return big;
     }
     if (bytes.n == 0 || h->end[-1] != '\n')
-        head_refuse(h, 400, h->end, "head is cut off", "RFC 9112 2.1");
+        head_cut_off(h);
     else
         grammar(h);
     if (!h->bad && h->cur != h->end)
         head_refuse(h, 400, h->cur, "bytes behind the empty line", "RFC 9112 2.1");
     if (!h->bad && !h->accepted)
-        head_refuse(h, 400, h->cur, "head is cut off", "RFC 9112 2.1");
+        head_cut_off(h);
     return h->bad ? PARSE_BAD : PARSE_DONE;
 }
 
@@ -258,7 +266,7 @@ enum parse request_head_parse(struct slice bytes, const struct head_limits *limi
 {
     *out = (struct request_head){0};
     struct head_parse h = {
-        .at = HEAD_AT_METHOD,
+        .lex = head_lex_method,
         .limits = limits,
         .arena = a,
         .fields = &out->fields,
@@ -276,7 +284,7 @@ enum parse response_head_parse(struct slice bytes, enum response_form form,
 {
     *out = (struct response_head){.minor = 1};
     struct head_parse h = {
-        .at = form == RESPONSE_CGI ? HEAD_AT_FIRST_LINE : HEAD_AT_STATUS_LINE,
+        .lex = form == RESPONSE_CGI ? head_lex_first_line : head_lex_status_line,
         .lf_ends_line = form == RESPONSE_CGI,
         .status = 502,
         .limits = limits,
@@ -296,7 +304,7 @@ enum parse trailers_parse(struct slice bytes, const struct head_limits *limits, 
 {
     *out = (struct fields){0};
     struct head_parse h = {
-        .at = HEAD_AT_FIELDS,
+        .lex = head_lex_field,
         .limits = limits,
         .arena = a,
         .fields = out,

@@ -8,18 +8,6 @@
 
 #include "http/head.h"
 
-/* The part of the head that the lexer reads next. */
-enum head_at {
-    HEAD_AT_METHOD,
-    HEAD_AT_TARGET,
-    HEAD_AT_AUTHORITY, /* of an absolute-form */
-    HEAD_AT_PATH,      /* of an absolute-form */
-    HEAD_AT_VERSION,
-    HEAD_AT_STATUS_LINE, /* required */
-    HEAD_AT_FIRST_LINE,  /* a status line or a field line: CGI */
-    HEAD_AT_FIELDS,
-};
-
 /* Tokens are fused: one for a whole field line. */
 struct head_token {
     const char *p;      /* name, path, scheme, ... */
@@ -30,9 +18,14 @@ struct head_token {
 
 enum { HEAD_TOKEN_BAD = -1, HEAD_TOKEN_END = 0 };
 
+struct head_parse;
+
+/* Reads the next token of one part of the head, and chooses the function for the next one. */
+typedef int head_lex_fn(struct head_parse *h, struct head_token *t);
+
 struct head_parse {
     const char *base, *cur, *end; /* end[-1] is LF, at which every rule of the lexer stops */
-    enum head_at at;
+    head_lex_fn *lex;
     bool bad, accepted;
     bool lf_ends_line; /* RFC 3875 7.2: CGI programs may end lines with LF alone */
     uint16_t status;   /* of every fault, if not 0: 502 for responses */
@@ -43,26 +36,39 @@ struct head_parse {
     struct response_head *response;
     enum response_form form;
     struct fault *fault;
+    struct head_token tokens[8]; /* in a ring: no rule has more than five on the parser's stack */
+    unsigned token;
 };
 
-int head_lex(struct head_parse *h, struct head_token *t);
+int head_cut_off(struct head_parse *h);
+head_lex_fn head_lex_method, head_lex_field;
+head_lex_fn head_lex_status_line; /* required */
+head_lex_fn head_lex_first_line;  /* a status line or a field line: CGI */
 
 void request_grammar_run(struct head_parse *h);
 void response_grammar_run(struct head_parse *h);
 
+/* The next token, at *t, which stays valid for seven more. */
+static inline int head_lex(struct head_parse *h, const struct head_token **t)
+{
+    struct head_token *next = &h->tokens[h->token++ % 8];
+    *t = next;
+    return h->cur == h->end ? head_cut_off(h) : h->lex(h, next);
+}
+
 void head_refuse(struct head_parse *h, uint16_t status, const char *at, const char *what,
                  const char *rule);
-void head_add_field(struct head_parse *h, struct head_token field);
+void head_add_field(struct head_parse *h, const struct head_token *field);
 
-void request_origin_form(struct head_parse *h, struct head_token target);
-void request_absolute_form(struct head_parse *h, struct head_token scheme,
-                           struct head_token authority, struct head_token path);
-void request_authority_form(struct head_parse *h, struct head_token authority);
-void request_asterisk_form(struct head_parse *h, struct head_token target);
-void request_line_end(struct head_parse *h, struct head_token method, struct head_token version);
+void request_origin_form(struct head_parse *h, const struct head_token *target);
+void request_absolute_form(struct head_parse *h, const struct head_token *scheme,
+                           const struct head_token *authority, const struct head_token *path);
+void request_authority_form(struct head_parse *h, const struct head_token *authority);
+void request_asterisk_form(struct head_parse *h, const struct head_token *target);
+void request_line_end(struct head_parse *h, const struct head_token *method, const struct head_token *version);
 void request_line_misfit(struct head_parse *h);
 
-void response_status_line(struct head_parse *h, struct head_token line);
+void response_status_line(struct head_parse *h, const struct head_token *line);
 void response_no_status_line(struct head_parse *h);
 
 #endif

@@ -64,10 +64,10 @@ static bool line_ends(struct head_parse *h, const uchar *cur)
     return h->lf_ends_line;
 }
 
-static int take(struct head_parse *h, const uchar *cur, enum head_at next, int token)
+static int take(struct head_parse *h, const uchar *cur, head_lex_fn *next, int token)
 {
     h->cur = text_of(cur);
-    h->at = next;
+    h->lex = next;
     return token;
 }
 
@@ -85,6 +85,8 @@ static struct head_token token_two(const uchar *p, const uchar *end, const uchar
                                .second_n = (uint32_t)(second_end - second)};
 }
 
+static head_lex_fn lex_target, lex_authority, lex_path, lex_version;
+
 static int method_fault(struct head_parse *h, const uchar *start)
 {
     const uchar *cur = start, *marker;
@@ -97,7 +99,7 @@ static int method_fault(struct head_parse *h, const uchar *start)
     */
 }
 
-static int lex_method(struct head_parse *h, struct head_token *t)
+int head_lex_method(struct head_parse *h, struct head_token *t)
 {
     const uchar *start = (const uchar *)h->cur, *cur = start;
     const uchar *marker;
@@ -110,7 +112,7 @@ static int lex_method(struct head_parse *h, struct head_token *t)
     */
 found:
     *t = token_of(start, cur - 1);
-    return take(h, cur, HEAD_AT_TARGET, id);
+    return take(h, cur, lex_target, id);
 }
 
 static int target_fault(struct head_parse *h, const uchar *start)
@@ -137,14 +139,14 @@ static int lex_target(struct head_parse *h, struct head_token *t)
     abs_path @path_end query? " " {
         *t = token_two(start, path_end, *path_end == '?' ? path_end + 1 : NULL,
                        *path_end == '?' ? cur - 1 : NULL);
-        return take(h, cur, HEAD_AT_VERSION, REQUEST_ABSOLUTE_PATH);
+        return take(h, cur, lex_version, REQUEST_ABSOLUTE_PATH);
     }
     "* "             { *t = token_of(start, cur - 1);
-                       return take(h, cur, HEAD_AT_VERSION, REQUEST_ASTERISK); }
+                       return take(h, cur, lex_version, REQUEST_ASTERISK); }
     scheme "://"     { *t = token_of(start, cur - 3);
-                       return take(h, cur, HEAD_AT_AUTHORITY, REQUEST_SCHEME); }
+                       return take(h, cur, lex_authority, REQUEST_SCHEME); }
     auth_char+ " "   { *t = token_of(start, cur - 1);
-                       return take(h, cur, HEAD_AT_VERSION, REQUEST_AUTHORITY); }
+                       return take(h, cur, lex_version, REQUEST_AUTHORITY); }
     *                { return target_fault(h, start); }
     */
 }
@@ -156,7 +158,7 @@ static int lex_authority(struct head_parse *h, struct head_token *t)
     const uchar *marker;
     /*!re2c
     auth_char+       { *t = token_of(start, cur);
-                       return take(h, cur, HEAD_AT_PATH, REQUEST_AUTHORITY); }
+                       return take(h, cur, lex_path, REQUEST_AUTHORITY); }
     *                { return bad(h, start, "absolute target without a host", "RFC 9110 4.2.1"); }
     */
 }
@@ -171,7 +173,7 @@ static int lex_path(struct head_parse *h, struct head_token *t)
     abs_path? @path_end query? " " {
         *t = token_two(start, path_end, *path_end == '?' ? path_end + 1 : NULL,
                        *path_end == '?' ? cur - 1 : NULL);
-        return take(h, cur, HEAD_AT_VERSION, REQUEST_PATH_ABEMPTY);
+        return take(h, cur, lex_version, REQUEST_PATH_ABEMPTY);
     }
     *                { return target_fault(h, start); }
     */
@@ -202,14 +204,14 @@ static int lex_version(struct head_parse *h, struct head_token *t)
         if (!line_ends(h, cur))
             return HEAD_TOKEN_BAD;
         t->number = (uint32_t)(start[7] - '0');
-        return take(h, cur, HEAD_AT_FIELDS, REQUEST_HTTP_VERSION);
+        return take(h, cur, head_lex_field, REQUEST_HTTP_VERSION);
     }
     *                { return version_fault(h, start); }
     */
 }
 
 /* RFC 9112 4. */
-static int lex_status_line(struct head_parse *h, struct head_token *t)
+int head_lex_status_line(struct head_parse *h, struct head_token *t)
 {
     const uchar *start = (const uchar *)h->cur, *cur = start;
     const uchar *marker, *status, *reason, *reason_end;
@@ -222,7 +224,7 @@ static int lex_status_line(struct head_parse *h, struct head_token *t)
         *t = reason ? token_two(status, status + 3, reason, reason_end)
                     : token_of(status, status + 3);
         t->number = (uint32_t)(start[7] - '0');
-        return take(h, cur, HEAD_AT_FIELDS, RESPONSE_STATUS_LINE);
+        return take(h, cur, head_lex_field, RESPONSE_STATUS_LINE);
     }
     "HTTP/1." [0-9] " " [0-9]{3} " " text* [^] {
         return bad(h, cur - 1, "control character in the reason phrase", "RFC 9112 4");
@@ -257,6 +259,12 @@ static int field_fault(struct head_parse *h, const uchar *start)
     */
 }
 
+/* Which byte of eight, as in memory, is the first that is not 0; at least not beyond it. */
+static unsigned first_byte(uint64_t bytes)
+{
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? (unsigned)__builtin_ctzll(bytes) >> 3 : 0;
+}
+
 /* Goes over bytes of a field value sixteen at a time, up to the first control character: only a
  * short cut, the rules that follow decide. */
 static const uchar *skip_text(const uchar *p, const uchar *end)
@@ -267,23 +275,23 @@ static const uchar *skip_text(const uchar *p, const uchar *end)
         block b;
         memcpy(&b, p, sizeof(b));
         halves control = (halves)((b < 0x20) | (b == 0x7f));
-        if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && control[0])
-            return p + (__builtin_ctzll(control[0]) >> 3);
-        if (control[0] | control[1])
-            return p;
+        if (control[0])
+            return p + first_byte(control[0]);
+        if (control[1])
+            return p + 8 + first_byte(control[1]);
         p += sizeof(b);
     }
     return p;
 }
 
-static int lex_field(struct head_parse *h, struct head_token *t)
+int head_lex_field(struct head_parse *h, struct head_token *t)
 {
     const uchar *start = (const uchar *)h->cur, *cur = start;
     const uchar *marker, *colon, *value, *value_end;
     /*!stags:re2c format = "const uchar *@@;\n"; */
     /*!re2c
     token @colon ":" ows { goto value; }
-    eol              { return line_ends(h, cur) ? take(h, cur, HEAD_AT_FIELDS, HEAD_TOKEN_END)
+    eol              { return line_ends(h, cur) ? take(h, cur, head_lex_field, HEAD_TOKEN_END)
                                                 : HEAD_TOKEN_BAD; }
     *                { return field_fault(h, start); }
     */
@@ -300,31 +308,14 @@ done:
     while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t'))
         value_end--;
     *t = token_two(start, colon, value, value_end);
-    return take(h, cur, HEAD_AT_FIELDS, RESPONSE_FIELD_LINE);
+    return take(h, cur, head_lex_field, RESPONSE_FIELD_LINE);
 }
 
 /* CGI: "HTTP/" cannot begin a field line, as '/' is no tchar. */
-static int lex_first_line(struct head_parse *h, struct head_token *t)
+int head_lex_first_line(struct head_parse *h, struct head_token *t)
 {
     static const struct slice http = SLICE_INIT("HTTP/");
     if (slice_starts(slice_of(h->cur, (size_t)(h->end - h->cur)), http))
-        return lex_status_line(h, t);
-    return lex_field(h, t);
-}
-
-int head_lex(struct head_parse *h, struct head_token *t)
-{
-    if (h->cur == h->end)
-        return bad(h, (const uchar *)h->end, "head is cut off", "RFC 9112 2.1");
-    switch (h->at) {
-    case HEAD_AT_FIELDS: return lex_field(h, t);
-    case HEAD_AT_METHOD: return lex_method(h, t);
-    case HEAD_AT_TARGET: return lex_target(h, t);
-    case HEAD_AT_AUTHORITY: return lex_authority(h, t);
-    case HEAD_AT_PATH: return lex_path(h, t);
-    case HEAD_AT_VERSION: return lex_version(h, t);
-    case HEAD_AT_STATUS_LINE: return lex_status_line(h, t);
-    case HEAD_AT_FIRST_LINE: return lex_first_line(h, t);
-    }
-    return HEAD_TOKEN_BAD;
+        return head_lex_status_line(h, t);
+    return head_lex_field(h, t);
 }

@@ -9,6 +9,9 @@
 %include {
 #include <assert.h>
 #include "http/range_internal.h"
+
+static void range_grammar(void *parser, int token, struct slice value);
+#define YYNOERRORRECOVERY
 }
 
 /* RFC 9110 14.2: Range = ranges-specifier */

@@ -3,13 +3,16 @@
  * SPDX-License-Identifier: MIT */
 %name request_grammar
 %token_prefix REQUEST_
-%token_type {struct head_token}
+%token_type {const struct head_token *}
 %extra_context {struct head_parse *h}
 %stack_size 8
 
 %include {
 #include <assert.h>
 #include "http/head_internal.h"
+
+static void request_grammar(void *parser, int token, const struct head_token *t);
+#define YYNOERRORRECOVERY
 }
 
 %token FIELD_LINE. /* the same number in both head grammars */
@@ -54,7 +57,7 @@ field_lines ::= field_lines FIELD_LINE(F).            { head_add_field(h, F); }
 void request_grammar_run(struct head_parse *h)
 {
     yyParser parser;
-    struct head_token token;
+    const struct head_token *token;
     int id;
     request_grammarInit(&parser, h);
     do {

@@ -1,5 +1,5 @@
 /* Authorities and paths. Slices of a target end anywhere, so these lexers see a NUL at the end of
- * the slice, and never read it.
+ * the slice, and never read it. No rule takes a NUL.
  * SPDX-License-Identifier: MIT */
 #include "http/uri_internal.h"
 
@@ -11,12 +11,11 @@
     re2c:define:YYSKIP      = "++cur;";
     re2c:define:YYBACKUP    = "marker = cur;";
     re2c:define:YYRESTORE   = "cur = marker;";
-    re2c:define:YYLESSTHAN  = "cur >= limit";
     re2c:define:YYSTAGP     = "@@{tag} = cur;";
     re2c:define:YYSTAGN     = "@@{tag} = NULL;";
     re2c:define:YYSHIFTSTAG = "@@{tag} += @@{shift};";
     re2c:yyfill:enable      = 0;
-    re2c:eof                = 0;
+    re2c:flags:bit-vectors  = 1;
     re2c:flags:tags         = 1;
 
     digit       = [0-9];
@@ -51,7 +50,6 @@ bool uri_authority_lex(struct slice authority, struct slice *host, struct slice 
     @host_start name @host_end (":" @port_start port)?         { goto found; }
     "[" @host_start ipv6 @host_end "]" (":" @port_start port)? { goto found; }
     *                                                          { return false; }
-    $                                                          { return false; }
     */
 found:
     *host = slice_of(host_start, (size_t)(host_end - host_start));
@@ -69,8 +67,7 @@ enum path_token uri_path_lex(struct slice *path, struct slice *token)
     [^/%\x00]+         { found = PATH_TEXT; goto done; }
     "%00"              { return PATH_BAD; }
     "%" hex{2}         { found = PATH_ENCODED; goto done; }
-    *                  { return PATH_BAD; }
-    $                  { return PATH_END; }
+    *                  { return start == limit ? PATH_END : PATH_BAD; }
     */
 done:
     *token = slice_of(start, (size_t)(cur - start));
