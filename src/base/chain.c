@@ -188,6 +188,16 @@ static void put_part(struct chain *dst, struct link *l, size_t n)
     append(dst, part);
 }
 
+bool chain_share(struct chain *dst, const struct chain *src)
+{
+    for (const struct link *l = src->head; l; l = l->next)
+        if (l->kind == LINK_PIPE)
+            return false;
+    for (struct link *l = src->head; l; l = l->next)
+        put_part(dst, l, l->n);
+    return true;
+}
+
 static void advance(struct link *l, size_t n)
 {
     if (l->kind == LINK_MEM)
@@ -195,6 +205,12 @@ static void advance(struct link *l, size_t n)
     else if (l->kind == LINK_FILE)
         l->offset += (off_t)n;
     l->n -= n;
+}
+
+static bool fits_tail(const struct chain *c, size_t n)
+{
+    const struct buf *open = open_tail(c);
+    return open && buf_room(open) >= n;
 }
 
 size_t chain_move(struct chain *dst, struct chain *src, size_t max)
@@ -208,6 +224,10 @@ size_t chain_move(struct chain *dst, struct chain *src, size_t max)
                 break;
             put_part(dst, l, n);
             advance(l, n);
+        } else if (l->kind == LINK_MEM && n <= CHAIN_COPY_MAX && fits_tail(dst, n)) {
+            chain_copy(dst, slice_of(l->p, n)); /* one write instead of a vector of two */
+            link_release(l);
+            shift(src);
         } else {
             src->head = l->next;
             if (!src->head)

@@ -83,6 +83,9 @@ void chain_commit(struct chain *c, size_t n);
 /* Moves up to max bytes from the front of src to the end of dst; pipes move whole or not at all
  * unless they are at most max. Answers what was moved. */
 size_t chain_move(struct chain *dst, struct chain *src, size_t max);
+/* Appends what src holds, which keeps it: both refer to the same bytes. False, and nothing done, if
+ * src has a pipe in it, whose bytes can be had once only. */
+bool chain_share(struct chain *dst, const struct chain *src);
 /* Removes n bytes from the front: they have been sent. */
 void chain_drop(struct chain *c, size_t n);
 /* The leading memory pieces as iovecs; answers their count (0: empty, or a file or pipe is next). */

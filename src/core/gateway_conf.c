@@ -30,6 +30,12 @@ static const struct key error_options[] = {
     {.name = NULL},
 };
 
+static const struct key resolver_options[] = {
+    {.name = "timeout", .type = KEY_MS, .at = at(struct gateway_conf, resolve_ms),
+     .init = "5s", .min = "1ms", .max = "1m", .help = "for an answer"},
+    {.name = NULL},
+};
+
 static const struct key limit_options[] = {
     {.name = "head", .type = KEY_SIZE, .at = at(struct gateway_conf, head_bytes),
      .init = "32k", .min = "1k", .max = "64k",
@@ -61,6 +67,13 @@ static const struct key timeout_options[] = {
      .init = "75s", .min = "1ms", .max = "1d", .help = "between two requests on a connection"},
     {.name = "write", .type = KEY_MS, .at = at(struct gateway_conf, write_ms),
      .init = "30s", .min = "1ms", .max = "1d", .help = "for a client that takes no byte of a response"},
+    {.name = "half-closed", .type = KEY_MS, .at = at(struct gateway_conf, half_closed_ms),
+     .init = "1s", .min = "1ms", .max = "1d",
+     .help = "how long a client that has closed its side is served while nothing moves; it may be "
+             "gone altogether"},
+    {.name = "linger", .type = KEY_MS, .at = at(struct gateway_conf, linger_ms),
+     .init = "2s", .min = "1ms", .max = "1h",
+     .help = "for a client to close its side after the last response"},
     {.name = "tunnel", .type = KEY_MS, .at = at(struct gateway_conf, tunnel_ms),
      .init = "1h", .min = "1ms", .max = "30d",
      .help = "for an upgraded connection (WebSocket) in which nothing moves"},
@@ -89,6 +102,9 @@ const struct key gateway_keys[] = {
     {.name = "stop-timeout", .type = KEY_MS, .at = at(struct gateway_conf, stop_ms),
      .init = "30s", .max = "1d",
      .help = "how long a graceful stop waits for requests in flight"},
+    {.name = "resolver", .type = KEY_STRING, .at = at(struct gateway_conf, nameservers),
+     .syntax = "ADDRESS[,ADDRESS...]", .options = resolver_options,
+     .help = "name servers that are asked for the backends' names; without it the system's"},
     {.name = "trusted-proxies", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_trusted,
      .syntax = "CIDR ... | unix",
      .help = "clients whose Forwarded and X-Forwarded-* fields count"},

@@ -25,6 +25,9 @@ struct gateway_conf {
     struct slice error_path;  /* the same */
     int error_level;          /* enum log_level: what is below is not logged */
 
+    struct slice nameservers; /* "127.0.0.1:5353"; empty: the system's */
+    uint32_t resolve_ms;
+
     struct cidr *trusted; /* whose Forwarded and X-Forwarded-* count */
     uint32_t trusted_count;
 
@@ -40,6 +43,8 @@ struct gateway_conf {
     uint32_t body_ms;   /* between two pieces of a request body */
     uint32_t idle_ms;   /* between two requests on a connection */
     uint32_t write_ms;  /* without the client taking a byte */
+    uint32_t half_closed_ms; /* serving a client that closed its side, while nothing moves */
+    uint32_t linger_ms;      /* for a client to close after its last response */
     uint32_t tunnel_ms; /* a tunnel in which nothing moves */
 
     struct config_place at; /* of the block, if there is one */

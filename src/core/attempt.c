@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/attempt.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "core/exchange.h"
+#include "core/relay.h"
+#include "core/worker.h"
+
+void attempt_init(struct attempt *at, struct pool *pool, const struct back_codec *codec)
+{
+    at->pool = pool;
+    at->codec = codec;
+    at->replay_complete = true;
+}
+
+static void on_ready(void *owner)
+{
+    exchange_run(owner);
+}
+
+static void on_due(void *owner)
+{
+    struct exchange *x = owner;
+    if (x->state == EX_CONNECT)
+        attempt_fail(x, FAIL_CONNECT, "could not connect in time (timeout connect)", NULL);
+    else
+        relay_on_due(x);
+    exchange_run(x);
+}
+
+static void remember(struct attempt *at, struct backend *b)
+{
+    if (at->backend)
+        backend_unref(at->backend);
+    at->backend = backend_ref(b);
+}
+
+static void add_tried(struct attempt *at)
+{
+    if (at->tried.count < TRIED_MAX)
+        at->tried.backends[at->tried.count++] = at->backend;
+}
+
+/* True: an idle connection is ours. Before a request that must not be sent twice one is looked at
+ * with a system call; for others a stale one only costs another attempt. */
+static bool reuse(struct exchange *x, struct backend *b, const struct conn_owner *owner)
+{
+    struct attempt *at = &x->attempt;
+    if (at->fresh_only)
+        return false;
+    bool sure = !method_is_idempotent(x->req.method);
+    at->conn = conn_reuse(b, x->worker->index, sure, owner);
+    at->reused = at->conn != NULL;
+    return at->reused;
+}
+
+/* True: connecting. */
+static bool dial(struct exchange *x, struct backend *b, const struct conn_owner *owner)
+{
+    struct attempt *at = &x->attempt;
+    int error;
+    at->reused = false;
+    at->conn = conn_dial(&x->worker->loop, b, at->pool->conf, x->worker->index,
+                         at->codec->state_bytes, owner, &error);
+    if (at->conn) {
+        timer_set(&x->worker->loop, &at->conn->timer, at->pool->conf->connect_ms);
+        return true;
+    }
+    log_warn(x->id, "pool " SLICE_FMT ": cannot connect to %s: %s", SLICE_ARG(at->pool->conf->name),
+             at->backend->text, strerror(-error));
+    return false;
+}
+
+void attempt_start(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    const struct conn_owner owner = {x, on_ready, on_due};
+    while (at->count < at->pool->conf->attempts) {
+        struct backend *b = pool_pick(at->pool, &at->tried);
+        if (!b)
+            break;
+        at->count++;
+        at->sent = false;
+        x->dial_us = x->worker->loop.now_us;
+        remember(at, b);
+        if (reuse(x, b, &owner)) {
+            relay_begin(x);
+            exchange_enter(x, EX_RELAY, "connection reused");
+            return;
+        }
+        if (dial(x, b, &owner)) {
+            exchange_enter(x, EX_CONNECT, "connecting");
+            return;
+        }
+        add_tried(at);
+    }
+    exchange_fail(x, at->count ? 502 : 503,
+                  at->count ? "no backend left to try" : "the pool has no backend", NULL);
+}
+
+void attempt_connected(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    struct stream *s = &at->conn->stream;
+    int rc = s->reset ? stream_dial_result(s) : 0;
+    if (rc < 0) {
+        attempt_fail(x, FAIL_CONNECT, strerror(-rc), NULL);
+    } else if (s->writable) {
+        relay_begin(x);
+        exchange_enter(x, EX_RELAY, "connected");
+    }
+}
+
+static bool may_retry(const struct exchange *x, enum attempt_failure failure)
+{
+    const struct attempt *at = &x->attempt;
+    if (x->response != MSG_NONE || x->client_gone || at->count >= at->pool->conf->attempts)
+        return false;
+    if (failure == FAIL_CONNECT)
+        return true;
+    bool harmless = !at->sent || method_is_idempotent(x->req.method);
+    return failure == FAIL_BROKEN && harmless && at->replay_complete;
+}
+
+/* What was passed of the body goes back in front of what was not. */
+static void rewind_request(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    chain_move(&at->replay, &x->req_body, SIZE_MAX);
+    chain_move(&x->req_body, &at->replay, SIZE_MAX);
+    if (x->request == MSG_PASSED)
+        x->request = MSG_COMPLETE;
+}
+
+void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *why,
+                  const char *rule)
+{
+    struct attempt *at = &x->attempt;
+    bool again = may_retry(x, failure);
+    bool stale = failure == FAIL_BROKEN && at->reused && x->response == MSG_NONE;
+    if (stale && again) /* expected now and then: no news */
+        log_debug(x->id, "kept connection to %s was stale, trying a fresh one", at->backend->text);
+    else
+        log_warn(x->id, "pool " SLICE_FMT " backend %s: %s%s%s%s", SLICE_ARG(at->pool->conf->name),
+                 at->backend->text, why, rule ? " [" : "", rule ? rule : "", rule ? "]" : "");
+    conn_close(at->conn);
+    at->conn = NULL;
+    x->record.ended_by = END_BACKEND;
+    if (!again) {
+        bool late = failure == FAIL_TIMEOUT ||
+                    (failure == FAIL_CONNECT && x->dial_us + at->pool->conf->connect_ms * 1000ul <=
+                                                    x->worker->loop.now_us);
+        exchange_fail(x, late ? 504 : 502, why, rule);
+        return;
+    }
+    if (stale)
+        at->fresh_only = true;
+    else
+        add_tried(at);
+    rewind_request(x);
+    x->record.ended_by = END_COMPLETE;
+    exchange_enter(x, EX_PICK, "trying again");
+}
+
+void attempt_finish(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    if (at->codec->is_reusable(at->conn->codec_state) && chain_is_empty(&at->conn->out))
+        conn_give(at->conn);
+    else
+        conn_close(at->conn);
+    at->conn = NULL;
+}
+
+void attempt_drop(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    if (at->conn)
+        conn_close(at->conn);
+    at->conn = NULL;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/exchange.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "core/error_page.h"
+#include "core/forward.h"
+#include "core/gateway.h"
+#include "core/relay.h"
+#include "core/worker.h"
+#include "http/status.h"
+#include "http/uri.h"
+
+enum { SPARE_MAX = 256 };
+
+typedef enum next exchange_step_fn(struct exchange *x);
+#define X(id, name) static exchange_step_fn step_##name;
+EXCHANGE_STATES(X)
+#undef X
+
+static const struct {
+    const char *name;
+    exchange_step_fn *run;
+} steps[] = {
+#define X(id, name) [EX_##id] = {#name, step_##name},
+    EXCHANGE_STATES(X)
+#undef X
+};
+
+const char *exchange_state_name(enum exchange_state state)
+{
+    return steps[state].name;
+}
+
+void exchange_enter(struct exchange *x, enum exchange_state state, const char *why)
+{
+    assert(x->state != EX_FINISH);
+    ring_put(&x->worker->ring, x->worker->loop.now_us, x->id, why, x->state, state);
+    x->state = state;
+}
+
+void exchange_run(struct exchange *x)
+{
+    while (steps[x->state].run(x) == NEXT)
+        ;
+}
+
+/* ---- life ---- */
+
+static void run_again(struct deferred *d)
+{
+    exchange_run(container_of(d, struct exchange, again));
+}
+
+struct exchange *exchange_new(struct worker *w)
+{
+    struct exchange *x = w->spare;
+    if (x) {
+        w->spare = x->next_spare;
+        w->spare_count--;
+    } else {
+        x = mem_alloc(sizeof(*x));
+    }
+    memset(x, 0, sizeof(*x));
+    x->worker = w;
+    x->id = (uint64_t)(w->index + 1) << 48 | ++w->next_id;
+    arena_init(&x->arena, &w->loop.bufs);
+    deferred_init(&x->again, run_again);
+    size_t window = w->snapshot->gateway.window;
+    chain_init(&x->req_body, &w->loop.bufs, window);
+    chain_init(&x->resp_body, &w->loop.bufs, window);
+    chain_init(&x->attempt.replay, &w->loop.bufs, window);
+    return x;
+}
+
+void exchange_free(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    list_remove(&x->again.node);
+    chain_clear(&x->req_body);
+    chain_clear(&x->resp_body);
+    chain_clear(&x->attempt.replay);
+    if (x->attempt.backend)
+        backend_unref(x->attempt.backend);
+    arena_fini(&x->arena);
+    if (w->spare_count >= SPARE_MAX) {
+        free(x);
+        return;
+    }
+    x->next_spare = w->spare;
+    w->spare = x;
+    w->spare_count++;
+}
+
+/* ---- answering ourselves ---- */
+
+static void add_field(struct exchange *x, enum field_id id, struct slice value)
+{
+    fields_add(&x->resp.fields, &x->arena, id, slice_str(field_name(id)), value);
+}
+
+static void make_error_response(struct exchange *x, uint16_t status)
+{
+    enum error_format format = error_page_format(fields_value(&x->req.fields, FIELD_ACCEPT));
+    char *page = arena_alloc(&x->arena, ERROR_PAGE_MAX);
+    size_t n = error_page_put(page, ERROR_PAGE_MAX, format, status, x->id);
+    char *digits = arena_alloc(&x->arena, NUM_DEC_MAX);
+    x->resp = (struct response_head){
+        .status = status, .reason = slice_str(status_reason(status)), .minor = 1};
+    add_field(x, FIELD_SERVER, x->worker->snapshot->gateway.name);
+    add_field(x, FIELD_CONTENT_TYPE, error_page_type(format));
+    add_field(x, FIELD_CONTENT_LENGTH, slice_of(digits, num_put_dec(digits, n)));
+    bool bodiless = x->req.method == METHOD_HEAD;
+    x->resp_framing = (struct framing){.kind = bodiless ? BODY_NONE : BODY_LENGTH, .length = n};
+    chain_clear(&x->resp_body);
+    if (!bodiless)
+        chain_copy(&x->resp_body, slice_of(page, n));
+}
+
+void exchange_fail(struct exchange *x, uint16_t status, const char *why, const char *rule)
+{
+    log_at(status >= 500 ? LEVEL_WARN : LEVEL_INFO, x->id, "%s " SLICE_FMT ": %s%s%s%s",
+           x->response == MSG_NONE ? status_reason(status) : "response broken off",
+           SLICE_ARG(x->req.target), why, rule ? " [" : "", rule ? rule : "", rule ? "]" : "");
+    if (x->record.ended_by == END_COMPLETE)
+        x->record.ended_by = END_GATEWAY;
+    x->record.end_reason = slice_str(why);
+    attempt_drop(x);
+    if (x->response != MSG_NONE) {
+        x->broken = true;
+        exchange_enter(x, EX_FINISH, "response broken off");
+        return;
+    }
+    make_error_response(x, status);
+    if (x->request == MSG_NONE || x->request == MSG_BODY)
+        x->close_client = true;
+    x->response = MSG_COMPLETE;
+    x->head_us = x->worker->loop.now_us;
+    x->front->put_head(x);
+    exchange_enter(x, EX_RELAY, "error answered");
+}
+
+void exchange_abort(struct exchange *x, const char *why)
+{
+    log_info(x->id, "%s", why);
+    x->record.ended_by = END_CLIENT;
+    x->record.end_reason = slice_str(why);
+    attempt_drop(x);
+    x->broken = true;
+    exchange_enter(x, EX_FINISH, "client gone");
+}
+
+/* ---- states ---- */
+
+static enum parse find_route(struct exchange *x, struct fault *f)
+{
+    if (x->req.method == METHOD_CONNECT)
+        return fault_bad(f, 501, "CONNECT is not for a gateway", "RFC 9110 9.3.6");
+    if (x->req.form == TARGET_ASTERISK)
+        x->path = x->req.path;
+    else if (uri_normalise_path(x->req.path, &x->arena, &x->path, f) != PARSE_DONE)
+        return PARSE_BAD;
+
+    struct route_query query = {
+        .path = x->path,
+        .method = x->req.method_text,
+        .fields = &x->req.fields,
+        .client = x->peer,
+    };
+    int port;
+    if (x->req.authority.n && !uri_split_authority(x->req.authority, &query.host, &port))
+        return fault_bad(f, 400, "invalid host", "RFC 9112 3.2");
+    struct route_match match = route_find(x->worker->snapshot, &query);
+    if (!match.site)
+        return fault_bad(f, 404, "no site has this host", NULL);
+    if (!match.route)
+        return fault_bad(f, 404, "no route of the site matches", NULL);
+    x->route = match.route;
+    return PARSE_DONE;
+}
+
+static enum next step_route(struct exchange *x)
+{
+    struct fault f;
+    if (find_route(x, &f) != PARSE_DONE) {
+        exchange_fail(x, f.status, f.what, f.rule);
+        return NEXT;
+    }
+    uint64_t limit = x->route->body_bytes;
+    if (limit && x->req_framing.kind == BODY_LENGTH && x->req_framing.length > limit) {
+        exchange_fail(x, 413, "request body is larger than the limit", "RFC 9110 15.5.14");
+        return NEXT;
+    }
+    struct gateway_pool *pool = gateway_pool_at(x->worker->gateway, x->route->pool_index);
+    attempt_init(&x->attempt, &pool->pool, pool->codec);
+    forward_request(x);
+    exchange_enter(x, EX_PICK, "routed");
+    return NEXT;
+}
+
+static enum next step_pick(struct exchange *x)
+{
+    attempt_start(x);
+    return x->state == EX_CONNECT ? PARK : NEXT;
+}
+
+static enum next step_connect(struct exchange *x)
+{
+    attempt_connected(x);
+    return x->state == EX_CONNECT ? PARK : NEXT;
+}
+
+static enum next step_relay(struct exchange *x)
+{
+    return relay_run(x);
+}
+
+static int64_t span(uint64_t from_us, uint64_t to_us)
+{
+    return from_us && to_us >= from_us ? (int64_t)(to_us - from_us) : -1;
+}
+
+static void log_access(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    struct access_record *r = &x->record;
+    uint64_t now_us = loop_clock_us();
+    r->wall_us = loop_wall_us() - (int64_t)(now_us - x->start_us);
+    r->id = x->id;
+    r->client = x->peer_text;
+    r->method = x->req.method_text;
+    r->target = x->req.target;
+    r->version = x->req.minor ? SLICE("HTTP/1.1") : SLICE("HTTP/1.0");
+    r->host = x->req.authority;
+    r->status = x->response == MSG_NONE ? 0 : x->resp.status;
+    r->sent_bytes = x->resp_bytes;
+    r->received_bytes = x->req_bytes;
+    r->referer = fields_value(&x->req.fields, FIELD_REFERER);
+    r->user_agent = fields_value(&x->req.fields, FIELD_USER_AGENT);
+    r->pool = x->attempt.pool ? x->attempt.pool->conf->name : SLICE_NONE;
+    r->backend = x->attempt.backend ? slice_str(x->attempt.backend->text) : SLICE_NONE;
+    r->attempts = x->attempt.count;
+    r->phase_us[PHASE_HEAD] = span(x->start_us, x->read_us);
+    r->phase_us[PHASE_QUEUE] = x->dial_us ? 0 : -1;
+    r->phase_us[PHASE_CONNECT] = span(x->dial_us, x->begin_us);
+    r->phase_us[PHASE_FIRST] = span(x->begin_us, x->head_us);
+    r->phase_us[PHASE_TOTAL] = span(x->start_us, now_us);
+    char line[ACCESS_LINE_MAX];
+    size_t n = access_log_put(line, sizeof(line),
+                              (enum access_format)w->snapshot->gateway.access_format, r);
+    log_writer_put(w->access_log, slice_of(line, n));
+}
+
+static enum next step_finish(struct exchange *x)
+{
+    if (x->worker->access_log)
+        log_access(x);
+    attempt_drop(x);
+    x->front->done(x, x->broken);
+    return PARK;
+}

@@ -1,0 +1,137 @@
+/* One request and its response: our object between a client's stream and the attempts to have a
+ * backend answer.
+ *
+ * Two machines run side by side. `state` is where the exchange as a whole is; `request` and
+ * `response` are how far each message has come, for a response may arrive while its request is
+ * still being sent. exchange_run() drives all of it: whoever learns of an event calls it and must not
+ * touch the exchange afterwards, since it may have ended.
+ * SPDX-License-Identifier: MIT */
+#ifndef CORE_EXCHANGE_H
+#define CORE_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/chain.h"
+#include "codec/codec.h"
+#include "core/access_log.h"
+#include "core/attempt.h"
+#include "core/route.h"
+#include "http/framing.h"
+#include "http/head.h"
+#include "net/loop.h"
+
+struct worker;
+struct exchange;
+
+/*  state    what it waits for, and who wakes it
+ *  ROUTE    nothing: finds site, route and pool, or answers itself
+ *  PICK     nothing: picks a backend, reuses a connection or dials
+ *  CONNECT  the backend's connection: its event, or its timer
+ *  RELAY    bytes or room on either side: events and timers of both connections
+ *  FINISH   nothing: logs, releases, and hands the client back to its connection */
+#define EXCHANGE_STATES(X)                                                                         \
+    X(ROUTE, route)                                                                                \
+    X(PICK, pick) X(CONNECT, connect) X(RELAY, relay) X(FINISH, finish)
+
+enum exchange_state {
+#define X(id, name) EX_##id,
+    EXCHANGE_STATES(X)
+#undef X
+};
+
+enum next { NEXT, PARK }; /* PARK: an event or a timer will call us */
+
+/* How far a message has come through the gateway. */
+enum progress {
+    MSG_NONE,     /* no head yet */
+    MSG_BODY,     /* head decoded; the body is coming */
+    MSG_COMPLETE, /* everything decoded; some may wait to be encoded */
+    MSG_PASSED,   /* everything encoded for the other side */
+};
+
+/* What the exchange waits for on one of its connections: which deadline counts. */
+enum wait { WAIT_NOTHING, WAIT_READ, WAIT_WRITE, WAIT_HEAD, WAIT_GONE, WAIT_TUNNEL };
+
+/* The client side of an exchange, whatever protocol the client speaks. */
+struct front {
+    /* Decodes more of the request body into x->req_body while it has room. True: something moved. */
+    bool (*take)(struct exchange *x);
+    /* Encodes an interim response. */
+    void (*put_interim)(struct exchange *x, const struct response_head *head);
+    /* Encodes x->resp; the body behind it is framed by x->resp_framing. */
+    void (*put_head)(struct exchange *x);
+    /* Encodes what waits in x->resp_body, the end of the response when it is complete, and sends.
+     * True: something moved. */
+    bool (*send)(struct exchange *x);
+    /* Whether all that was encoded has been sent. */
+    bool (*is_flushed)(const struct exchange *x);
+    /* Whether body bytes may go past user space, in and out. */
+    uint64_t (*plain_left)(const struct exchange *x);
+    bool (*is_plain_out)(const struct exchange *x);
+    ssize_t (*splice)(struct exchange *x, int pipe_fd, size_t n);
+    void (*set_deadline)(struct exchange *x, enum wait wait);
+    /* The exchange is over and x about to be freed: go on with the connection, or close it. broken:
+     * what was sent is not a complete response and must be seen as broken off. */
+    void (*done)(struct exchange *x, bool broken);
+};
+
+struct exchange {
+    enum exchange_state state;
+    enum progress request, response;
+    uint64_t id;
+    struct worker *worker;
+    const struct front *front;
+    void *client;
+    struct exchange *next_spare;
+    struct deferred again; /* goes on in the next turn: this one had its share */
+    struct arena arena;
+
+    struct request_head req;
+    struct framing req_framing;
+    struct fields req_trailers;
+    struct chain req_body;
+    const struct sockaddr *peer;
+    struct slice peer_text; /* address of the client, without port */
+    struct slice path;      /* normalised */
+    const struct route_conf *route;
+    struct slice upgrade; /* protocol asked for, and on 101 switched to */
+    bool close_client;    /* the client's connection ends behind this exchange */
+    bool client_gone;
+    bool broken; /* the response cannot be completed */
+
+    struct attempt attempt;
+    struct response_head resp;
+    struct framing resp_framing;
+    struct fields resp_trailers;
+    struct chain resp_body;
+    enum wait client_wait, conn_wait;
+    bool client_moved, conn_moved; /* since the deadlines were set */
+
+    struct access_record record; /* for the log; times in us of the loop's clock */
+    uint64_t start_us; /* first byte of the request */
+    uint64_t read_us;  /* its head was complete */
+    uint64_t dial_us, begin_us, head_us; /* of the newest attempt: began, request begun, answered */
+    uint64_t req_bytes, resp_bytes; /* body bytes */
+};
+
+/* An exchange in state ROUTE with nothing in it but an arena; the caller fills req, req_framing,
+ * front, client and runs it. */
+struct exchange *exchange_new(struct worker *w);
+/* Drops one that was never run (an incomplete head). */
+void exchange_free(struct exchange *x);
+void exchange_run(struct exchange *x);
+
+/* The only writer of state. */
+void exchange_enter(struct exchange *x, enum exchange_state state, const char *why);
+
+/* Answers with an error page, or, when a response head has gone out, breaks the response off. Marks
+ * only: the state machine carries it out. why: for the log; rule: RFC section or NULL. */
+void exchange_fail(struct exchange *x, uint16_t status, const char *why, const char *rule);
+/* The client has gone: nothing more can be said to it. */
+void exchange_abort(struct exchange *x, const char *why);
+
+const char *exchange_state_name(enum exchange_state state);
+
+#endif

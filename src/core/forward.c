@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/forward.h"
+
+#include "base/num.h"
+#include "core/exchange.h"
+#include "core/worker.h"
+
+static void drop_named(struct fields *fields, struct slice name)
+{
+    for (unsigned i = 0; i < fields->n; i++) {
+        struct field *f = &fields->v[i];
+        if (slice_ieq(f->name, name) && !(field_flags(f->id) & FIELD_KEEP))
+            f->dropped = true;
+    }
+}
+
+/* Fields that the Connection field names are hop-by-hop (RFC 9110 7.6.1), but a peer cannot have
+ * fields removed by it that frame or route the message. */
+static void drop_nominated(struct fields *fields)
+{
+    for (unsigned i = 0; i < fields->n; i++) {
+        if (fields->v[i].id != FIELD_CONNECTION)
+            continue;
+        struct slice list = fields->v[i].value, name;
+        while (slice_next_token(&list, &name))
+            drop_named(fields, name);
+    }
+}
+
+static void drop_hop_by_hop(struct fields *fields)
+{
+    if (fields_has(fields, FIELD_CONNECTION))
+        drop_nominated(fields);
+    for (unsigned i = 0; i < fields->n; i++)
+        if (field_flags(fields->v[i].id) & FIELD_HOP)
+            fields->v[i].dropped = true;
+}
+
+static void add(struct exchange *x, struct fields *fields, enum field_id id, struct slice value)
+{
+    fields_add(fields, &x->arena, id, slice_str(field_name(id)), value);
+}
+
+/* RFC 9112 7.8, 9110 7.8: the last hop's wish; ours towards the backend is made anew. */
+static struct slice wanted_upgrade(const struct request_head *req)
+{
+    if (req->minor < 1 || !fields_has(&req->fields, FIELD_UPGRADE) ||
+        !fields_has_token(&req->fields, FIELD_CONNECTION, SLICE("upgrade")))
+        return SLICE_NONE;
+    return fields_value(&req->fields, FIELD_UPGRADE);
+}
+
+static char *put(char *p, struct slice s)
+{
+    memcpy(p, s.p, s.n);
+    return p + s.n;
+}
+
+static bool is_token_text(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] == ':' || s.p[i] == '[')
+            return false;
+    return s.n > 0;
+}
+
+/* RFC 7239 4: a value that is no token is quoted; addresses of IPv6 stand in brackets (6). */
+static char *put_forwarded_value(char *p, struct slice value, bool v6)
+{
+    bool quoted = v6 || !is_token_text(value);
+    if (quoted)
+        *p++ = '"';
+    if (v6)
+        *p++ = '[';
+    p = put(p, value);
+    if (v6)
+        *p++ = ']';
+    if (quoted)
+        *p++ = '"';
+    return p;
+}
+
+static struct slice forwarded(struct exchange *x, struct slice before)
+{
+    struct slice host = x->req.authority, client = x->peer_text;
+    char *start = arena_alloc(&x->arena, before.n + host.n + client.n + 48);
+    char *p = start;
+    if (before.n) {
+        p = put(p, before);
+        p = put(p, SLICE(", "));
+    }
+    p = put(p, SLICE("for="));
+    bool known = client.n && x->peer->sa_family != AF_UNIX;
+    p = put_forwarded_value(p, known ? client : SLICE("unknown"),
+                            known && x->peer->sa_family == AF_INET6 &&
+                                slice_find(client, ':') < client.n);
+    if (host.n) {
+        p = put(p, SLICE(";host="));
+        p = put_forwarded_value(p, host, false);
+    }
+    p = put(p, SLICE(";proto=http"));
+    return slice_of(start, (size_t)(p - start));
+}
+
+/* All lines of a list-valued field as one (RFC 9110 5.3). */
+static struct slice joined(struct exchange *x, enum field_id id)
+{
+    struct slice all = SLICE_NONE;
+    const struct fields *fields = &x->req.fields;
+    for (unsigned i = 0; fields_has(fields, id) && i < fields->n; i++) {
+        struct slice value = fields->v[i].value;
+        if (fields->v[i].id != id || fields->v[i].dropped || !value.n)
+            continue;
+        if (!all.n) {
+            all = value;
+            continue;
+        }
+        char *p = arena_alloc(&x->arena, all.n + value.n + 2);
+        put(put(put(p, all), SLICE(", ")), value);
+        all = slice_of(p, all.n + value.n + 2);
+    }
+    return all;
+}
+
+static struct slice appended(struct exchange *x, struct slice list, struct slice value)
+{
+    if (!list.n)
+        return value;
+    char *p = arena_alloc(&x->arena, list.n + value.n + 2);
+    put(put(put(p, list), SLICE(", ")), value);
+    return slice_of(p, list.n + value.n + 2);
+}
+
+/* What the client says of those before it counts only if the client is trusted; else it is removed,
+ * so that nobody can pretend to be somebody else. */
+static void add_forwarded(struct exchange *x)
+{
+    const struct gateway_conf *conf = &x->worker->snapshot->gateway;
+    struct fields *fields = &x->req.fields;
+    bool trusted = conf->trusted_count &&
+                   cidr_any_has(conf->trusted, conf->trusted_count, x->peer);
+    struct slice list = trusted ? joined(x, FIELD_X_FORWARDED_FOR) : SLICE_NONE;
+    struct slice elements = trusted ? joined(x, FIELD_FORWARDED) : SLICE_NONE;
+    fields_drop(fields, FIELD_X_FORWARDED_FOR);
+    fields_drop(fields, FIELD_FORWARDED);
+    if (!trusted) {
+        fields_drop(fields, FIELD_X_FORWARDED_PROTO);
+        fields_drop(fields, FIELD_X_FORWARDED_HOST);
+    }
+    struct slice client = x->peer_text.n ? x->peer_text : SLICE("unknown");
+    add(x, fields, FIELD_X_FORWARDED_FOR, appended(x, list, client));
+    if (!fields_find(fields, FIELD_X_FORWARDED_PROTO))
+        add(x, fields, FIELD_X_FORWARDED_PROTO, SLICE("http"));
+    if (x->req.authority.n && !fields_find(fields, FIELD_X_FORWARDED_HOST))
+        add(x, fields, FIELD_X_FORWARDED_HOST, x->req.authority);
+    add(x, fields, FIELD_FORWARDED, forwarded(x, elements));
+}
+
+/* RFC 9110 7.6.3. */
+static void add_via(struct exchange *x, struct fields *fields, uint8_t minor)
+{
+    struct slice name = x->worker->snapshot->gateway.name;
+    char *start = arena_alloc(&x->arena, name.n + 4);
+    char *p = put(start, minor ? SLICE("1.1 ") : SLICE("1.0 "));
+    p = put(p, name);
+    add(x, fields, FIELD_VIA, slice_of(start, (size_t)(p - start)));
+}
+
+static void add_request_id(struct exchange *x)
+{
+    char *id = arena_alloc(&x->arena, NUM_HEX_MAX);
+    if (!fields_find(&x->req.fields, FIELD_X_REQUEST_ID))
+        add(x, &x->req.fields, FIELD_X_REQUEST_ID, slice_of(id, num_put_hex(id, x->id)));
+}
+
+void forward_request(struct exchange *x)
+{
+    struct request_head *req = &x->req;
+    x->upgrade = x->req_framing.kind == BODY_NONE ? wanted_upgrade(req) : SLICE_NONE;
+    drop_hop_by_hop(&req->fields);
+    fields_drop(&req->fields, FIELD_HOST); /* the codec writes it first (RFC 9110 7.2) */
+    if (req->minor < 1)
+        fields_drop(&req->fields, FIELD_EXPECT); /* RFC 9110 10.1.1 */
+    add_forwarded(x);
+    add_via(x, &req->fields, req->minor);
+    if (x->worker->snapshot->gateway.request_id)
+        add_request_id(x);
+}
+
+void forward_response(struct exchange *x, struct response_head *head)
+{
+    if (head->status == 101)
+        x->upgrade = fields_value(&head->fields, FIELD_UPGRADE);
+    drop_hop_by_hop(&head->fields);
+    add_via(x, &head->fields, head->minor);
+}

@@ -1,0 +1,17 @@
+/* What changes in a message because we stand between its ends (RFC 9110 7.6): hop-by-hop fields go,
+ * Via, Forwarded and X-Forwarded-* come.
+ * SPDX-License-Identifier: MIT */
+#ifndef CORE_FORWARD_H
+#define CORE_FORWARD_H
+
+#include "base/arena.h"
+#include "http/head.h"
+
+struct exchange;
+
+/* Makes x->req the head that goes to a backend. Sets x->upgrade. Once for each exchange. */
+void forward_request(struct exchange *x);
+/* The same for a response that goes to the client; interim ones too. */
+void forward_response(struct exchange *x, struct response_head *head);
+
+#endif

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/relay.h"
+
+#include <errno.h>
+
+#include "core/forward.h"
+#include "core/worker.h"
+#include "net/pipe.h"
+
+enum {
+    ROUNDS_PER_TURN = 16,    /* then others get their turn */
+    SPLICE_MIN = 128 * 1024, /* below, two system calls more cost more than the copy */
+};
+
+/* Path and query, also of a request that came in absolute-form (RFC 9112 3.2.1). */
+static struct slice origin_target(struct exchange *x)
+{
+    const struct request_head *req = &x->req;
+    if (req->form != TARGET_ABSOLUTE)
+        return req->target;
+    if (!req->has_query)
+        return req->path;
+    return arena_printf(&x->arena, SLICE_FMT "?" SLICE_FMT, SLICE_ARG(req->path),
+                        SLICE_ARG(req->query));
+}
+
+void relay_begin(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    const struct pool_conf *conf = at->conn->pool;
+    struct codec_request request = {
+        .head = &x->req,
+        .framing = x->req_framing,
+        .target = origin_target(x),
+        .host = conf->host_mode == HOST_KEEP      ? x->req.authority
+                : conf->host_mode == HOST_BACKEND ? at->conn->backend->conf->text
+                                                  : conf->host,
+        .upgrade = x->upgrade,
+    };
+    at->codec->begin(at->conn->codec_state, &request, &at->conn->out);
+    x->begin_us = x->worker->loop.now_us;
+}
+
+/* ---- inbound: the request, towards the backend ---- */
+
+static struct pipe *take_pipe(struct exchange *x, uint64_t plain, const struct stream *from)
+{
+    if (plain < SPLICE_MIN || !from->transport->splice)
+        return NULL;
+    return pipe_take(&x->worker->pipes);
+}
+
+static bool splice_request(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    if (!at->conn || !chain_is_empty(&x->req_body) || !chain_is_empty(&at->conn->out) ||
+        !at->codec->is_plain_out(at->conn->codec_state))
+        return false;
+    uint64_t plain = x->front->plain_left(x);
+    struct pipe *pipe = take_pipe(x, plain, &at->conn->stream);
+    if (!pipe)
+        return false;
+    ssize_t n = x->front->splice(x, pipe->write_fd, plain < PIPE_BYTES ? plain : PIPE_BYTES);
+    if (n > 0)
+        chain_put_pipe(&x->req_body, &pipe->source, (size_t)n);
+    source_unref(&pipe->source);
+    return n > 0;
+}
+
+/* While the request could still be sent again, what is passed on is kept too. */
+static void put_request_body(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    if (at->replay_complete) {
+        bool fits = at->replay.bytes + x->req_body.bytes <= at->replay.window;
+        at->replay_complete = fits && chain_share(&at->replay, &x->req_body);
+        if (!at->replay_complete)
+            chain_clear(&at->replay);
+    }
+    at->codec->put_body(at->conn->codec_state, &x->req_body, &at->conn->out);
+}
+
+static void pass_request(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    if (!chain_is_empty(&x->req_body) && chain_room(&at->conn->out))
+        put_request_body(x);
+    if (x->request == MSG_COMPLETE && chain_is_empty(&x->req_body)) {
+        at->codec->put_end(at->conn->codec_state, &x->req_trailers, &at->conn->out);
+        x->request = MSG_PASSED;
+    }
+}
+
+static bool inbound(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    bool moved = false;
+    if (x->request == MSG_BODY)
+        moved = splice_request(x) || x->front->take(x);
+    if (x->state != EX_RELAY || !at->conn)
+        return moved;
+    pass_request(x);
+    size_t before = at->conn->out.bytes;
+    if (before == 0) {
+        if (x->request == MSG_PASSED && x->resp_framing.kind == BODY_TUNNEL)
+            stream_finish(&at->conn->stream);
+        return moved;
+    }
+    bool alive = stream_flush(&at->conn->stream, &at->conn->out);
+    if (at->conn->out.bytes < before)
+        moved = x->conn_moved = at->sent = true;
+    /* A backend that stops reading may still have answered: the response side finds out. */
+    if (!alive)
+        chain_clear(&at->conn->out);
+    return moved;
+}
+
+/* ---- outbound: the response, towards the client ---- */
+
+static bool splice_response(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    struct conn *c = at->conn;
+    if (!c->stream.readable || stream_bytes(&c->stream).n || !chain_is_empty(&x->resp_body) ||
+        !x->front->is_plain_out(x))
+        return false;
+    uint64_t plain = at->codec->plain_left(c->codec_state);
+    struct pipe *pipe = take_pipe(x, plain, &c->stream);
+    if (!pipe)
+        return false;
+    ssize_t n = stream_splice(&c->stream, pipe->write_fd, plain < PIPE_BYTES ? plain : PIPE_BYTES);
+    if (n > 0) {
+        at->codec->plain_taken(c->codec_state, (uint64_t)n);
+        chain_put_pipe(&x->resp_body, &pipe->source, (size_t)n);
+    }
+    source_unref(&pipe->source);
+    return n > 0;
+}
+
+static void on_interim(struct exchange *x, struct response_head *head)
+{
+    forward_response(x, head);
+    if (x->req.minor >= 1) /* RFC 9110 15.2: not to a client of HTTP/1.0 */
+        x->front->put_interim(x, head);
+}
+
+/* The final head: from here on no other attempt may be made. */
+static void on_head(struct exchange *x, const struct codec_result *result)
+{
+    x->resp_framing = result->framing;
+    x->response = MSG_BODY;
+    x->head_us = x->worker->loop.now_us;
+    x->attempt.replay_complete = false;
+    chain_clear(&x->attempt.replay);
+    if (result->framing.kind == BODY_TUNNEL)
+        x->request = MSG_BODY;
+    forward_response(x, &x->resp);
+    x->front->put_head(x);
+}
+
+/* One event of the backend's codec; its data lies in `in`. False: no more for now. */
+static bool on_event(struct exchange *x, enum codec_event event, const struct codec_result *result,
+                     struct buf *in)
+{
+    switch (event) {
+    case CODEC_MORE: return false;
+    case CODEC_HEAD:
+        if (result->response->status / 100 == 1 && result->framing.kind != BODY_TUNNEL)
+            on_interim(x, &x->resp);
+        else
+            on_head(x, result);
+        return true;
+    case CODEC_DATA:
+        chain_put(&x->resp_body, in, result->data);
+        return chain_room(&x->resp_body) > 0;
+    case CODEC_END:
+        x->resp_trailers = result->trailers;
+        x->response = MSG_COMPLETE;
+        attempt_finish(x);
+        return false;
+    case CODEC_BAD:
+        attempt_fail(x, FAIL_PROTOCOL, result->fault.what, result->fault.rule);
+        return false;
+    }
+    return false;
+}
+
+/* Decodes what has been read; true: something came of it. The connection is brought up to date
+ * before each event is acted on, for with the last one it is given away. */
+static bool decode(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    struct conn *c = at->conn;
+    struct buf *hold = buf_ref(c->stream.in);
+    bool moved = false, more = true;
+    while (more && at->conn == c && x->state == EX_RELAY) {
+        struct slice in = stream_bytes(&c->stream);
+        size_t before = in.n;
+        struct codec_result result;
+        result.response = &x->resp;
+        enum codec_event event =
+            at->codec->feed(c->codec_state, &in, &x->worker->limits, &x->arena, &result);
+        stream_consume(&c->stream, before - in.n);
+        moved |= before != in.n || event != CODEC_MORE;
+        more = on_event(x, event, &result, hold);
+    }
+    buf_unref(hold);
+    return moved;
+}
+
+static void on_eof(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    struct codec_result result;
+    result.response = &x->resp;
+    if (at->conn->stream.error)
+        attempt_fail(x, FAIL_BROKEN, "connection reset by the backend", NULL);
+    else if (x->response == MSG_NONE)
+        attempt_fail(x, FAIL_BROKEN, "connection closed before a response head", "RFC 9112 8");
+    else
+        on_event(x, at->codec->eof(at->conn->codec_state, &result), &result, NULL);
+}
+
+/* Reads from the backend and decodes, while the client's side has room. */
+static bool take_response(struct exchange *x)
+{
+    struct stream *s = &x->attempt.conn->stream;
+    if (!chain_room(&x->resp_body))
+        return false;
+    if (splice_response(x))
+        return x->conn_moved = true;
+    bool moved = stream_bytes(s).n && decode(x);
+    if (!x->attempt.conn || x->state != EX_RELAY || moved)
+        return moved;
+    if (!s->readable)
+        return false;
+    ssize_t n = stream_fill(s);
+    if (n == -EAGAIN)
+        return false;
+    if (n <= 0)
+        on_eof(x);
+    else
+        decode(x);
+    return x->conn_moved = true;
+}
+
+static bool outbound(struct exchange *x)
+{
+    bool moved = false;
+    if (x->attempt.conn && x->response < MSG_COMPLETE)
+        moved = take_response(x);
+    if (x->state != EX_RELAY)
+        return true;
+    if (x->response != MSG_NONE || !x->front->is_flushed(x))
+        moved |= x->front->send(x);
+    return moved;
+}
+
+/* ---- deadlines ---- */
+
+static enum wait backend_wait(const struct exchange *x)
+{
+    const struct conn *c = x->attempt.conn;
+    if (!chain_is_empty(&c->out))
+        return WAIT_WRITE;
+    if (x->resp_framing.kind == BODY_TUNNEL && x->response == MSG_BODY)
+        return WAIT_TUNNEL;
+    if (x->response == MSG_NONE)
+        return x->request == MSG_PASSED ? WAIT_HEAD : WAIT_NOTHING;
+    return chain_room(&x->resp_body) ? WAIT_READ : WAIT_NOTHING;
+}
+
+static uint32_t backend_ms(const struct exchange *x, enum wait wait)
+{
+    const struct pool_conf *conf = x->attempt.conn->pool;
+    if (wait == WAIT_TUNNEL)
+        return x->worker->snapshot->gateway.tunnel_ms;
+    return wait == WAIT_HEAD ? conf->response_ms : conf->idle_ms;
+}
+
+static void set_backend_deadline(struct exchange *x)
+{
+    struct conn *c = x->attempt.conn;
+    if (!c)
+        return;
+    enum wait wait = backend_wait(x);
+    if (wait != x->conn_wait || (x->conn_moved && wait != WAIT_HEAD) || c->timer.due_ms == 0) {
+        if (wait == WAIT_NOTHING)
+            timer_clear(&c->timer);
+        else
+            timer_set(&x->worker->loop, &c->timer, backend_ms(x, wait));
+    }
+    x->conn_wait = wait;
+    x->conn_moved = false;
+}
+
+static enum wait client_wait(const struct exchange *x)
+{
+    if (!x->front->is_flushed(x))
+        return WAIT_WRITE;
+    if (x->resp_framing.kind == BODY_TUNNEL)
+        return WAIT_NOTHING; /* the backend's side keeps the tunnel's time */
+    if (x->request == MSG_BODY && chain_room(&x->req_body))
+        return WAIT_READ;
+    return x->client_gone ? WAIT_GONE : WAIT_NOTHING;
+}
+
+static void set_client_deadline(struct exchange *x)
+{
+    enum wait wait = client_wait(x);
+    if (wait != x->client_wait || x->client_moved)
+        x->front->set_deadline(x, wait);
+    x->client_wait = wait;
+    x->client_moved = false;
+}
+
+void relay_on_due(struct exchange *x)
+{
+    static const char *const what[] = {
+        [WAIT_NOTHING] = "", [WAIT_GONE] = "",
+        [WAIT_READ] = "backend stopped sending (timeout idle)",
+        [WAIT_WRITE] = "backend stopped reading (timeout idle)",
+        [WAIT_HEAD] = "no response from the backend (timeout response)",
+        [WAIT_TUNNEL] = "nothing moved in the tunnel (timeout tunnel)",
+    };
+    attempt_fail(x, FAIL_TIMEOUT, what[x->conn_wait], NULL);
+}
+
+/* ---- both ---- */
+
+static bool is_finished(const struct exchange *x)
+{
+    return x->response == MSG_PASSED && x->front->is_flushed(x);
+}
+
+enum next relay_run(struct exchange *x)
+{
+    bool moved = true;
+    for (unsigned round = 0; moved && round < ROUNDS_PER_TURN; round++) {
+        moved = inbound(x);
+        if (x->state != EX_RELAY)
+            return NEXT;
+        moved |= outbound(x);
+        if (x->state != EX_RELAY)
+            return NEXT;
+        if (is_finished(x)) {
+            exchange_enter(x, EX_FINISH, "response sent");
+            return NEXT;
+        }
+    }
+    if (moved)
+        loop_defer(&x->worker->loop, &x->again);
+    set_backend_deadline(x);
+    set_client_deadline(x);
+    return PARK;
+}

@@ -1,0 +1,16 @@
+/* The pump of an exchange: moves bytes both ways as far as they go, and sets the deadlines for what
+ * is waited for. Back-pressure is a fact of the chains: who finds no room does not read.
+ * SPDX-License-Identifier: MIT */
+#ifndef CORE_RELAY_H
+#define CORE_RELAY_H
+
+#include "core/exchange.h"
+
+/* Writes the request's head into the connection just made or reused. */
+void relay_begin(struct exchange *x);
+/* Moves what can be moved. NEXT: the state has changed. */
+enum next relay_run(struct exchange *x);
+/* A deadline on the backend's side has passed. */
+void relay_on_due(struct exchange *x);
+
+#endif

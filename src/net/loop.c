@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/loop.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EVENTS_PER_WAIT = 256, BUF_KEEP = 4 << 20, WAIT_MAX_MS = 60000 };
+
+static uint64_t clock_us(clockid_t id)
+{
+    struct timespec ts;
+    clock_gettime(id, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+uint64_t loop_clock_us(void)
+{
+    return clock_us(CLOCK_MONOTONIC);
+}
+
+int64_t loop_wall_s(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME_COARSE, &ts);
+    return ts.tv_sec;
+}
+
+static void update_clock(struct loop *l)
+{
+    l->now_us = clock_us(CLOCK_MONOTONIC);
+    l->now_ms = l->now_us / 1000;
+}
+
+int64_t loop_wall_us(void)
+{
+    return (int64_t)clock_us(CLOCK_REALTIME);
+}
+
+/* Posts are pushed in front by any thread; the loop takes all and runs them in order of arrival. */
+static void run_posts(struct loop *l)
+{
+    struct post *p = atomic_exchange_explicit(&l->posts, NULL, memory_order_acquire);
+    struct post *ordered = NULL;
+    while (p) {
+        struct post *next = p->next;
+        p->next = ordered;
+        ordered = p;
+        p = next;
+    }
+    while (ordered) {
+        struct post *next = ordered->next;
+        ordered->run(ordered);
+        ordered = next;
+    }
+}
+
+static void on_wake(struct watch *w, uint32_t events)
+{
+    (void)events;
+    uint64_t count;
+    ssize_t n = read(w->fd, &count, sizeof(count));
+    (void)n; /* the counter only wakes; being empty already is fine */
+    run_posts(container_of(w, struct loop, wake));
+}
+
+int loop_init(struct loop *l)
+{
+    *l = (struct loop){.epoll_fd = -1, .wake = {.fd = -1, .on_event = on_wake}};
+    heap_init(&l->timers);
+    list_init(&l->deferred);
+    buf_pool_init(&l->bufs, BUF_KEEP);
+    update_clock(l);
+    l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (l->epoll_fd < 0)
+        return -errno;
+    l->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (l->wake.fd < 0)
+        return -errno;
+    return loop_watch(l, &l->wake, EPOLLIN);
+}
+
+void loop_fini(struct loop *l)
+{
+    loop_close(l, &l->wake);
+    if (l->epoll_fd >= 0)
+        close(l->epoll_fd);
+    heap_fini(&l->timers);
+    buf_pool_fini(&l->bufs);
+}
+
+int loop_watch(struct loop *l, struct watch *w, uint32_t events)
+{
+    if (!(events & EPOLLEXCLUSIVE))
+        events |= EPOLLET;
+    struct epoll_event ev = {.events = events, .data.ptr = w};
+    return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, w->fd, &ev) < 0 ? -errno : 0;
+}
+
+void loop_close(struct loop *l, struct watch *w)
+{
+    (void)l;
+    if (w->fd >= 0)
+        close(w->fd);
+    w->fd = -1;
+}
+
+void timer_init(struct timer *t, void (*on_due)(struct timer *t))
+{
+    *t = (struct timer){.on_due = on_due};
+}
+
+void timer_set_at(struct loop *l, struct timer *t, uint64_t due_ms)
+{
+    t->due_ms = due_ms;
+    if (t->node.at == 0)
+        heap_insert(&l->timers, &t->node, due_ms);
+    else if (due_ms < t->node.key)
+        heap_rekey(&l->timers, &t->node, due_ms);
+}
+
+void timer_fini(struct loop *l, struct timer *t)
+{
+    heap_remove(&l->timers, &t->node);
+    t->due_ms = 0;
+}
+
+static void run_timers(struct loop *l)
+{
+    struct heap_node *node;
+    while ((node = heap_first(&l->timers)) && node->key <= l->now_ms) {
+        struct timer *t = container_of(node, struct timer, node);
+        if (t->due_ms > l->now_ms) {
+            heap_rekey(&l->timers, node, t->due_ms);
+            continue;
+        }
+        heap_remove(&l->timers, node);
+        if (t->due_ms) {
+            t->due_ms = 0;
+            t->on_due(t);
+        }
+    }
+}
+
+void loop_defer(struct loop *l, struct deferred *d)
+{
+    if (!list_is_linked(&d->node))
+        list_append(&l->deferred, &d->node);
+}
+
+/* What is deferred meanwhile waits for the next turn, so that nobody keeps the loop for himself. */
+static void run_deferred(struct loop *l)
+{
+    struct list *last = list_last(&l->deferred);
+    for (struct list *node = NULL; last && node != last;) {
+        node = list_shift(&l->deferred);
+        struct deferred *d = container_of(node, struct deferred, node);
+        d->run(d);
+    }
+}
+
+void loop_post(struct loop *l, struct post *p)
+{
+    struct post *head = atomic_load_explicit(&l->posts, memory_order_relaxed);
+    do
+        p->next = head;
+    while (!atomic_compare_exchange_weak_explicit(&l->posts, &head, p, memory_order_release,
+                                                  memory_order_relaxed));
+    uint64_t one = 1;
+    ssize_t n = write(l->wake.fd, &one, sizeof(one));
+    (void)n; /* fails only when the counter is full: the loop is being woken then */
+}
+
+static int wait_ms(const struct loop *l)
+{
+    if (!list_is_empty(&l->deferred))
+        return 0;
+    const struct heap_node *node = heap_first(&l->timers);
+    if (!node)
+        return WAIT_MAX_MS;
+    if (node->key <= l->now_ms)
+        return 0;
+    uint64_t ms = node->key - l->now_ms;
+    return ms < WAIT_MAX_MS ? (int)ms : WAIT_MAX_MS;
+}
+
+static void turn(struct loop *l)
+{
+    struct epoll_event events[EVENTS_PER_WAIT];
+    int count = epoll_wait(l->epoll_fd, events, EVENTS_PER_WAIT, wait_ms(l));
+    update_clock(l);
+    for (int i = 0; i < count; i++) {
+        struct watch *w = events[i].data.ptr;
+        if (w->fd >= 0)
+            w->on_event(w, events[i].events);
+    }
+    run_timers(l);
+    run_deferred(l);
+}
+
+void loop_run(struct loop *l)
+{
+    while (!l->stopping)
+        turn(l);
+    while (!list_is_empty(&l->deferred))
+        run_deferred(l);
+}
+
+void loop_stop(struct loop *l)
+{
+    l->stopping = true;
+}

@@ -1,0 +1,104 @@
+/* One event loop: epoll, timers, and work put off to the end of the turn. One per worker thread;
+ * everything here is called by the thread that runs the loop, except loop_post().
+ *
+ * A turn: wait for events, call the handlers, fire due timers, run what was deferred. Nobody frees
+ * an object while its handlers may still be on the stack: loop_defer() does it at the end.
+ * SPDX-License-Identifier: MIT */
+#ifndef NET_LOOP_H
+#define NET_LOOP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/heap.h"
+#include "base/list.h"
+
+struct loop;
+
+/* What epoll knows: a descriptor and who handles it. Registered once, edge-triggered. */
+struct watch {
+    int fd;                                             /* -1: closed; late events are dropped */
+    void (*on_event)(struct watch *w, uint32_t events); /* EPOLLIN ... as epoll gives them */
+};
+
+/* A deadline. Moving it later is a store; it costs a heap operation only when it is moved earlier
+ * or when the time it was set for first has come. */
+struct timer {
+    struct heap_node node;
+    uint64_t due_ms; /* 0: not set */
+    void (*on_due)(struct timer *t);
+};
+
+/* Work for the end of this turn. */
+struct deferred {
+    struct list node;
+    void (*run)(struct deferred *d);
+};
+
+/* A message from another thread, run by the loop's own one. Lives until run() has been called. */
+struct post {
+    struct post *next;
+    void (*run)(struct post *p);
+};
+
+struct loop {
+    int epoll_fd;
+    bool stopping;
+    uint64_t now_ms; /* monotonic; taken once per turn */
+    uint64_t now_us;
+    struct heap timers;
+    struct list deferred;
+    struct watch wake; /* eventfd for loop_post() */
+    _Atomic(struct post *) posts;
+    struct buf_pool bufs;
+};
+
+int loop_init(struct loop *l); /* 0 or -errno */
+void loop_fini(struct loop *l);
+void loop_run(struct loop *l); /* until loop_stop() */
+void loop_stop(struct loop *l);
+
+/* Registers w->fd; events as for epoll_ctl (EPOLLET is added unless EPOLLEXCLUSIVE is asked for). 0
+ * or -errno. */
+int loop_watch(struct loop *l, struct watch *w, uint32_t events);
+/* Closes the descriptor, which also takes it out of epoll, and marks w closed. */
+void loop_close(struct loop *l, struct watch *w);
+
+void timer_init(struct timer *t, void (*on_due)(struct timer *t));
+void timer_set_at(struct loop *l, struct timer *t, uint64_t due_ms);
+static inline void timer_set(struct loop *l, struct timer *t, uint64_t in_ms)
+{
+    uint64_t due_ms = l->now_ms + in_ms;
+    if (t->node.at && t->node.key <= due_ms)
+        t->due_ms = due_ms;
+    else
+        timer_set_at(l, t, due_ms);
+}
+/* Unsets the deadline; the node may stay in the heap until its old time comes. */
+static inline void timer_clear(struct timer *t)
+{
+    t->due_ms = 0;
+}
+/* Takes it out of the heap: to be called before its memory goes. */
+void timer_fini(struct loop *l, struct timer *t);
+
+static inline void deferred_init(struct deferred *d, void (*run)(struct deferred *d))
+{
+    list_init(&d->node);
+    d->run = run;
+}
+/* Runs d at the end of this turn; harmless if it is waiting already. */
+void loop_defer(struct loop *l, struct deferred *d);
+
+/* From any thread: p->run(p) is called by the loop's thread. */
+void loop_post(struct loop *l, struct post *p);
+
+/* The monotonic clock, read now, in microseconds: for measuring inside one turn. */
+uint64_t loop_clock_us(void);
+/* Wall clock since the epoch. */
+int64_t loop_wall_s(void);
+int64_t loop_wall_us(void);
+
+#endif

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { IOV_COUNT = 32, SENDFILE_MAX = 1 << 20 };
+
+/* ---- the plain transport ---- */
+
+static ssize_t plain_read(struct stream *s, char *p, size_t n)
+{
+    ssize_t got = recv(s->watch.fd, p, n, 0);
+    return got < 0 ? -errno : got;
+}
+
+/* A short write means that the socket's buffer is full: the next edge comes when it has room, so
+ * the write that would say EAGAIN is saved. */
+static ssize_t write_mem(struct stream *s, const struct chain *out)
+{
+    struct iovec iov[IOV_COUNT];
+    int count = chain_iov(out, iov, IOV_COUNT);
+    size_t offered = 0;
+    for (int i = 0; i < count; i++)
+        offered += iov[i].iov_len;
+    ssize_t sent;
+    if (count == 1) {
+        sent = send(s->watch.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
+    } else {
+        struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+        sent = sendmsg(s->watch.fd, &msg, MSG_NOSIGNAL);
+    }
+    if (sent >= 0 && (size_t)sent < offered)
+        s->writable = false;
+    return sent;
+}
+
+static ssize_t write_file(int fd, const struct link *l)
+{
+    off_t offset = l->offset;
+    size_t n = l->n < SENDFILE_MAX ? l->n : SENDFILE_MAX;
+    ssize_t sent = sendfile(fd, l->source->fd, &offset, n);
+    if (sent == 0)
+        errno = EIO; /* the file shrank under us: the promised bytes do not exist */
+    return sent == 0 ? -1 : sent;
+}
+
+static ssize_t write_pipe(int fd, const struct link *l)
+{
+    unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | (l->next ? SPLICE_F_MORE : 0);
+    return splice(l->source->fd, NULL, fd, NULL, l->n, flags);
+}
+
+static ssize_t plain_write(struct stream *s, struct chain *out)
+{
+    const struct link *l = out->head;
+    ssize_t sent = l->kind == LINK_MEM    ? write_mem(s, out)
+                   : l->kind == LINK_FILE ? write_file(s->watch.fd, l)
+                                          : write_pipe(s->watch.fd, l);
+    if (sent < 0)
+        return -errno;
+    chain_drop(out, (size_t)sent);
+    return sent;
+}
+
+static ssize_t plain_splice(struct stream *s, int pipe_fd, size_t n)
+{
+    ssize_t got = splice(s->watch.fd, NULL, pipe_fd, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    return got < 0 ? -errno : got;
+}
+
+static void plain_finish(struct stream *s)
+{
+    shutdown(s->watch.fd, SHUT_WR);
+}
+
+static const struct transport plain = {
+    .name = "plain",
+    .read = plain_read,
+    .write = plain_write,
+    .splice = plain_splice,
+    .finish = plain_finish,
+};
+
+/* ---- the stream ---- */
+
+static void on_event(struct watch *w, uint32_t events)
+{
+    struct stream *s = container_of(w, struct stream, watch);
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        s->readable = true;
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+        s->writable = true;
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        s->hup = true;
+    if (events & (EPOLLHUP | EPOLLERR))
+        s->reset = true;
+    s->on_ready(s);
+}
+
+int stream_open(struct stream *s, struct loop *loop, int fd, void (*on_ready)(struct stream *s))
+{
+    *s = (struct stream){
+        .watch = {.fd = fd, .on_event = on_event},
+        .transport = &plain,
+        .loop = loop,
+        .on_ready = on_ready,
+    };
+    int rc = loop_watch(loop, &s->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+    if (rc < 0)
+        loop_close(loop, &s->watch);
+    return rc;
+}
+
+static void release_in(struct stream *s)
+{
+    if (s->in)
+        buf_unref(s->in);
+    s->in = NULL;
+    s->in_at = 0;
+}
+
+void stream_close(struct stream *s, bool hard)
+{
+    release_in(s);
+    if (hard && s->watch.fd >= 0) {
+        struct linger linger = {.l_onoff = 1, .l_linger = 0};
+        setsockopt(s->watch.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    }
+    loop_close(s->loop, &s->watch);
+    s->readable = s->writable = false;
+}
+
+/* Puts unread bytes into a buf of at least room bytes more. */
+static void move_in(struct stream *s, size_t room)
+{
+    struct slice rest = stream_bytes(s);
+    struct buf *b = buf_take(&s->loop->bufs, rest.n + room);
+    memcpy(b->data, rest.p, rest.n);
+    b->used = (uint32_t)rest.n;
+    buf_unref(s->in);
+    s->in = b;
+    s->in_at = 0;
+}
+
+/* Sees to it that s->in has room behind its unread bytes; false if BUF_LARGE are waiting already. */
+static bool make_room(struct stream *s)
+{
+    if (!s->in) {
+        s->in = buf_take(&s->loop->bufs, BUF_LARGE);
+        s->in_at = 0;
+        return true;
+    }
+    if (buf_room(s->in))
+        return true;
+    size_t waiting = s->in->used - s->in_at;
+    if (waiting >= BUF_LARGE)
+        return false;
+    move_in(s, waiting * 3 < BUF_LARGE - waiting ? waiting * 3 : BUF_LARGE - waiting);
+    return true;
+}
+
+static ssize_t failed(struct stream *s, ssize_t rc)
+{
+    if (rc == -EINTR)
+        return -EAGAIN;
+    if (rc != -EAGAIN && !s->error)
+        s->error = (int)rc;
+    return rc;
+}
+
+ssize_t stream_fill(struct stream *s)
+{
+    if (!make_room(s))
+        return -ENOBUFS;
+    size_t room = buf_room(s->in);
+    ssize_t got = s->transport->read(s, buf_end(s->in), room);
+    if (got > 0) {
+        s->in->used += (uint32_t)got;
+        s->readable = (size_t)got == room || s->hup;
+        return got;
+    }
+    s->readable = false;
+    if (got == 0)
+        s->eof = true;
+    if (s->in_at == s->in->used)
+        release_in(s);
+    return got < 0 ? failed(s, got) : 0;
+}
+
+void stream_consume(struct stream *s, size_t n)
+{
+    s->in_at += (uint32_t)n;
+    if (s->in && s->in_at == s->in->used)
+        release_in(s);
+}
+
+void stream_settle(struct stream *s)
+{
+    if (!s->in)
+        return;
+    size_t waiting = s->in->used - s->in_at;
+    if (s->in->cap > BUF_SMALL && waiting * 4 < s->in->cap)
+        move_in(s, 1);
+}
+
+bool stream_flush(struct stream *s, struct chain *out)
+{
+    while (s->writable && !chain_is_empty(out)) {
+        ssize_t sent = s->transport->write(s, out);
+        if (sent == -EAGAIN)
+            s->writable = false;
+        else if (sent < 0)
+            failed(s, sent);
+        if (s->error)
+            return false;
+    }
+    return s->error == 0;
+}
+
+ssize_t stream_splice(struct stream *s, int pipe_fd, size_t n)
+{
+    ssize_t got = s->transport->splice(s, pipe_fd, n);
+    if (got > 0)
+        return got;
+    s->readable = false;
+    if (got == 0)
+        s->eof = true;
+    return got < 0 ? failed(s, got) : 0;
+}
+
+void stream_finish(struct stream *s)
+{
+    if (!s->finished && s->watch.fd >= 0)
+        s->transport->finish(s);
+    s->finished = true;
+}
+
+int stream_dial(const struct sockaddr *addr, unsigned addr_len, int *fd)
+{
+    *fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (*fd < 0)
+        return -errno;
+    if (addr->sa_family != AF_UNIX) {
+        int on = 1;
+        setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    }
+    if (connect(*fd, addr, addr_len) == 0 || errno == EINPROGRESS)
+        return 0;
+    int rc = -errno;
+    close(*fd);
+    *fd = -1;
+    return rc;
+}
+
+int stream_dial_result(const struct stream *s)
+{
+    int error = 0;
+    socklen_t len = sizeof(error);
+    if (getsockopt(s->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+        return -errno;
+    return -error;
+}
+
+bool stream_is_quiet(struct stream *s)
+{
+    if (s->hup || s->eof || s->error || s->in)
+        return false;
+    char c;
+    if (recv(s->watch.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN)
+        return false;
+    s->readable = false;
+    return true;
+}

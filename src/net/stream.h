@@ -1,0 +1,88 @@
+/* A byte stream to a peer: a connected socket beneath a transport (plain TCP or unix here).
+ *
+ * Edge-triggered and registered once: a stream remembers whether it may be readable or writable;
+ * reads and writes clear that when the kernel has no more, and the next edge sets it again. A
+ * short read means "drained", which saves the read that would say EAGAIN.
+ *
+ * Everything above (client, attempt) sees only this interface; a transport that encrypts takes the
+ * place of the plain one by its vtable.
+ * SPDX-License-Identifier: MIT */
+#ifndef NET_STREAM_H
+#define NET_STREAM_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/chain.h"
+#include "net/loop.h"
+
+struct stream;
+
+struct transport {
+    const char *name;
+    /* Bytes read; 0: end of stream; -EAGAIN; -errno. */
+    ssize_t (*read)(struct stream *s, char *p, size_t n);
+    /* Sends from the front of out and drops what was sent. Bytes sent; -EAGAIN; -errno. */
+    ssize_t (*write)(struct stream *s, struct chain *out);
+    /* Moves up to n bytes from the socket into a pipe; NULL where the transport cannot. */
+    ssize_t (*splice)(struct stream *s, int pipe_fd, size_t n);
+    /* No more will be written (FIN, close_notify). */
+    void (*finish)(struct stream *s);
+};
+
+struct stream {
+    struct watch watch;
+    const struct transport *transport;
+    struct loop *loop;
+    void (*on_ready)(struct stream *s); /* after `readable` or `writable` became true */
+    struct buf *in; /* bytes read and not yet consumed; NULL while there are none */
+    uint32_t in_at; /* of the first one in in->data */
+    bool readable, writable;
+    bool hup;       /* the peer sent FIN or reset: read to find out */
+    bool reset;     /* the connection is broken both ways (RST) */
+    bool eof;       /* all it sent has been read */
+    bool finished;  /* stream_finish() was called */
+    int error;      /* -errno of the first failure; 0 */
+};
+
+/* fd is connected or connecting, non-blocking; owned from here on. 0 or -errno (fd then closed). */
+int stream_open(struct stream *s, struct loop *loop, int fd, void (*on_ready)(struct stream *s));
+/* Closes at once. hard: with RST, so that the peer sees the break. Harmless when closed. */
+void stream_close(struct stream *s, bool hard);
+
+/* Reads what is there (up to BUF_LARGE) behind what s->in holds. Answers bytes read, 0 at end of
+ * stream, -EAGAIN, or -errno (also kept in s->error). */
+ssize_t stream_fill(struct stream *s);
+/* What has been read and not consumed. */
+static inline struct slice stream_bytes(const struct stream *s)
+{
+    return s->in ? slice_of(s->in->data + s->in_at, s->in->used - s->in_at) : SLICE_NONE;
+}
+/* n bytes of stream_bytes() have been used; what refers to them holds its own reference. With the
+ * last one the buf goes back. */
+void stream_consume(struct stream *s, size_t n);
+/* At the end of a turn: leftovers move to a buf of their size, so that a slow peer does not pin a
+ * large one. Slices into stream_bytes() are stale afterwards. */
+void stream_settle(struct stream *s);
+
+/* Sends what it can of out. Answers false on a dead stream (s->error says why). */
+bool stream_flush(struct stream *s, struct chain *out);
+
+/* Moves up to n body bytes from the socket into a pipe, past user space. As stream_fill answers;
+ * only when nothing waits in stream_bytes() and the transport can splice. */
+ssize_t stream_splice(struct stream *s, int pipe_fd, size_t n);
+
+/* No more will be written: FIN, once. What was written before still arrives. */
+void stream_finish(struct stream *s);
+
+/* Connect to an address. *fd: non-blocking and connecting or connected. 0 or -errno. */
+struct sockaddr;
+int stream_dial(const struct sockaddr *addr, unsigned addr_len, int *fd);
+/* The outcome of a connect once the stream is writable: 0 or -errno. */
+int stream_dial_result(const struct stream *s);
+
+/* Whether an idle connection may be used again: no byte, no FIN, no error waiting (RFC 9112 9.3.1:
+ * what a backend sends unasked belongs to nobody). Costs a system call only when in doubt. */
+bool stream_is_quiet(struct stream *s);
+
+#endif

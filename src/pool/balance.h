@@ -1,0 +1,35 @@
+/* A balancer picks among the backends of a pool. One file and one line in balancers.def each.
+ * SPDX-License-Identifier: MIT */
+#ifndef POOL_BALANCE_H
+#define POOL_BALANCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pool/backend.h"
+
+/* The backends an exchange has tried; its next attempt goes elsewhere. */
+enum { TRIED_MAX = 8 };
+struct tried {
+    const struct backend *backends[TRIED_MAX];
+    uint32_t count;
+};
+
+static inline bool tried_has(const struct tried *t, const struct backend *b)
+{
+    for (uint32_t i = 0; i < t->count; i++)
+        if (t->backends[i] == b)
+            return true;
+    return false;
+}
+
+/* Called with the pool's lock held. NULL: all have been tried. */
+typedef struct backend *balance_pick_fn(struct backend **backends, uint32_t count,
+                                        const struct tried *tried);
+
+struct balancer {
+    const char *name;
+    balance_pick_fn *pick;
+};
+
+#endif

@@ -1,0 +1,30 @@
+/* Smooth weighted round-robin: every pick credits each backend with its weight and charges the one
+ * with the most credit the sum of all. Shares are exact over one round, and a heavy backend's turns
+ * are spread over it instead of coming in a row.
+ * SPDX-License-Identifier: MIT */
+#include "pool/balance.h"
+
+#include <stddef.h>
+
+static balance_pick_fn rr_pick;
+
+static struct backend *rr_pick(struct backend **backends, uint32_t count, const struct tried *tried)
+{
+    struct backend *best = NULL;
+    int64_t total = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct backend *b = backends[i];
+        if (tried_has(tried, b))
+            continue;
+        b->credit += b->weight;
+        total += b->weight;
+        if (!best || b->credit > best->credit)
+            best = b;
+    }
+    if (best)
+        best->credit -= total;
+    return best;
+}
+
+extern const struct balancer balance_rr;
+const struct balancer balance_rr = {"round-robin", rr_pick};
