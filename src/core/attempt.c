@@ -13,6 +13,8 @@ void attempt_init(struct attempt *at, struct pool *pool, const struct back_codec
     at->pool = pool;
     at->codec = codec;
     at->replay_complete = true;
+    at->status = 503;
+    at->why = "the pool has no backend";
 }
 
 static void on_ready(void *owner)
@@ -24,7 +26,7 @@ static void on_due(void *owner)
 {
     struct exchange *x = owner;
     if (x->state == EX_CONNECT)
-        attempt_fail(x, FAIL_CONNECT, "could not connect in time (timeout connect)", NULL);
+        attempt_fail(x, FAIL_TIMEOUT, "could not connect in time (timeout connect)", NULL);
     else
         relay_on_due(x);
     exchange_run(x);
@@ -41,6 +43,22 @@ static void add_tried(struct attempt *at)
 {
     if (at->tried.count < TRIED_MAX)
         at->tried.backends[at->tried.count++] = at->backend;
+}
+
+static void note_failure(struct exchange *x, enum attempt_failure failure, const char *why,
+                         const char *rule)
+{
+    x->attempt.status = failure == FAIL_TIMEOUT ? 504 : 502;
+    x->attempt.why = why;
+    x->attempt.rule = rule;
+}
+
+static void log_failure(const struct exchange *x)
+{
+    const struct attempt *at = &x->attempt;
+    log_warn(x->id, "pool " SLICE_FMT " backend %s: %s%s%s%s", SLICE_ARG(at->pool->conf->name),
+             at->backend->text, at->why, at->rule ? " [" : "", at->rule ? at->rule : "",
+             at->rule ? "]" : "");
 }
 
 /* True: an idle connection is ours. Before a request that must not be sent twice one is looked at
@@ -68,8 +86,8 @@ static bool dial(struct exchange *x, struct backend *b, const struct conn_owner 
         timer_set(&x->worker->loop, &at->conn->timer, at->pool->conf->connect_ms);
         return true;
     }
-    log_warn(x->id, "pool " SLICE_FMT ": cannot connect to %s: %s", SLICE_ARG(at->pool->conf->name),
-             at->backend->text, strerror(-error));
+    note_failure(x, FAIL_CONNECT, strerror(-error), NULL);
+    log_failure(x);
     return false;
 }
 
@@ -96,8 +114,7 @@ void attempt_start(struct exchange *x)
         }
         add_tried(at);
     }
-    exchange_fail(x, at->count ? 502 : 503,
-                  at->count ? "no backend left to try" : "the pool has no backend", NULL);
+    exchange_fail(x, at->status, at->why, at->rule);
 }
 
 void attempt_connected(struct exchange *x)
@@ -118,7 +135,7 @@ static bool may_retry(const struct exchange *x, enum attempt_failure failure)
     const struct attempt *at = &x->attempt;
     if (x->response != MSG_NONE || x->client_gone || at->count >= at->pool->conf->attempts)
         return false;
-    if (failure == FAIL_CONNECT)
+    if (x->state == EX_CONNECT)
         return true;
     bool harmless = !at->sent || method_is_idempotent(x->req.method);
     return failure == FAIL_BROKEN && harmless && at->replay_complete;
@@ -138,21 +155,17 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
                   const char *rule)
 {
     struct attempt *at = &x->attempt;
+    note_failure(x, failure, why, rule);
     bool again = may_retry(x, failure);
     bool stale = failure == FAIL_BROKEN && at->reused && x->response == MSG_NONE;
     if (stale && again) /* expected now and then: no news */
         log_debug(x->id, "kept connection to %s was stale, trying a fresh one", at->backend->text);
     else
-        log_warn(x->id, "pool " SLICE_FMT " backend %s: %s%s%s%s", SLICE_ARG(at->pool->conf->name),
-                 at->backend->text, why, rule ? " [" : "", rule ? rule : "", rule ? "]" : "");
+        log_failure(x);
     conn_close(at->conn);
     at->conn = NULL;
-    x->record.ended_by = END_BACKEND;
     if (!again) {
-        bool late = failure == FAIL_TIMEOUT ||
-                    (failure == FAIL_CONNECT && x->dial_us + at->pool->conf->connect_ms * 1000ul <=
-                                                    x->worker->loop.now_us);
-        exchange_fail(x, late ? 504 : 502, why, rule);
+        exchange_fail(x, at->status, why, rule);
         return;
     }
     if (stale)
@@ -160,7 +173,6 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
     else
         add_tried(at);
     rewind_request(x);
-    x->record.ended_by = END_COMPLETE;
     exchange_enter(x, EX_PICK, "trying again");
 }
 

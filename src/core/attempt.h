@@ -22,6 +22,8 @@ struct attempt {
     struct backend *backend; /* of the newest attempt, for the log; a reference */
     struct tried tried;
     uint32_t count;  /* attempts begun */
+    uint16_t status; /* what to answer if there is no other: 502, or 504 when time ran out */
+    const char *why, *rule; /* the newest failure */
     bool reused;     /* conn had been idle */
     bool sent;       /* any byte of the request */
     bool fresh_only; /* a kept connection turned out stale: do not trust another */

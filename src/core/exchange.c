@@ -127,8 +127,7 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *why, const c
     log_at(status >= 500 ? LEVEL_WARN : LEVEL_INFO, x->id, "%s " SLICE_FMT ": %s%s%s%s",
            x->response == MSG_NONE ? status_reason(status) : "response broken off",
            SLICE_ARG(x->req.target), why, rule ? " [" : "", rule ? rule : "", rule ? "]" : "");
-    if (x->record.ended_by == END_COMPLETE)
-        x->record.ended_by = END_GATEWAY;
+    x->record.ended_by = x->attempt.why && x->attempt.why == why ? END_BACKEND : END_GATEWAY;
     x->record.end_reason = slice_str(why);
     attempt_drop(x);
     if (x->response != MSG_NONE) {

@@ -117,26 +117,6 @@ static bool inbound(struct exchange *x)
 
 /* ---- outbound: the response, towards the client ---- */
 
-static bool splice_response(struct exchange *x)
-{
-    struct attempt *at = &x->attempt;
-    struct conn *c = at->conn;
-    if (!c->stream.readable || stream_bytes(&c->stream).n || !chain_is_empty(&x->resp_body) ||
-        !x->front->is_plain_out(x))
-        return false;
-    uint64_t plain = at->codec->plain_left(c->codec_state);
-    struct pipe *pipe = take_pipe(x, plain, &c->stream);
-    if (!pipe)
-        return false;
-    ssize_t n = stream_splice(&c->stream, pipe->write_fd, plain < PIPE_BYTES ? plain : PIPE_BYTES);
-    if (n > 0) {
-        at->codec->plain_taken(c->codec_state, (uint64_t)n);
-        chain_put_pipe(&x->resp_body, &pipe->source, (size_t)n);
-    }
-    source_unref(&pipe->source);
-    return n > 0;
-}
-
 static void on_interim(struct exchange *x, struct response_head *head)
 {
     forward_response(x, head);
@@ -191,7 +171,7 @@ static bool decode(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
     struct conn *c = at->conn;
-    struct buf *hold = buf_ref(c->stream.in);
+    struct buf *hold = c->stream.in ? buf_ref(c->stream.in) : NULL;
     bool moved = false, more = true;
     while (more && at->conn == c && x->state == EX_RELAY) {
         struct slice in = stream_bytes(&c->stream);
@@ -204,7 +184,8 @@ static bool decode(struct exchange *x)
         moved |= before != in.n || event != CODEC_MORE;
         more = on_event(x, event, &result, hold);
     }
-    buf_unref(hold);
+    if (hold)
+        buf_unref(hold);
     return moved;
 }
 
@@ -219,6 +200,31 @@ static void on_eof(struct exchange *x)
         attempt_fail(x, FAIL_BROKEN, "connection closed before a response head", "RFC 9112 8");
     else
         on_event(x, at->codec->eof(at->conn->codec_state, &result), &result, NULL);
+}
+
+/* True: the pipe took a piece, or the response came to an end. */
+static bool splice_response(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    struct conn *c = at->conn;
+    if (!c->stream.readable || stream_bytes(&c->stream).n || !chain_is_empty(&x->resp_body) ||
+        !x->front->is_plain_out(x))
+        return false;
+    uint64_t plain = at->codec->plain_left(c->codec_state);
+    struct pipe *pipe = take_pipe(x, plain, &c->stream);
+    if (!pipe)
+        return false;
+    ssize_t n = stream_splice(&c->stream, pipe->write_fd, plain < PIPE_BYTES ? plain : PIPE_BYTES);
+    if (n > 0) {
+        at->codec->plain_taken(c->codec_state, (uint64_t)n);
+        chain_put_pipe(&x->resp_body, &pipe->source, (size_t)n);
+    }
+    source_unref(&pipe->source);
+    if (n > 0 && (uint64_t)n == plain)
+        decode(x); /* nothing is left to read, but the codec has the end to report */
+    else if (n <= 0 && n != -EAGAIN)
+        on_eof(x);
+    return n != -EAGAIN;
 }
 
 /* Reads from the backend and decodes, while the client's side has room. */
