@@ -35,10 +35,10 @@ void buf_pool_fini(struct buf_pool *pool)
 
 struct buf *buf_take(struct buf_pool *pool, size_t min)
 {
+    assert(min <= BUF_LARGE);
     uint32_t class = 0;
     while (class_caps[class] < min)
         class ++;
-    assert(class < BUF_CLASSES);
 
     struct buf *b = pool->free[class];
     if (b) {

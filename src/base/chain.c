@@ -121,7 +121,7 @@ char *chain_reserve(struct chain *c, size_t n)
 
 void chain_commit(struct chain *c, size_t n)
 {
-    assert(buf_room(c->tail->buf) >= n);
+    assert(n > 0 && buf_room(c->tail->buf) >= n);
     c->tail->buf->used += (uint32_t)n;
     c->tail->n += n;
     c->bytes += n;

@@ -76,7 +76,8 @@ void chain_put_file(struct chain *c, struct source *source, off_t offset, size_t
 /* Appends n bytes that wait in a pipe; takes a reference on source. */
 void chain_put_pipe(struct chain *c, struct source *source, size_t n);
 
-/* n contiguous writable bytes at the end (n <= BUF_LARGE); chain_commit says how many were used. */
+/* n contiguous writable bytes at the end (n <= BUF_LARGE). chain_commit must follow before anything
+ * else happens to the chain, and says how many were used: at least one. */
 char *chain_reserve(struct chain *c, size_t n) __attribute__((returns_nonnull));
 void chain_commit(struct chain *c, size_t n);
 
