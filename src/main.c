@@ -1,5 +1,8 @@
-/* SPDX-License-Identifier: MIT */
-int main(void)
+/* Sluice, an application gateway. Everything is in the library; see core/cli.h.
+ * SPDX-License-Identifier: MIT */
+#include "core/cli.h"
+
+int main(int argc, char **argv)
 {
-    return 0;
+    return cli_main(argc, argv);
 }

@@ -112,7 +112,7 @@ static const char *set_inet(struct slice host, bool in_brackets, uint16_t port, 
         host = SLICE("127.0.0.1");
     if (!in_brackets && (host.n == 0 || slice_eq(host, SLICE("*")))) {
         out->dual = true;
-        set_v6(out, &in6addr_any, port);
+        set_v6(out, &(struct in6_addr)IN6ADDR_ANY_INIT, port);
     } else if (in_brackets && parse_ip(AF_INET6, host, &v6)) {
         set_v6(out, &v6, port);
     } else if (!in_brackets && parse_ip(AF_INET, host, &v4)) {

@@ -3,7 +3,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { MESSAGE_MAX = 1024, SOURCE_MAX = 300 };
 
@@ -100,46 +99,50 @@ bool config_diag_is_full(const struct config_diag *d)
     return d->errors >= DIAG_ERRORS_MAX;
 }
 
-static void print_caret(FILE *out, const struct diag *item)
+/* Blanks up to the column, tabs where the line has them, one for each UTF-8 sequence. */
+static struct slice indent_of(struct arena *a, const struct diag *item)
 {
-    if (!item->source.n && item->column != 1)
-        return;
-    fprintf(out, "    " SLICE_FMT "\n    ", SLICE_ARG(item->source));
-    for (uint32_t i = 1; i < item->column; i++)
-        if (i <= item->source.n && item->source.p[i - 1] == '\t')
-            fputc('\t', out);
-        else if (i > item->source.n || ((unsigned char)item->source.p[i - 1] & 0xc0) != 0x80)
-            fputc(' ', out); /* a UTF-8 sequence takes one column on the screen */
-    fputs("^\n", out);
+    char *pad = arena_alloc(a, item->column);
+    size_t n = 0;
+    for (uint32_t i = 0; i + 1 < item->column; i++) {
+        char c = i < item->source.n ? item->source.p[i] : ' ';
+        if (((unsigned char)c & 0xc0) != 0x80)
+            pad[n++] = c == '\t' ? '\t' : ' ';
+    }
+    return slice_of(pad, n);
 }
 
-static void print_item(FILE *out, const struct diag *item)
+static struct slice print_place(struct arena *a, const struct diag *item)
 {
-    if (item->path.n)
-        fprintf(out, SLICE_FMT ":", SLICE_ARG(item->path));
-    if (item->line)
-        fprintf(out, "%u:%u:", item->line, item->column);
-    fprintf(out, "%s%s: " SLICE_FMT "\n", item->path.n ? " " : "",
-            item->level == DIAG_ERROR ? "error" : "warning", SLICE_ARG(item->what));
-    if (item->line)
-        print_caret(out, item);
-    if (item->hint.n)
-        fprintf(out, "    hint: " SLICE_FMT "\n", SLICE_ARG(item->hint));
+    if (!item->path.n)
+        return SLICE_NONE;
+    if (!item->line)
+        return arena_printf(a, SLICE_FMT ": ", SLICE_ARG(item->path));
+    return arena_printf(a, SLICE_FMT ":%u:%u: ", SLICE_ARG(item->path), item->line, item->column);
+}
+
+static struct slice print_source(struct arena *a, const struct diag *item)
+{
+    if (!item->line || item->column > item->source.n + 1)
+        return SLICE_NONE;
+    struct slice indent = indent_of(a, item);
+    return arena_printf(a, "    " SLICE_FMT "\n    " SLICE_FMT "^\n", SLICE_ARG(item->source),
+                        SLICE_ARG(indent));
 }
 
 struct slice config_diag_print(const struct config_diag *d, struct arena *a)
 {
-    char *text = NULL;
-    size_t n = 0;
-    FILE *out = open_memstream(&text, &n);
-    if (!out)
-        return SLICE_NONE;
-    for (const struct diag *item = d->first; item; item = item->next)
-        print_item(out, item);
+    struct slice all = SLICE("");
+    for (const struct diag *item = d->first; item; item = item->next) {
+        struct slice place = print_place(a, item), source = print_source(a, item);
+        all = arena_printf(
+            a, SLICE_FMT SLICE_FMT "%s: " SLICE_FMT "\n" SLICE_FMT "%s" SLICE_FMT "%s",
+            SLICE_ARG(all), SLICE_ARG(place), item->level == DIAG_ERROR ? "error" : "warning",
+            SLICE_ARG(item->what), SLICE_ARG(source), item->hint.n ? "    hint: " : "",
+            SLICE_ARG(item->hint), item->hint.n ? "\n" : "");
+    }
     if (d->errors > DIAG_ERRORS_MAX)
-        fprintf(out, "%u more errors are not shown\n", d->errors - DIAG_ERRORS_MAX);
-    fclose(out);
-    struct slice copy = arena_dup(a, slice_of(text, n));
-    free(text);
-    return copy;
+        all = arena_printf(a, SLICE_FMT "%u more errors are not shown\n", SLICE_ARG(all),
+                           d->errors - DIAG_ERRORS_MAX);
+    return all;
 }

@@ -134,21 +134,20 @@ static bool set_string(struct config_reader *r, const struct key *k, const struc
 
 static bool bad_name(struct config_reader *r, const struct key *k, const struct config_word *word)
 {
-    char known[400] = "";
+    struct slice known = SLICE("");
     struct suggest near = suggest_for(word->text);
     for (const struct key_name *n = k->names; n->name; n++) {
         suggest_try(&near, n->name);
-        if (strlen(known) + strlen(n->name) + 3 < sizeof(known)) {
-            strcat(known, *known ? ", " : "");
-            strcat(known, n->name);
-        }
+        known = arena_printf(r->arena, SLICE_FMT "%s%s", SLICE_ARG(known), known.n ? ", " : "",
+                             n->name);
     }
     if (near.best)
         return config_error(r->diag, word->text_at,
                             "'%s' does not know '" SLICE_FMT "'\ndid you mean '%s'?", k->name,
                             SLICE_ARG(word->text), near.best);
-    return config_error(r->diag, word->text_at, "'%s' does not know '" SLICE_FMT "'\nknown: %s",
-                        k->name, SLICE_ARG(word->text), known);
+    return config_error(r->diag, word->text_at,
+                        "'%s' does not know '" SLICE_FMT "'\nknown: " SLICE_FMT, k->name,
+                        SLICE_ARG(word->text), SLICE_ARG(known));
 }
 
 static bool set_enum(struct config_reader *r, const struct key *k, const struct config_word *word,

@@ -39,13 +39,13 @@ struct gateway_conf {
     uint32_t conn_requests; /* on one client connection; 0: no limit */
     uint64_t window;        /* bytes of a body held, each way */
 
-    uint32_t head_ms;   /* a request head from its first byte to its last */
-    uint32_t body_ms;   /* between two pieces of a request body */
-    uint32_t idle_ms;   /* between two requests on a connection */
-    uint32_t write_ms;  /* without the client taking a byte */
+    uint32_t head_ms;        /* a request head from its first byte to its last */
+    uint32_t body_ms;        /* between two pieces of a request body */
+    uint32_t idle_ms;        /* between two requests on a connection */
+    uint32_t write_ms;       /* without the client taking a byte */
     uint32_t half_closed_ms; /* serving a client that closed its side, while nothing moves */
     uint32_t linger_ms;      /* for a client to close after its last response */
-    uint32_t tunnel_ms; /* a tunnel in which nothing moves */
+    uint32_t tunnel_ms;      /* a tunnel in which nothing moves */
 
     struct config_place at; /* of the block, if there is one */
 };

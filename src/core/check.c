@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/check.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include "net/resolve.h"
+
+enum { RESOLVE_MS = 3000 };
+
+static void check_user(const struct gateway_conf *g, struct config_diag *diag)
+{
+    if (g->user.n && !getpwnam(g->user.p))
+        config_error(diag, g->at, "there is no user '" SLICE_FMT "'", SLICE_ARG(g->user));
+    if (g->group.n && !getgrnam(g->group.p))
+        config_error(diag, g->at, "there is no group '" SLICE_FMT "'", SLICE_ARG(g->group));
+    if (g->user.n && geteuid() != 0)
+        config_warn(diag, g->at, "'user' has no effect unless sluice is started by root");
+}
+
+static bool is_stream(struct slice path)
+{
+    return path.n == 0 || slice_eq(path, SLICE("stdout")) || slice_eq(path, SLICE("stderr"));
+}
+
+/* The file, or, where there is none yet, its directory. Nothing is created. */
+static void check_log(struct slice path, const char *key, const struct gateway_conf *g,
+                      struct config_diag *diag)
+{
+    if (is_stream(path) || access(path.p, W_OK) == 0)
+        return;
+    int error = errno;
+    size_t n = path.n;
+    while (n && path.p[n - 1] != '/')
+        n--;
+    struct slice directory = n ? arena_dup(&diag->arena, slice_first(path, n)) : SLICE(".");
+    if (error == ENOENT && access(directory.p, W_OK | X_OK) == 0)
+        return;
+    config_error(diag, g->at, "%s: cannot write " SLICE_FMT ": %s", key, SLICE_ARG(path),
+                 strerror(error == ENOENT ? errno : error));
+}
+
+struct lookup {
+    const struct backend_conf *backend;
+    struct config_diag *diag;
+};
+
+static void on_resolved(void *ctx, const struct resolve_answer *answer)
+{
+    const struct lookup *l = ctx;
+    if (answer->status != RESOLVE_OK)
+        config_warn(l->diag, l->backend->at, "cannot resolve '" SLICE_FMT "': %s",
+                    SLICE_ARG(l->backend->endpoint.host), resolve_status_text(answer->status));
+}
+
+static void check_backend(const struct backend_conf *b, struct config_diag *diag)
+{
+    struct lookup lookup = {.backend = b, .diag = diag};
+    struct resolver_conf conf = {.timeout_ms = RESOLVE_MS};
+    if (b->endpoint.path.n && access(b->endpoint.path.p, F_OK) != 0)
+        config_warn(diag, b->at, "there is no socket " SLICE_FMT " now",
+                    SLICE_ARG(b->endpoint.path));
+    if (!b->endpoint.path.n && !address_is_literal(b->endpoint.host))
+        resolve_blocking(&conf, b->endpoint.host, b->endpoint.port, on_resolved, &lookup);
+}
+
+void check_surroundings(const struct snapshot *s, struct config_diag *diag)
+{
+    check_user(&s->gateway, diag);
+    check_log(s->gateway.access_path, "access-log", &s->gateway, diag);
+    check_log(s->gateway.error_path, "error-log", &s->gateway, diag);
+    for (uint32_t i = 0; i < s->pool_count; i++)
+        for (uint32_t j = 0; j < s->pools[i].backend_count; j++)
+            check_backend(&s->pools[i].backends[j], diag);
+}

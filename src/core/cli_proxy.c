@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/cli_proxy.h"
+
+#include <string.h>
+
+enum part { PART_GATEWAY, PART_TOP, PART_POOL };
+
+/* Which line of the configuration an option becomes: "%s" is its value, quoted. */
+struct line {
+    const char *option;
+    enum part part;
+    const char *format;
+};
+
+/* clang-format off */
+const struct cli_option cli_proxy_options[] = {
+    {"to", 't', "URL", true, "a backend: http://HOST:PORT, HOST:PORT or unix:PATH"},
+    {"listen", 'l', "ADDRESS", true, "PORT, IP:PORT, [IPv6]:PORT or unix:PATH; without it :8080"},
+    {"port", 'p', "PORT", false, "the same as --listen PORT; 0: any free one"},
+    {"threads", 0, "N", false, "worker threads; without it one for each core"},
+    {"balance", 0, "NAME", false, "how a backend is picked: round-robin"},
+    {"max-conns", 0, "N", false, "connections to each backend at a time"},
+    {"host", 0, "NAME", false, "the Host field that backends see: keep, backend or a name"},
+    {"attempts", 0, "N", false, "connections tried for a request"},
+    {"response-timeout", 0, "TIME", false, "how long a backend may take to answer: 60s"},
+    {"max-body", 0, "SIZE", false, "limit for request bodies: 10m"},
+    {"trust", 0, "CIDR", true, "a network of proxies whose X-Forwarded-* fields count"},
+    {"user", 0, "NAME", false, "who to run as, when started by root"},
+    {"access-log", 0, "PATH", false, "a file, stdout, stderr or off"},
+    {"log-format", 0, "NAME", false, "of the access log: combined or json"},
+    {"error-log", 0, "PATH", false, "a file, stdout, stderr or off"},
+    {"log-level", 0, "NAME", false, "of the error log: error, warn, info or debug"},
+    {"help", 'h', NULL, false, "show this"},
+    {.name = NULL},
+};
+
+static const struct line lines[] = {
+    {"threads",          PART_GATEWAY, "    threads  %s\n"},
+    {"user",             PART_GATEWAY, "    user  %s\n"},
+    {"max-body",         PART_GATEWAY, "    limit  body=%s\n"},
+    {"trust",            PART_GATEWAY, "    trusted-proxies  %s\n"},
+    {"listen",           PART_TOP,     "listen %s\n"},
+    {"port",             PART_TOP,     "listen %s\n"},
+    {"balance",          PART_POOL,    "    balance  %s\n"},
+    {"host",             PART_POOL,    "    host  %s\n"},
+    {"attempts",         PART_POOL,    "    retry  attempts=%s\n"},
+    {"response-timeout", PART_POOL,    "    timeout  response=%s\n"},
+};
+/* clang-format on */
+
+/* In quotes, as nothing of it shall be syntax. */
+static const char *quote(struct arena *a, const char *text)
+{
+    char *quoted = arena_alloc(a, strlen(text) * 2 + 3), *p = quoted;
+    *p++ = '"';
+    for (; *text; text++) {
+        if (strchr("\"\\$", *text))
+            *p++ = '\\';
+        *p++ = *text;
+    }
+    *p++ = '"';
+    *p = '\0';
+    return quoted;
+}
+
+static const char *plain_or_quoted(struct arena *a, const char *text)
+{
+    return *text && !text[strcspn(text, " \t\n\"\\#;{}$=~")] ? text : quote(a, text);
+}
+
+static struct slice append(struct arena *a, struct slice to, struct slice more)
+{
+    return arena_printf(a, SLICE_FMT SLICE_FMT, SLICE_ARG(to), SLICE_ARG(more));
+}
+
+/* The formats are the table's above, with one %s each. */
+static struct slice fill_in(struct arena *a, const char *format, const char *value)
+{
+    const char *hole = strstr(format, "%s");
+    return arena_printf(a, SLICE_FMT "%s%s", (int)(hole - format), format,
+                        plain_or_quoted(a, value), hole + 2);
+}
+
+static struct slice lines_of(const struct cli_args *args, enum part part, struct arena *a)
+{
+    struct slice text = SLICE("");
+    for (uint32_t i = 0; i < args->value_count; i++)
+        for (size_t j = 0; j < sizeof(lines) / sizeof(lines[0]); j++)
+            if (lines[j].part == part && strcmp(lines[j].option, args->values[i].option->name) == 0)
+                text = append(a, text, fill_in(a, lines[j].format, args->values[i].text));
+    return text;
+}
+
+static struct slice log_line(const struct cli_args *args, struct arena *a, const char *key,
+                             const char *otherwise, const char *option, const char *option_key)
+{
+    const char *path = cli_args_get(args, key), *value = cli_args_get(args, option);
+    if (!path && !value)
+        return SLICE("");
+    return arena_printf(a, "    %s  %s%s%s%s%s\n", key, plain_or_quoted(a, path ? path : otherwise),
+                        value ? "  " : "", value ? option_key : "", value ? "=" : "",
+                        value ? plain_or_quoted(a, value) : "");
+}
+
+static struct slice backend_lines(const struct cli_args *args, struct arena *a)
+{
+    const char *max_conns = cli_args_get(args, "max-conns");
+    struct slice text = SLICE("");
+    for (uint32_t i = 0; i < args->value_count; i++)
+        if (strcmp(args->values[i].option->name, "to") == 0)
+            text = arena_printf(a, SLICE_FMT "    backend  %s%s%s\n", SLICE_ARG(text),
+                                plain_or_quoted(a, args->values[i].text),
+                                max_conns ? "  max-conns=" : "",
+                                max_conns ? plain_or_quoted(a, max_conns) : "");
+    return text;
+}
+
+struct slice cli_proxy_text(const struct cli_args *args, struct arena *a)
+{
+    struct slice top = lines_of(args, PART_TOP, a), backends = backend_lines(args, a);
+    struct slice gateway = lines_of(args, PART_GATEWAY, a), pool = lines_of(args, PART_POOL, a);
+    struct slice access = log_line(args, a, "access-log", "stdout", "log-format", "format");
+    struct slice error = log_line(args, a, "error-log", "stderr", "log-level", "level");
+    return arena_printf(a,
+                        "gateway {\n" SLICE_FMT SLICE_FMT SLICE_FMT "}\n" SLICE_FMT
+                        "pool proxy {\n" SLICE_FMT SLICE_FMT "}\n"
+                        "site * {\n    route * { proxy proxy }\n}\n",
+                        SLICE_ARG(gateway), SLICE_ARG(access), SLICE_ARG(error),
+                        SLICE_ARG(top.n ? top : SLICE("listen :8080\n")), SLICE_ARG(backends),
+                        SLICE_ARG(pool));
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/explain.h"
+
+#include <string.h>
+
+#include "http/uri.h"
+#include "net/addr.h"
+
+enum { EXPLAIN_SERVED = 0, EXPLAIN_REFUSED = 1, EXPLAIN_USAGE = 2 };
+
+struct question {
+    struct arena *arena;
+    struct fields fields;
+    struct net_addr client;
+    struct slice raw_path; /* as in the URL, without query */
+    struct route_query query;
+};
+
+static bool refuse(const char *what, struct slice text)
+{
+    fprintf(stderr, "sluice explain: %s: '" SLICE_FMT "'\n", what, SLICE_ARG(text));
+    return false;
+}
+
+static bool add_header(struct question *q, const char *text)
+{
+    struct slice line = slice_str(text);
+    size_t colon = slice_find(line, ':');
+    struct slice name = slice_trim(slice_first(line, colon));
+    if (colon == line.n || name.n == 0)
+        return refuse("a header is written as 'NAME: VALUE'", line);
+    fields_add(&q->fields, q->arena, field_lookup(name), name,
+               slice_trim(slice_skip(line, colon + 1)));
+    return true;
+}
+
+static bool read_options(struct question *q, const struct cli_args *args)
+{
+    const char *client = cli_args_get(args, "client");
+    for (uint32_t i = 0; i < args->value_count; i++)
+        if (strcmp(args->values[i].option->name, "header") == 0 &&
+            !add_header(q, args->values[i].text))
+            return false;
+    if (client && !net_addr_literal(slice_str(client), 0, &q->client))
+        return refuse("the client is an IP address", slice_str(client));
+    q->query.client = client ? &q->client.sa : NULL;
+    q->query.fields = &q->fields;
+    return true;
+}
+
+/* http://HOST[:PORT]/PATH, or a path for the host that the Host field names. */
+static bool read_url(struct question *q, struct slice url)
+{
+    struct slice authority = fields_value(&q->fields, FIELD_HOST), rest = url;
+    size_t scheme = slice_find(url, ':');
+    int port;
+    if (scheme + 2 < url.n && slice_starts(slice_skip(url, scheme), SLICE("://"))) {
+        rest = slice_skip(url, scheme + 3);
+        size_t slash = slice_find(rest, '/'), mark = slice_find(rest, '?');
+        authority = slice_first(rest, slash < mark ? slash : mark);
+        rest = slice_skip(rest, authority.n);
+    } else if (!slice_starts(url, SLICE("/")) && !slice_eq(url, SLICE("*"))) {
+        return refuse("a URL begins with http:// or, for the default site, with '/'", url);
+    }
+    if (authority.n && !uri_split_authority(authority, &q->query.host, &port))
+        return refuse("this is no host", authority);
+    q->raw_path = slice_first(rest, slice_find(slice_first(rest, slice_find(rest, '?')), '#'));
+    if (q->raw_path.n == 0)
+        q->raw_path = SLICE("/");
+    return true;
+}
+
+static bool read_path(struct question *q)
+{
+    struct fault fault = {0};
+    q->query.path = q->raw_path;
+    if (slice_eq(q->raw_path, SLICE("*")) ||
+        uri_normalise_path(q->raw_path, q->arena, &q->query.path, &fault) == PARSE_DONE)
+        return true;
+    fprintf(stderr, "sluice explain: the path would be refused with %u: %s\n", fault.status,
+            fault.what);
+    return false;
+}
+
+/* ---- the answer ---- */
+
+static void print_place(FILE *out, const struct config_place *at)
+{
+    if (at->file)
+        fprintf(out, "  (" SLICE_FMT ":%u)", SLICE_ARG(at->file->path), at->line);
+    fputc('\n', out);
+}
+
+static void print_label(FILE *out, const char *label)
+{
+    fprintf(out, "%-10s", label);
+}
+
+static const char *miss_text(enum route_miss miss)
+{
+    switch (miss) {
+    case MISS_NONE: return "matches";
+    case MISS_PATH: return "no: the path does not match";
+    case MISS_METHOD: return "no: the method is another";
+    case MISS_HOST: return "no: the host is another";
+    case MISS_HEADER: return "no: a header is missing or different";
+    case MISS_CLIENT: return "no: the client is from elsewhere (give one with --client)";
+    case MISS_GAVE_UP: return "unknown: its regular expression takes too many steps for this path";
+    }
+    return "";
+}
+
+static void print_site(FILE *out, const struct site_conf *site)
+{
+    print_label(out, "site");
+    for (uint32_t i = 0; i < site->name_count; i++)
+        fprintf(out, "%s" SLICE_FMT, i ? " " : "", SLICE_ARG(site->names[i].text));
+    print_place(out, &site->at);
+}
+
+static void print_routes(FILE *out, const struct question *q, const struct route_match *match)
+{
+    for (uint32_t i = 0; i < match->site->route_count; i++) {
+        const struct route_conf *route = &match->site->routes[i];
+        enum route_miss miss = route_try(route, &q->query);
+        print_label(out, i ? "" : "routes");
+        fprintf(out, SLICE_FMT "  %s", SLICE_ARG(route->text), miss_text(miss));
+        print_place(out, &route->at);
+        if (route == match->route || miss == MISS_GAVE_UP)
+            return;
+    }
+}
+
+static void print_time(FILE *out, const char *name, uint32_t ms)
+{
+    if (ms % 60000 == 0 && ms)
+        fprintf(out, "  %s=%um", name, ms / 60000);
+    else if (ms % 1000 == 0)
+        fprintf(out, "  %s=%us", name, ms / 1000);
+    else
+        fprintf(out, "  %s=%ums", name, ms);
+}
+
+static void print_count(FILE *out, const char *name, uint64_t n)
+{
+    if (n)
+        fprintf(out, "  %s=%llu", name, (unsigned long long)n);
+    else
+        fprintf(out, "  %s=unlimited", name);
+}
+
+static void print_pool(FILE *out, const struct pool_conf *pool)
+{
+    print_label(out, "pool");
+    fprintf(out, SLICE_FMT, SLICE_ARG(pool->name));
+    print_place(out, &pool->at);
+    for (uint32_t i = 0; i < pool->backend_count; i++) {
+        const struct backend_conf *b = &pool->backends[i];
+        print_label(out, i ? "" : "backends");
+        fprintf(out, SLICE_FMT "://" SLICE_FMT, SLICE_ARG(pool->protocol), SLICE_ARG(b->text));
+        fprintf(out, "  weight=%u", b->weight);
+        print_count(out, "max-conns", b->max_conns);
+        print_place(out, &b->at);
+    }
+    print_label(out, "host");
+    if (pool->host_mode == HOST_FIXED)
+        fprintf(out, SLICE_FMT "\n", SLICE_ARG(pool->host));
+    else
+        fputs(pool->host_mode == HOST_KEEP ? "as the client sent it\n" : "the backend's own\n",
+              out);
+}
+
+static void print_limits(FILE *out, const struct gateway_conf *g, const struct route_conf *route)
+{
+    print_label(out, "limits");
+    print_count(out, "head", g->head_bytes);
+    print_count(out, "target", g->target_bytes);
+    print_count(out, "fields", g->fields);
+    print_count(out, "body", route->body_bytes);
+    print_count(out, "window", g->window);
+    fputc('\n', out);
+    print_label(out, "client");
+    print_time(out, "head", g->head_ms);
+    print_time(out, "body", g->body_ms);
+    print_time(out, "write", g->write_ms);
+    print_time(out, "idle", g->idle_ms);
+    print_time(out, "tunnel", g->tunnel_ms);
+    fputc('\n', out);
+    print_label(out, "backend");
+    print_time(out, "connect", route->pool->connect_ms);
+    print_time(out, "response", route->pool->response_ms);
+    print_time(out, "idle", route->pool->idle_ms);
+    fprintf(out, "  attempts=%u\n", route->pool->attempts);
+}
+
+static int print_answer(const struct snapshot *s, const struct question *q, FILE *out)
+{
+    struct route_match match = route_find(s, &q->query);
+    print_label(out, "request");
+    fprintf(out, SLICE_FMT " " SLICE_FMT, SLICE_ARG(q->query.method), SLICE_ARG(q->query.path));
+    if (q->query.host.n)
+        fprintf(out, "  host " SLICE_FMT, SLICE_ARG(q->query.host));
+    fputs(slice_eq(q->query.path, q->raw_path) ? "\n" : "  (the path as routes see it)\n", out);
+    if (!match.site) {
+        print_label(out, "site");
+        fputs("none has this host: answered with 404\n", out);
+        return EXPLAIN_REFUSED;
+    }
+    print_site(out, match.site);
+    print_routes(out, q, &match);
+    if (!match.route) {
+        print_label(out, "route");
+        fputs(match.gave_up ? "in doubt: answered with 500\n" : "none matches: answered with 404\n",
+              out);
+        return EXPLAIN_REFUSED;
+    }
+    print_pool(out, match.route->pool);
+    print_limits(out, &s->gateway, match.route);
+    return EXPLAIN_SERVED;
+}
+
+int explain_request(const struct snapshot *s, const struct cli_args *args, FILE *out)
+{
+    struct buf_pool memory;
+    struct arena arena;
+    buf_pool_init(&memory, 0);
+    arena_init(&arena, &memory);
+    struct question q = {.arena = &arena, .query.method = slice_str(args->operands[0])};
+    int status = EXPLAIN_USAGE;
+    if (read_options(&q, args) && read_url(&q, slice_str(args->operands[1])) && read_path(&q))
+        status = print_answer(s, &q, out);
+    arena_fini(&arena);
+    buf_pool_fini(&memory);
+    return status;
+}
