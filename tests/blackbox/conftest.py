@@ -15,7 +15,8 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (min(HARD, 65536), HARD))
 def pytest_configure(config):
     for mark in ("alone: measures or loads the machine, so nothing runs beside it",
                  "plain: measures memory, which instrumentation changes",
-                 "load: many requests at once, for ThreadSanitizer"):
+                 "load: many requests at once, for ThreadSanitizer",
+                 "faults: peers misbehave on purpose, so the error log may say so"):
         config.addinivalue_line("markers", mark)
 
 
@@ -83,13 +84,15 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture
-def gateway(started, tmp_path):
+def gateway(started, tmp_path, request):
     """gateway(config): a running gateway. Its clients are closed at the end."""
     def start(config=None, **more):
         folder = tmp_path / f"gateway{len(started.gateways)}"
         folder.mkdir()
         g = Gateway(folder, config, **more)
         g.check_fds = True
+        if request.node.get_closest_marker("faults"):
+            g.expect_error(r"backend|response|pool")
         make = g.client
 
         def client(**options):

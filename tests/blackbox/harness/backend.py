@@ -25,7 +25,8 @@ class Connection:
     def __init__(self, sock, backend, number):
         self.socket, self.backend, self.number = sock, backend, number
         self.socket.settimeout(20 * STRETCH)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.family != socket.AF_UNIX:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reader = Reader(self.recv)
         self.closed = False
 
@@ -85,19 +86,28 @@ def serve(answer=None):
 
 
 class Backend:
-    def __init__(self, *scripts, then=None, host="127.0.0.1", listen=True):
+    """host: an address, or unix:PATH. port 0: any."""
+
+    def __init__(self, *scripts, then=None, host="127.0.0.1", port=0, listen=True):
         self.scripts = list(scripts)
         self.then = then
         self.requests, self.failures, self.open = [], [], set()
         self.accepted = 0
         self.lock = threading.Lock()
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_STREAM)
-        self.socket.bind((host, 0))
-        self.host, self.port = self.socket.getsockname()[:2]
-        self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        self.bind(host, port)
         if listen:
             self.listen()
+
+    def bind(self, host, port):
+        if host.startswith("unix:"):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.bind(host[5:])
+            self.host, self.port, self.address = host[5:], None, host
+            return
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.socket.bind((host, port))
+        self.host, self.port = self.socket.getsockname()[:2]
+        self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     def listen(self):
         self.socket.listen(512)
