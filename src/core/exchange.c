@@ -177,6 +177,8 @@ static enum parse find_route(struct exchange *x, struct fault *f)
     struct route_match match = route_find(x->worker->snapshot, &query);
     if (!match.site)
         return fault_bad(f, 404, "no site has this host", NULL);
+    if (match.gave_up)
+        return fault_bad(f, 500, "a route's regular expression takes too long for this path", NULL);
     if (!match.route)
         return fault_bad(f, 404, "no route of the site matches", NULL);
     x->route = match.route;
