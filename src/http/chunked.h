@@ -14,9 +14,9 @@ enum chunked_state { CHUNKED_LINE, CHUNKED_DATA, CHUNKED_DATA_END, CHUNKED_TRAIL
 
 struct chunked {
     enum chunked_state state;
-    uint64_t left;       /* of the current chunk's data */
-    size_t scanned;      /* of an incomplete line or trailer section */
-    uint32_t ext_bytes;  /* chunk extensions seen in this body, bounded */
+    uint64_t left;      /* of the current chunk's data */
+    size_t scanned;     /* of an incomplete line or trailer section */
+    uint32_t ext_bytes; /* chunk extensions seen in this body, bounded */
 };
 
 void chunked_init(struct chunked *c);
@@ -25,7 +25,8 @@ void chunked_init(struct chunked *c);
  * PARSE_MORE with data->n == 0: *in is used up, or an incomplete line stays at its front, to be
  * presented again with more behind it. PARSE_DONE: the body and the trailer section are complete;
  * *trailers is the trailer section's bytes, incl. its empty line, to be given to trailers_parse
- * (n == 2 when there are none). PARSE_BAD: f says why (status 400). */
+ * (n == 2 when there are none). PARSE_BAD: f says why (400, or 431 for too
+ * large trailers; for a response the caller makes it 502). */
 enum parse chunked_feed(struct chunked *c, struct slice *in, struct slice *data,
                         struct slice *trailers, const struct head_limits *limits, struct fault *f)
     __attribute__((warn_unused_result));

@@ -20,10 +20,10 @@ struct framing {
 };
 
 /* Content-Length: one value of digits only; repeated, lists, with Transfer-Encoding: 400, to be
- * closed. Transfer-Encoding: exactly "chunked" once (501 for other codings, 400 for repetition or for
- * chunked not last); with HTTP/1.0: 400. */
-enum parse framing_of_request(const struct request_head *head, struct framing *out,
-                              struct fault *f) __attribute__((warn_unused_result));
+ * closed. Transfer-Encoding: exactly "chunked" once (501 for other codings, 400 for repetition or
+ * for chunked not last); with HTTP/1.0: 400. */
+enum parse framing_of_request(const struct request_head *head, struct framing *out, struct fault *f)
+    __attribute__((warn_unused_result));
 /* method: of the request that is answered (HEAD, CONNECT). Faults have status 502. */
 enum parse framing_of_response(const struct response_head *head, enum method method,
                                struct framing *out, struct fault *f)

@@ -155,7 +155,8 @@ void request_asterisk_form(struct head_parse *h, const struct head_token *target
     set_target(h, TARGET_ASTERISK, target->p, token_end(target));
 }
 
-void request_line_end(struct head_parse *h, const struct head_token *method, const struct head_token *version)
+void request_line_end(struct head_parse *h, const struct head_token *method,
+                      const struct head_token *version)
 {
     struct request_head *r = h->request;
     r->method_text = slice_of(method->p, method->n);
@@ -241,7 +242,8 @@ static enum parse cgi_check(struct response_head *r, struct fault *f)
 }
 
 /* Common to all heads: limits and the run of the grammar. */
-static enum parse run(struct head_parse *h, struct slice bytes, void (*grammar)(struct head_parse *))
+static enum parse run(struct head_parse *h, struct slice bytes,
+                      void (*grammar)(struct head_parse *))
 {
     h->base = h->cur = bytes.p;
     h->end = bytes.p + bytes.n;
@@ -261,8 +263,8 @@ static enum parse run(struct head_parse *h, struct slice bytes, void (*grammar)(
     return h->bad ? PARSE_BAD : PARSE_DONE;
 }
 
-enum parse request_head_parse(struct slice bytes, const struct head_limits *limits,
-                              struct arena *a, struct request_head *out, struct fault *f)
+enum parse request_head_parse(struct slice bytes, const struct head_limits *limits, struct arena *a,
+                              struct request_head *out, struct fault *f)
 {
     *out = (struct request_head){0};
     struct head_parse h = {
@@ -299,6 +301,18 @@ enum parse response_head_parse(struct slice bytes, enum response_form form,
     return form == RESPONSE_CGI ? cgi_check(out, f) : PARSE_DONE;
 }
 
+/* RFC 9110 6.5.1: what frames or routes a message cannot come after it and is refused; other fields
+ * that we rely on or that belong to the connection are not passed on. */
+static enum parse trailers_check(struct fields *fs, struct fault *f)
+{
+    if (fields_has(fs, FIELD_CONTENT_LENGTH) || fields_has(fs, FIELD_TRANSFER_ENCODING) ||
+        fields_has(fs, FIELD_HOST))
+        return fault_bad(f, 400, "field is not allowed in trailers", "RFC 9110 6.5.1");
+    for (struct field *field = fs->v; field < fs->v + fs->n; field++)
+        field->dropped = field_flags(field->id) & (FIELD_HOP | FIELD_KEEP);
+    return PARSE_DONE;
+}
+
 enum parse trailers_parse(struct slice bytes, const struct head_limits *limits, struct arena *a,
                           struct fields *out, struct fault *f)
 {
@@ -310,5 +324,7 @@ enum parse trailers_parse(struct slice bytes, const struct head_limits *limits, 
         .fields = out,
         .fault = f,
     };
-    return run(&h, bytes, response_grammar_run);
+    if (run(&h, bytes, response_grammar_run) == PARSE_BAD)
+        return PARSE_BAD;
+    return trailers_check(out, f);
 }

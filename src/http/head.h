@@ -30,14 +30,15 @@ struct request_head {
     enum method method;
     struct slice method_text;
     enum target_form form;
-    struct slice target;    /* as received */
-    struct slice scheme;    /* absolute-form only */
-    struct slice authority; /* host[:port] that counts: of the target, else of Host (RFC 9112 3.3) */
-    struct slice path;      /* raw, begins with '/', without query; "*" for asterisk-form and for
-                             * OPTIONS in absolute-form without path; none for CONNECT */
-    struct slice query;     /* raw, without '?' */
+    struct slice target; /* as received */
+    struct slice scheme; /* absolute-form only */
+    struct slice
+        authority;      /* host[:port] that counts: of the target, else of Host (RFC 9112 3.3) */
+    struct slice path;  /* raw, begins with '/', without query; "*" for asterisk-form and for
+                         * OPTIONS in absolute-form without path; none for CONNECT */
+    struct slice query; /* raw, without '?' */
     bool has_query;
-    uint8_t minor;          /* HTTP/1.minor, 0 or 1 (higher minors count as 1) */
+    uint8_t minor; /* HTTP/1.minor, 0 or 1 (higher minors count as 1) */
     struct fields fields;
 };
 
@@ -49,9 +50,9 @@ struct response_head {
 };
 
 struct head_limits {
-    uint32_t head_bytes;    /* whole head; 431 (or 414 when the request line alone is longer) */
-    uint32_t target_bytes;  /* 414 */
-    uint16_t fields;        /* 431 */
+    uint32_t head_bytes;   /* whole head; 431 (or 414 when the request line alone is longer) */
+    uint32_t target_bytes; /* 414 */
+    uint16_t fields;       /* 431 */
 };
 
 /* Looks for the empty line that ends a head in bytes, of which the first *scanned have been looked
@@ -71,13 +72,13 @@ enum parse head_check_size(struct slice bytes, const struct head_limits *limits,
  * request head by itself: line ends, method, target, version, field syntax, Host (missing,
  * repeated, invalid), control characters, limits. Framing fields are framing.h's. PARSE_DONE or
  * PARSE_BAD. */
-enum parse request_head_parse(struct slice bytes, const struct head_limits *limits,
-                              struct arena *a, struct request_head *out, struct fault *f)
+enum parse request_head_parse(struct slice bytes, const struct head_limits *limits, struct arena *a,
+                              struct request_head *out, struct fault *f)
     __attribute__((warn_unused_result));
 
 enum response_form {
     RESPONSE_STATUS_LINE, /* HTTP: a status line is required */
-    RESPONSE_CGI,         /* FastCGI, SCGI, CGI: "Status:" field or none; a status line is taken too */
+    RESPONSE_CGI, /* FastCGI, SCGI, CGI: "Status:" field or none; a status line is taken too */
 };
 
 /* The one response-head grammar (RFC 9112 4, RFC 3875 6). For RESPONSE_CGI without a status, the
@@ -88,7 +89,9 @@ enum parse response_head_parse(struct slice bytes, enum response_form form,
                                struct response_head *out, struct fault *f)
     __attribute__((warn_unused_result));
 
-/* Trailer section (RFC 9112 7.1.2): field lines and the empty line. */
+/* Trailer section (RFC 9112 7.1.2): field lines and the empty line. Content-Length,
+ * Transfer-Encoding and Host are refused there, other fields that must not be trailers come back as
+ * dropped. Faults have the status for a request; for a response the caller makes it 502. */
 enum parse trailers_parse(struct slice bytes, const struct head_limits *limits, struct arena *a,
                           struct fields *out, struct fault *f) __attribute__((warn_unused_result));
 

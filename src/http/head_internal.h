@@ -27,6 +27,7 @@ struct head_parse {
     const char *base, *cur, *end; /* end[-1] is LF, at which every rule of the lexer stops */
     head_lex_fn *lex;
     bool bad, accepted;
+    bool after_field;  /* the line before was a field line */
     bool lf_ends_line; /* RFC 3875 7.2: CGI programs may end lines with LF alone */
     uint16_t status;   /* of every fault, if not 0: 502 for responses */
     const struct head_limits *limits;
@@ -65,7 +66,8 @@ void request_absolute_form(struct head_parse *h, const struct head_token *scheme
                            const struct head_token *authority, const struct head_token *path);
 void request_authority_form(struct head_parse *h, const struct head_token *authority);
 void request_asterisk_form(struct head_parse *h, const struct head_token *target);
-void request_line_end(struct head_parse *h, const struct head_token *method, const struct head_token *version);
+void request_line_end(struct head_parse *h, const struct head_token *method,
+                      const struct head_token *version);
 void request_line_misfit(struct head_parse *h);
 
 void response_status_line(struct head_parse *h, const struct head_token *line);

@@ -239,11 +239,10 @@ int head_lex_status_line(struct head_parse *h, struct head_token *t)
 static int field_fault(struct head_parse *h, const uchar *start)
 {
     const uchar *cur = start, *marker;
-    bool first = h->fields->n == 0;
     /*!re2c
     [ \t] {
-        return first ? bad(h, start, "blank before the first field", "RFC 9112 2.2")
-                     : bad(h, start, "folded field line", "RFC 9112 5.2");
+        return h->after_field ? bad(h, start, "folded field line", "RFC 9112 5.2")
+                              : bad(h, start, "blank before the first field", "RFC 9112 2.2");
     }
     ":"                       { return bad(h, start, "empty field name", "RFC 9112 5"); }
     token [ \t]+ ":"          { return bad(h, cur - 1, "blank before the colon", "RFC 9112 5.1"); }
@@ -308,6 +307,7 @@ done:
     while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t'))
         value_end--;
     *t = token_two(start, colon, value, value_end);
+    h->after_field = true;
     return take(h, cur, head_lex_field, RESPONSE_FIELD_LINE);
 }
 

@@ -5,7 +5,8 @@ const char *status_reason(uint16_t status)
 {
     switch (status) {
 #define STATUS(code, reason)                                                                       \
-    case code: return reason;
+    case code:                                                                                     \
+        return reason;
 #include "http/status.def"
 #undef STATUS
     }
