@@ -64,6 +64,7 @@ struct log_writer {
     struct log_output outputs[OUTPUTS];
     pthread_mutex_t control; /* opening, closing, and waiting for a round to end */
     pthread_cond_t round_ended;
+    bool ended;                          /* the thread is about to return; under control */
     uint64_t rounds;                     /* finished; under control */
     _Atomic(struct log_output *) errors; /* where drops are reported; where base/log goes */
     struct log_sink sink;
@@ -134,7 +135,7 @@ static void lane_put(struct lane *l, uint32_t output, struct slice line)
     struct log_writer *w = l->writer;
     uint64_t put = atomic_load_explicit(&l->put, memory_order_relaxed);
     uint64_t need = record_size(line.n);
-    if (line.n > w->lane_bytes || !has_room(l, put, need)) {
+    if (need > w->lane_bytes || !has_room(l, put, need)) {
         atomic_fetch_add_explicit(&l->dropped, 1, memory_order_relaxed);
         wake_early(w);
         return;
@@ -430,6 +431,10 @@ static void *run_writer(void *ctx)
     }
     while (run_round(w))
         ;
+    pthread_mutex_lock(&w->control);
+    w->ended = true;
+    pthread_cond_broadcast(&w->round_ended);
+    pthread_mutex_unlock(&w->control);
     return NULL;
 }
 
@@ -493,11 +498,20 @@ void log_writer_free(struct log_writer *w)
     atomic_store(&w->stopping, true);
     sem_post(&w->wake);
     struct timespec until = in_ms(PATIENCE_MS);
-    bool ended = pthread_clockjoin_np(w->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+    int error = 0;
+    pthread_mutex_lock(&w->control);
+    while (!w->ended && !error)
+        error = pthread_cond_timedwait(&w->round_ended, &w->control, &until);
+    bool ended = w->ended;
+    pthread_mutex_unlock(&w->control);
     if (atomic_load(&w->errors))
         log_set_sink(NULL);
-    if (ended)
-        free_all(w);
+    if (!ended) {
+        pthread_detach(w->thread);
+        return;
+    }
+    pthread_join(w->thread, NULL);
+    free_all(w);
 }
 
 static struct log_output *find_output(struct log_writer *w, const char *path)
