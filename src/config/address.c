@@ -41,6 +41,12 @@ static const char *parse_port(struct slice text, uint16_t *port)
     return NULL;
 }
 
+static bool is_number(struct slice text)
+{
+    uint64_t v;
+    return num_dec(text, &v);
+}
+
 /* Splits at the colon before the port. A host in brackets is an IPv6 address. */
 static const char *split_port(struct slice text, struct slice *host, struct slice *port,
                               bool *in_brackets)
@@ -135,8 +141,10 @@ const char *address_parse_listen(struct slice text, struct address *out)
         return set_unix(slice_skip(text, 5), out);
     if (slice_starts(text, SLICE("fd:")))
         return set_fd(slice_skip(text, 3), out);
-    if (!parse_port(text, &port))
-        return set_inet(SLICE_NONE, false, port, out);
+    if (is_number(text)) {
+        const char *bad = parse_port(text, &port);
+        return bad ? bad : set_inet(SLICE_NONE, false, port, out);
+    }
     const char *why = split_port(text, &host, &port_text, &in_brackets);
     if (why)
         return why;

@@ -275,8 +275,9 @@ void ast_on_syntax_error(struct ast_builder *b, int token, const struct config_w
 {
     struct config_diag *diag = b->load->diag;
     if (!b->is_broken && token == TOKEN_OPEN)
-        config_error(diag, b->token_at,
-                     "'{' stands alone\nput it on the line of the directive whose block it opens");
+        config_error(
+            diag, b->token_at,
+            "'{' opens no block here\nput it on the line of the directive whose block it opens");
     else if (!b->is_broken && token == TOKEN_WORD)
         config_error(diag, b->token_at,
                      "'" SLICE_FMT "' follows a block on the same line\n"

@@ -32,6 +32,21 @@ static struct slice line_of(struct config_place at)
     return slice_first(rest, SOURCE_MAX);
 }
 
+/* What a file holds must not steer the terminal that shows the report. */
+static void make_printable(char *p, size_t n, char allowed)
+{
+    for (size_t i = 0; i < n; i++)
+        if (((unsigned char)p[i] < ' ' && p[i] != allowed) || p[i] == 0x7f)
+            p[i] = '?';
+}
+
+static struct slice copy_line(struct arena *a, struct slice line)
+{
+    struct slice copy = arena_dup(a, line);
+    make_printable((char *)copy.p, copy.n, '\t');
+    return copy;
+}
+
 static void keep(struct config_diag *d, enum diag_level level, struct config_place at,
                  struct slice message)
 {
@@ -46,7 +61,7 @@ static void keep(struct config_diag *d, enum diag_level level, struct config_pla
     if (at.file) {
         item->path = arena_dup(&d->arena, at.file->path);
         if (at.line)
-            item->source = arena_dup(&d->arena, line_of(at));
+            item->source = copy_line(&d->arena, line_of(at));
     }
     if (d->last)
         d->last->next = item;
@@ -55,21 +70,13 @@ static void keep(struct config_diag *d, enum diag_level level, struct config_pla
     d->last = item;
 }
 
-/* What a file holds must not steer the terminal that shows the report. */
-static void make_printable(char *p, int n)
-{
-    for (int i = 0; i < n; i++)
-        if ((unsigned char)p[i] < ' ' && p[i] != '\n')
-            p[i] = '?';
-}
-
 static void report(struct config_diag *d, enum diag_level level, struct config_place at,
                    const char *format, va_list args)
 {
     char message[MESSAGE_MAX];
     int n = vsnprintf(message, sizeof(message), format, args);
     n = n < 0 ? 0 : n >= MESSAGE_MAX ? MESSAGE_MAX - 1 : n;
-    make_printable(message, n);
+    make_printable(message, (size_t)n, '\n');
     keep(d, level, at, slice_of(message, (size_t)n));
 }
 
@@ -141,8 +148,7 @@ struct slice config_diag_print(const struct config_diag *d, struct arena *a)
             SLICE_ARG(item->what), SLICE_ARG(source), item->hint.n ? "    hint: " : "",
             SLICE_ARG(item->hint), item->hint.n ? "\n" : "");
     }
-    if (d->errors > DIAG_ERRORS_MAX)
-        all = arena_printf(a, SLICE_FMT "%u more errors are not shown\n", SLICE_ARG(all),
-                           d->errors - DIAG_ERRORS_MAX);
+    if (config_diag_is_full(d))
+        all = arena_printf(a, SLICE_FMT "too many errors: there may be more\n", SLICE_ARG(all));
     return all;
 }

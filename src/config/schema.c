@@ -33,8 +33,8 @@ void *config_append(struct config_reader *r, void *array, uint32_t *count, size_
 
 /* ---- values ---- */
 
-/* What a value looks like, for "'threads' takes ..." and the manual. */
-const char *config_type_name(const struct key *k)
+/* What a value looks like, for "'threads' takes ...". */
+static const char *type_name(const struct key *k)
 {
     switch (k->type) {
     case KEY_NONE: return "no value";
@@ -93,8 +93,8 @@ static bool set_number(struct config_reader *r, const struct key *k, const struc
                                 k->name, SLICE_ARG(word->text), SLICE_ARG(word->text),
                                 SLICE_ARG(word->text), SLICE_ARG(word->text));
         return config_error(r->diag, word->text_at, "'%s' takes %s%s%s, not '" SLICE_FMT "'",
-                            k->name, config_type_name(k), k->zero ? ", or " : "",
-                            k->zero ? k->zero : "", SLICE_ARG(word->text));
+                            k->name, type_name(k), k->zero ? ", or " : "", k->zero ? k->zero : "",
+                            SLICE_ARG(word->text));
     }
     bool is_zero_word = v == 0 && k->zero; /* 0 itself says the same as its word */
     if ((v < min && !is_zero_word) || v > max) {
@@ -274,21 +274,24 @@ static bool extra_word(struct config_reader *r, const struct key *keys, const st
                         is_key ? "\nwrite ';' between two directives on one line" : "");
 }
 
+static bool has_bad_word(const struct directive *d)
+{
+    for (uint32_t i = 0; i < d->arg_count; i++)
+        if (d->args[i].is_bad)
+            return true;
+    return false;
+}
+
 static bool apply_words(struct config_reader *r, const struct key *keys, const struct key *k,
                         const struct directive *d, void *target)
 {
+    bool is_free = k->type == KEY_CUSTOM && !(k->flags & KEY_ONE);
     uint32_t takes = k->type == KEY_NONE ? 0 : 1;
-    if (k->type == KEY_CUSTOM) {
-        for (uint32_t i = 0; i < d->arg_count; i++)
-            if (d->args[i].is_bad)
-                return false;
-        return k->set(r, d, d->args, target);
-    }
-    if (d->arg_count > takes)
+    if (!is_free && d->arg_count > takes)
         return extra_word(r, keys, k, &d->args[takes]);
-    if (d->arg_count < takes)
-        return config_error(r->diag, d->name.at, "'%s' takes %s", k->name, config_type_name(k));
-    return set_value(r, k, d, d->args, target);
+    if (!is_free && d->arg_count < takes)
+        return config_error(r->diag, d->name.at, "'%s' takes %s", k->name, type_name(k));
+    return !has_bad_word(d) && set_value(r, k, d, d->args, target);
 }
 
 static bool apply_block(struct config_reader *r, const struct key *k, const struct directive *d,
@@ -312,7 +315,8 @@ static bool apply_one(struct config_reader *r, const struct key *keys, const str
         config_defaults(r, k->block, target);
     }
     bool ok = apply_words(r, keys, k, d, target);
-    ok = apply_options(r, k, d, target) && ok;
+    if (ok || k->options) /* else what looks like an option may belong to the words */
+        ok = apply_options(r, k, d, target) && ok;
     ok = apply_block(r, k, d, target) && ok;
     return ok && (!k->close || k->close(r, d, target));
 }
@@ -321,15 +325,16 @@ bool config_apply(struct config_reader *r, const struct key *keys, const struct 
                   const char *what, struct config_place place, void *target)
 {
     struct seen seen = {.keys = keys};
-    bool ok = true;
+    bool ok = true, all_known = true;
     for (const struct directive *d = first; d && !config_diag_is_full(r->diag); d = d->next) {
         const struct key *k = find_key(keys, d->name.text);
         if (d->name.is_bad)
-            ok = false;
+            all_known = false;
         else if (!k)
-            ok = unknown_key(r, keys, what, "key", d->name.at, d->name.text);
+            all_known = unknown_key(r, keys, what, "key", d->name.at, d->name.text);
         else
             ok = note_seen(r, &seen, k, d->name.at) && apply_one(r, keys, k, d, target) && ok;
     }
-    return check_required(r, &seen, what, place) && ok;
+    /* What seems to be missing may stand there misspelt. */
+    return all_known && check_required(r, &seen, what, place) && ok;
 }

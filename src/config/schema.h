@@ -29,6 +29,7 @@ enum key_type {
 enum key_flags {
     KEY_REQUIRED = 1,
     KEY_REPEAT = 2, /* may stand more than once */
+    KEY_ONE = 4,    /* KEY_CUSTOM: exactly one word */
 };
 
 struct config_reader; /* what a load works with, below */
@@ -71,9 +72,6 @@ struct config_reader {
     struct config_diag *diag;
     void *root; /* the struct at the top: struct snapshot */
 };
-
-/* What the values of a key look like: "a time such as 250ms, 10s, 5m or 1h". */
-const char *config_type_name(const struct key *k);
 
 /* Fills in the defaults of a table's plain values, options included. */
 void config_defaults(struct config_reader *r, const struct key *keys, void *target);

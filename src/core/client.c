@@ -369,7 +369,7 @@ static bool front_take(struct exchange *x)
     struct client *c = x->client;
     if (!chain_room(&x->req_body))
         return false;
-    if (stream_bytes(&c->stream).n && decode_body(x))
+    if (decode_body(x)) /* also without bytes: the end may have found no room before */
         return x->client_moved = true;
     if (!c->stream.readable)
         return false;

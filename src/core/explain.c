@@ -172,21 +172,21 @@ static void print_pool(FILE *out, const struct pool_conf *pool)
 
 static void print_limits(FILE *out, const struct gateway_conf *g, const struct route_conf *route)
 {
-    print_label(out, "limits");
+    fputs("limits  ", out);
     print_count(out, "head", g->head_bytes);
     print_count(out, "target", g->target_bytes);
     print_count(out, "fields", g->fields);
     print_count(out, "body", route->body_bytes);
     print_count(out, "window", g->window);
     fputc('\n', out);
-    print_label(out, "client");
+    fputs("client  ", out);
     print_time(out, "head", g->head_ms);
     print_time(out, "body", g->body_ms);
     print_time(out, "write", g->write_ms);
     print_time(out, "idle", g->idle_ms);
     print_time(out, "tunnel", g->tunnel_ms);
     fputc('\n', out);
-    print_label(out, "backend");
+    fputs("backend ", out);
     print_time(out, "connect", route->pool->connect_ms);
     print_time(out, "response", route->pool->response_ms);
     print_time(out, "idle", route->pool->idle_ms);

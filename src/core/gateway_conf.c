@@ -93,10 +93,10 @@ const struct key gateway_keys[] = {
      .help = "what the gateway calls itself in Via, and in Server of its own answers"},
     {.name = "request-id", .type = KEY_BOOL, .at = at(struct gateway_conf, request_id),
      .init = "on", .help = "give requests that bring none an X-Request-Id"},
-    {.name = "access-log", .type = KEY_CUSTOM, .set = set_access_log, .init = "stdout",
+    {.name = "access-log", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_access_log, .init = "stdout",
      .syntax = "PATH | stdout | stderr | off", .options = access_options,
      .help = "where a line for each request goes"},
-    {.name = "error-log", .type = KEY_CUSTOM, .set = set_error_log, .init = "stderr",
+    {.name = "error-log", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_error_log, .init = "stderr",
      .syntax = "PATH | stdout | stderr | off", .options = error_options,
      .help = "where messages of the gateway go"},
     {.name = "stop-timeout", .type = KEY_MS, .at = at(struct gateway_conf, stop_ms),
@@ -116,13 +116,8 @@ const struct key gateway_keys[] = {
 };
 /* clang-format on */
 
-static bool set_log(struct config_reader *r, const struct directive *d,
-                    const struct config_word *word, struct slice *path)
+static bool set_log(struct config_reader *r, const struct config_word *word, struct slice *path)
 {
-    if (d && d->arg_count != 1)
-        return config_error(r->diag, d->arg_count ? d->args[1].at : d->name.at,
-                            "'" SLICE_FMT "' takes one value: PATH, stdout, stderr or off",
-                            SLICE_ARG(d->name.text));
     if (word->text.n == 0)
         return config_error(r->diag, word->at, "the path is empty");
     *path = word->text;
@@ -137,14 +132,16 @@ static bool set_access_log(struct config_reader *r, const struct directive *d,
                            const struct config_word *word, void *target)
 {
     struct gateway_conf *g = target;
-    return set_log(r, d, word, &g->access_path);
+    (void)d;
+    return set_log(r, word, &g->access_path);
 }
 
 static bool set_error_log(struct config_reader *r, const struct directive *d,
                           const struct config_word *word, void *target)
 {
     struct gateway_conf *g = target;
-    return set_log(r, d, word, &g->error_path);
+    (void)d;
+    return set_log(r, word, &g->error_path);
 }
 
 static bool set_trusted(struct config_reader *r, const struct directive *d,

@@ -235,7 +235,8 @@ static bool take_response(struct exchange *x)
         return false;
     if (splice_response(x))
         return x->conn_moved = true;
-    bool moved = stream_bytes(s).n && decode(x);
+    /* Also without bytes: the codec may have the end to report that found no room before. */
+    bool moved = (stream_bytes(s).n || x->response == MSG_BODY) && decode(x);
     if (!x->attempt.conn || x->state != EX_RELAY || moved)
         return moved;
     if (!s->readable)

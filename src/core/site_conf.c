@@ -29,7 +29,7 @@ static const struct key route_limit_options[] = {
 };
 
 static const struct key route_keys[] = {
-    {.name = "proxy", .type = KEY_CUSTOM, .set = set_proxy, .flags = KEY_REQUIRED,
+    {.name = "proxy", .type = KEY_CUSTOM, .set = set_proxy, .flags = KEY_REQUIRED | KEY_ONE,
      .syntax = "POOL", .help = "pass the request to a pool"},
     {.name = "limit", .type = KEY_NONE, .options = route_limit_options,
      .help = "how much a client may send here"},
@@ -42,7 +42,7 @@ const struct key site_keys[] = {
      .syntax = "/PATH | /PREFIX* | *SUFFIX | ~ REGEX | *",
      .help = "what happens to requests whose path matches one of the patterns and which meet all "
              "the options"},
-    {.name = "proxy", .type = KEY_CUSTOM, .set = set_proxy, .open = open_route,
+    {.name = "proxy", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_proxy, .open = open_route,
      .close = close_route, .syntax = "POOL",
      .help = "short for a last route: route * { proxy POOL }"},
     {.name = NULL},
@@ -80,7 +80,7 @@ static bool read_host(struct config_reader *r, const struct config_word *word, s
                             SLICE_ARG(text));
     if (e.port)
         return config_error(r->diag, word->text_at,
-                            "a host is named without its port\nwrite " SLICE_FMT,
+                            "a host is named without its port\nwrite '" SLICE_FMT "'",
                             SLICE_ARG(e.host));
     *out = lower(r->arena, arena_printf(r->arena, "%s" SLICE_FMT, is_wildcard ? "*." : "",
                                         SLICE_ARG(e.host)));
@@ -266,10 +266,9 @@ static void *open_route(struct config_reader *r, const struct directive *d, void
 static bool set_proxy(struct config_reader *r, const struct directive *d,
                       const struct config_word *word, void *target)
 {
+    (void)r;
+    (void)d;
     struct route_conf *route = target;
-    if (d->arg_count != 1)
-        return config_error(r->diag, d->arg_count ? d->args[1].at : d->name.at,
-                            "'proxy' takes the name of a pool");
     route->pool_name = word->text;
     route->pool_at = word->at;
     return true;

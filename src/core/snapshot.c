@@ -15,12 +15,12 @@ static key_set_fn set_pool_name;
 static const struct key snapshot_keys[] = {
     {.name = "gateway", .type = KEY_NONE, .open = open_gateway, .block = gateway_keys,
      .help = "settings of the whole gateway"},
-    {.name = "listen", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_REQUIRED,
+    {.name = "listen", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_REQUIRED | KEY_ONE,
      .set = listen_conf_set, .open = open_listen, .options = listen_options,
      .syntax = "PORT | IP:PORT | [IPv6]:PORT | unix:PATH | fd:NUMBER",
      .help = "an address to take requests from; a port alone means every address of the machine, "
              "port 0 any free one"},
-    {.name = "pool", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_pool_name,
+    {.name = "pool", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_ONE, .set = set_pool_name,
      .open = open_pool, .block = pool_keys, .syntax = "NAME",
      .help = "backends that are interchangeable"},
     {.name = "site", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = site_conf_set,
@@ -81,9 +81,7 @@ static bool set_pool_name(struct config_reader *r, const struct directive *d,
                           const struct config_word *word, void *target)
 {
     struct pool_conf *pool = target;
-    if (d->arg_count != 1)
-        return config_error(r->diag, d->arg_count ? d->args[1].at : d->name.at,
-                            "'pool' takes one name");
+    (void)d;
     const struct pool_conf *other = find_pool(r->root, word->text);
     if (other)
         return config_error(r->diag, word->at,
@@ -98,20 +96,21 @@ static bool set_pool_name(struct config_reader *r, const struct directive *d,
 
 static bool finish_pool(struct config_reader *r, struct pool_conf *pool)
 {
+    pool_conf_guess_protocol(pool);
     const struct back_codec *codec = codec_find(pool->protocol);
     if (codec)
         return pool_conf_finish(r, pool, codec->default_port);
     struct suggest near = suggest_for(pool->protocol);
-    struct slice known = SLICE_NONE;
+    struct slice known = SLICE("known: ");
     for (size_t i = 0; codec_at(i); i++) {
         suggest_try(&near, codec_at(i)->name);
-        known = arena_printf(r->arena, SLICE_FMT "%s%s", SLICE_ARG(known), known.n ? ", " : "",
+        known = arena_printf(r->arena, SLICE_FMT "%s%s", SLICE_ARG(known), i ? ", " : "",
                              codec_at(i)->name);
     }
-    return config_error(
-        r->diag, pool->protocol_at, "unknown protocol '" SLICE_FMT "'\n%s%s%s" SLICE_FMT,
-        SLICE_ARG(pool->protocol), near.best ? "did you mean '" : "", near.best ? near.best : "",
-        near.best ? "'? known: " : "known: ", SLICE_ARG(known));
+    if (near.best)
+        known = arena_printf(r->arena, "did you mean '%s'?", near.best);
+    return config_error(r->diag, pool->protocol_at, "unknown protocol '" SLICE_FMT "'\n" SLICE_FMT,
+                        SLICE_ARG(pool->protocol), SLICE_ARG(known));
 }
 
 static bool unknown_pool(struct config_reader *r, const struct snapshot *s,
@@ -186,7 +185,7 @@ static void finish(struct config_reader *r, struct snapshot *s)
         finish_pool(r, &s->pools[i]);
     for (uint32_t i = 0; i < s->site_count; i++)
         finish_site(r, s, &s->sites[i], used);
-    for (uint32_t i = 0; i < s->pool_count; i++)
+    for (uint32_t i = 0; i < s->pool_count && r->diag->errors == 0; i++)
         if (!used[i])
             config_warn(r->diag, s->pools[i].at, "no route uses the pool '" SLICE_FMT "'",
                         SLICE_ARG(s->pools[i].name));

@@ -308,8 +308,8 @@ static enum parse trailers_check(struct fields *fs, struct fault *f)
     if (fields_has(fs, FIELD_CONTENT_LENGTH) || fields_has(fs, FIELD_TRANSFER_ENCODING) ||
         fields_has(fs, FIELD_HOST))
         return fault_bad(f, 400, "field is not allowed in trailers", "RFC 9110 6.5.1");
-    for (struct field *field = fs->v; field < fs->v + fs->n; field++)
-        field->dropped = field_flags(field->id) & (FIELD_HOP | FIELD_KEEP);
+    for (unsigned i = 0; i < fs->n; i++)
+        fs->v[i].dropped = field_flags(fs->v[i].id) & (FIELD_HOP | FIELD_KEEP);
     return PARSE_DONE;
 }
 

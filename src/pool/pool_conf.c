@@ -56,9 +56,9 @@ static const struct key retry_options[] = {
 
 const struct key pool_keys[] = {
     {.name = "protocol", .type = KEY_CUSTOM, .at = at(struct pool_conf, protocol), .init = "http",
-     .set = set_protocol, .syntax = "NAME",
-     .help = "what the backends speak"},
-    {.name = "backend", .type = KEY_CUSTOM, .flags = KEY_REQUIRED | KEY_REPEAT,
+     .flags = KEY_ONE, .set = set_protocol, .syntax = "NAME",
+     .help = "what the backends speak; without it what their URLs say, else http"},
+    {.name = "backend", .type = KEY_CUSTOM, .flags = KEY_REQUIRED | KEY_REPEAT | KEY_ONE,
      .syntax = "HOST:PORT | unix:PATH | URL", .set = set_backend, .open = open_backend,
      .options = backend_options,
      .help = "where requests go: a host name stands for all its addresses; a URL such as "
@@ -72,7 +72,7 @@ const struct key pool_keys[] = {
      .help = "how long to wait for a backend"},
     {.name = "retry", .type = KEY_NONE, .options = retry_options,
      .help = "when an attempt fails before a response"},
-    {.name = "host", .type = KEY_CUSTOM, .set = set_host, .init = "keep",
+    {.name = "host", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_host, .init = "keep",
      .syntax = "keep | backend | NAME",
      .help = "the Host field that backends see: the client's, the backend's own address, or a "
              "fixed name"},
@@ -80,21 +80,13 @@ const struct key pool_keys[] = {
 };
 /* clang-format on */
 
-static bool takes_one(struct config_reader *r, const struct directive *d, const char *syntax)
-{
-    if (d && d->arg_count != 1)
-        return config_error(r->diag, d->arg_count ? d->args[1].at : d->name.at,
-                            "'" SLICE_FMT "' takes one value: %s", SLICE_ARG(d->name.text), syntax);
-    return true;
-}
-
 /* Which protocols there are is known to the core, which looks the name up. */
 static bool set_protocol(struct config_reader *r, const struct directive *d,
                          const struct config_word *word, void *target)
 {
+    (void)r;
+    (void)d;
     struct pool_conf *pool = target;
-    if (!takes_one(r, d, "NAME"))
-        return false;
     pool->protocol = word->text;
     pool->protocol_at = word->text_at;
     return true;
@@ -103,9 +95,8 @@ static bool set_protocol(struct config_reader *r, const struct directive *d,
 static bool set_host(struct config_reader *r, const struct directive *d,
                      const struct config_word *word, void *target)
 {
+    (void)d;
     struct pool_conf *pool = target;
-    if (!takes_one(r, d, "keep, backend or NAME"))
-        return false;
     pool->host = SLICE_NONE;
     pool->host_mode = HOST_KEEP;
     if (slice_eq(word->text, SLICE("backend")))
@@ -125,14 +116,8 @@ static bool set_host(struct config_reader *r, const struct directive *d,
 static void *open_backend(struct config_reader *r, const struct directive *d, void *target)
 {
     struct pool_conf *pool = target;
-    if (d->arg_count != 1) {
-        takes_one(r, d, "HOST:PORT, unix:PATH or URL");
-        return NULL;
-    }
-    struct backend_conf *b =
-        config_append(r, &pool->backends, &pool->backend_count, sizeof(*pool->backends));
-    b->at = d->args[0].at;
-    return b;
+    (void)d;
+    return config_append(r, &pool->backends, &pool->backend_count, sizeof(*pool->backends));
 }
 
 /* Takes "scheme://" off *text, and an empty path behind the address. */
@@ -155,6 +140,7 @@ static bool set_backend(struct config_reader *r, const struct directive *d,
 {
     (void)d;
     struct backend_conf *b = target;
+    b->at = word->at;
     struct slice address = word->text;
     bool is_url = split_url(&address, &b->scheme);
     bool has_path = !slice_starts(address, SLICE("unix:")) && slice_find(address, '/') < address.n;
@@ -182,14 +168,23 @@ static bool finish_backend(struct config_reader *r, const struct pool_conf *pool
     if (b->scheme.n && !slice_eq(b->scheme, pool->protocol))
         return config_error(r->diag, b->at,
                             "the pool speaks '" SLICE_FMT "', not '" SLICE_FMT "'\n"
-                            "say so in the pool: protocol " SLICE_FMT,
-                            SLICE_ARG(pool->protocol), SLICE_ARG(b->scheme), SLICE_ARG(b->scheme));
+                            "all backends of a pool speak the same protocol",
+                            SLICE_ARG(pool->protocol), SLICE_ARG(b->scheme));
     if (!b->endpoint.path.n && !b->endpoint.port)
         b->endpoint.port = default_port;
     if (!b->endpoint.path.n && !b->endpoint.port)
         return config_error(r->diag, b->at, "the port is missing");
     b->text = endpoint_text(r->arena, &b->endpoint);
     return true;
+}
+
+void pool_conf_guess_protocol(struct pool_conf *pool)
+{
+    for (uint32_t i = 0; i < pool->backend_count && !pool->protocol_at.line; i++)
+        if (pool->backends[i].scheme.n) {
+            pool->protocol = pool->backends[i].scheme;
+            pool->protocol_at = pool->backends[i].at;
+        }
 }
 
 bool pool_conf_finish(struct config_reader *r, struct pool_conf *pool, uint16_t default_port)

@@ -46,13 +46,15 @@ struct pool_conf {
     int host_mode;     /* enum host_mode */
     struct slice host;
 
-    struct config_place at; /* of the name */
-    struct config_place protocol_at;
+    struct config_place at;          /* of the name */
+    struct config_place protocol_at; /* line 0: not written */
 };
 
 /* What may stand in a pool's block. */
 extern const struct key pool_keys[];
 
+/* Where no `protocol` is written, the first URL says it. */
+void pool_conf_guess_protocol(struct pool_conf *pool);
 /* Completes the backends once the protocol is known: its default port (0: none) where none was
  * written, and that no URL names another protocol. */
 bool pool_conf_finish(struct config_reader *r, struct pool_conf *pool, uint16_t default_port);
