@@ -130,7 +130,7 @@ struct field *fields_find(const struct fields *fs, enum field_id id)
 struct field *fields_find_name(const struct fields *fs, struct slice name)
 {
     enum field_id id = field_lookup(name);
-    if (id != FIELD_OTHER)
+    if (id != FIELD_OTHER || !fields_has(fs, FIELD_OTHER))
         return fields_find(fs, id);
     for (struct field *f = fs->v; f < fs->v + fs->n; f++)
         if (f->id == FIELD_OTHER && !f->dropped && slice_ieq(f->name, name))
