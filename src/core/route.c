@@ -18,7 +18,7 @@ struct host_slot {
 struct host_table {
     struct host_slot *slots;
     uint32_t mask;
-    bool has_wildcards;
+    bool has_names, has_wildcards;
     const struct site_conf *fallback; /* site * */
 };
 
@@ -52,6 +52,8 @@ static const struct site_conf *find_host(const struct host_table *t, struct slic
 {
     const struct site_conf *best = t->fallback;
     uint32_t hash = HASH_START;
+    if (!t->has_names)
+        return t->fallback;
     if (host.n && host.p[host.n - 1] == '.') /* the root: "example.org." is example.org */
         host.n--;
     for (size_t i = host.n; i-- > 0;) {
@@ -82,6 +84,7 @@ static void index_name(struct config_reader *r, struct host_table *t, const stru
         struct host_slot *slot = probe(t, key, hash_name(key));
         slot->name = key;
         place = &slot->site;
+        t->has_names = true;
         t->has_wildcards |= is_wildcard;
     }
     if (*place)
