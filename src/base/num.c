@@ -72,7 +72,7 @@ bool num_size(struct slice s, uint64_t *bytes)
 bool num_ms(struct slice s, uint64_t *ms)
 {
     static const struct unit units[] = {
-        {SLICE_INIT("ms"), 1},       {SLICE_INIT("s"), 1000},     {SLICE_INIT("m"), 60000},
+        {SLICE_INIT("ms"), 1},       {SLICE_INIT("s"), 1000},      {SLICE_INIT("m"), 60000},
         {SLICE_INIT("h"), 3600000u}, {SLICE_INIT("d"), 86400000u},
     };
     if (slice_eq(s, SLICE("0"))) {
@@ -82,15 +82,14 @@ bool num_ms(struct slice s, uint64_t *ms)
     return scaled(s, units, sizeof(units) / sizeof(units[0]), ms);
 }
 
+/* Counts first, so that every digit is written once, where it belongs. */
 static size_t put(char *p, uint64_t v, unsigned base)
 {
-    char tmp[NUM_DEC_MAX];
-    size_t n = 0;
-    do {
-        tmp[sizeof(tmp) - ++n] = "0123456789abcdef"[v % base];
-        v /= base;
-    } while (v);
-    memcpy(p, tmp + sizeof(tmp) - n, n);
+    size_t n = 1;
+    for (uint64_t rest = v / base; rest; rest /= base)
+        n++;
+    for (size_t i = n; i-- > 0; v /= base)
+        p[i] = "0123456789abcdef"[v % base];
     return n;
 }
 

@@ -3,10 +3,25 @@
 
 #include "base/num.h"
 
+/* Where to write at most n bytes: in place when they fit for sure, else in spare, from where
+ * finish() takes what there is room for. */
+static char *start(const struct text *t, char *spare, size_t n)
+{
+    return text_left(t) >= n ? t->p : spare;
+}
+
+static void finish(struct text *t, const char *p, size_t n)
+{
+    if (p == t->p)
+        t->p += n;
+    else
+        text_put(t, slice_of(p, n));
+}
+
 void text_dec(struct text *t, uint64_t v)
 {
-    char digits[NUM_DEC_MAX];
-    text_put(t, slice_of(digits, num_put_dec(digits, v)));
+    char spare[NUM_DEC_MAX], *p = start(t, spare, sizeof(spare));
+    finish(t, p, num_put_dec(p, v));
 }
 
 void text_padded(struct text *t, uint64_t v, unsigned width)
@@ -20,10 +35,10 @@ void text_padded(struct text *t, uint64_t v, unsigned width)
 
 void text_id(struct text *t, uint64_t id)
 {
-    char digits[TEXT_ID_LEN];
+    char spare[TEXT_ID_LEN], *p = start(t, spare, sizeof(spare));
     for (int i = TEXT_ID_LEN - 1; i >= 0; i--, id >>= 4)
-        digits[i] = "0123456789abcdef"[id & 15];
-    text_put(t, slice_of(digits, sizeof(digits)));
+        p[i] = "0123456789abcdef"[id & 15];
+    finish(t, p, sizeof(spare));
 }
 
 struct civil {
@@ -66,7 +81,7 @@ static char *put2(char *p, uint32_t v, char after)
 
 void text_time(struct text *t, int64_t wall_us)
 {
-    char out[24], *p = out;
+    char spare[24], *out = start(t, spare, sizeof(spare)), *p = out;
     struct civil c = civil_of(wall_us);
     *p++ = (char)('0' + c.year / 1000 % 10);
     *p++ = (char)('0' + c.year / 100 % 10);
@@ -78,14 +93,14 @@ void text_time(struct text *t, int64_t wall_us)
     p = put2(p, c.second, '.');
     *p++ = (char)('0' + c.us / 100000);
     put2(p, c.us / 1000, 'Z');
-    text_put(t, slice_of(out, sizeof(out)));
+    finish(t, out, sizeof(spare));
 }
 
 void text_clf_time(struct text *t, int64_t wall_us)
 {
     static const char months[12][4] = {"Jan/", "Feb/", "Mar/", "Apr/", "May/", "Jun/",
                                        "Jul/", "Aug/", "Sep/", "Oct/", "Nov/", "Dec/"};
-    char out[26], *p = out;
+    char spare[26], *out = start(t, spare, sizeof(spare)), *p = out;
     struct civil c = civil_of(wall_us);
     p = put2(p, c.day, '/');
     memcpy(p, months[c.month - 1], 4);
@@ -97,7 +112,7 @@ void text_clf_time(struct text *t, int64_t wall_us)
     p = put2(p, c.minute, ':');
     p = put2(p, c.second, ' ');
     memcpy(p, "+0000", 5);
-    text_put(t, slice_of(out, sizeof(out)));
+    finish(t, out, sizeof(spare));
 }
 
 /* Length of the UTF-8 character at p (RFC 3629 4), 0 if it is none. C1 controls (U+0080..9F) are
