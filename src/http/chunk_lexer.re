@@ -36,10 +36,18 @@ static enum parse line_fault(struct slice line, struct fault *f)
     const unsigned char *start = (const unsigned char *)line.p, *cur = start, *marker;
     /*!re2c
     "\r"? "\n"        { return bad(f, 0, "empty chunk line", "RFC 9112 7.1"); }
-    hex+ "\n"         { return bad(f, (size_t)(cur - start), "line ends with LF alone", "RFC 9112 2.2"); }
-    hex+ chunk_ext "\n" { return bad(f, (size_t)(cur - start), "line ends with LF alone", "RFC 9112 2.2"); }
-    hex+ bws ";"      { return bad(f, (size_t)(cur - start), "malformed chunk extension", "RFC 9112 7.1.1"); }
-    hex+              { return bad(f, (size_t)(cur - start), "something follows the chunk size", "RFC 9112 7.1"); }
+    hex+ "\n" {
+        return bad(f, (size_t)(cur - start), "line ends with LF alone", "RFC 9112 2.2");
+    }
+    hex+ chunk_ext "\n" {
+        return bad(f, (size_t)(cur - start), "line ends with LF alone", "RFC 9112 2.2");
+    }
+    hex+ bws ";" {
+        return bad(f, (size_t)(cur - start), "malformed chunk extension", "RFC 9112 7.1.1");
+    }
+    hex+ {
+        return bad(f, (size_t)(cur - start), "something follows the chunk size", "RFC 9112 7.1");
+    }
     *                 { return bad(f, 0, "invalid chunk size", "RFC 9112 7.1"); }
     */
 }

@@ -2,6 +2,7 @@
  *
  * The bytes end in LF and no rule goes beyond an LF, so nothing behind them is read. Where the
  * rules for what is right fail, a second block, off the fast path, finds out what is wrong.
+ * There is no end-of-input rule: re2c cannot join it with the bit vectors that make loops short.
  * SPDX-License-Identifier: MIT */
 #include "http/head_internal.h"
 
@@ -27,11 +28,11 @@ _Static_assert(REQUEST_FIELD_LINE == RESPONSE_FIELD_LINE, "one lexer serves both
     // RFC 9110 5.5: field-vchar, SP, HTAB; also RFC 9112 4: reason-phrase
     text       = [\t\x20-\x7e\x80-\xff];
 
-    // RFC 3986 3.3, and "[", "]", "^", "|", which browsers send raw (URL Standard 1.3)
+    // RFC 3986 3.3, and "[", "]", "^", "|", which browsers send raw (URL Standard)
     hex        = [0-9A-Fa-f];
     path_char  = [-A-Za-z0-9._~!$&'()*+,;=:@[\]^|] | "%" hex hex;
     abs_path   = "/" ("/" | path_char)*;
-    // RFC 3986 3.4, and what browsers send raw: all visible ASCII but these three (URL Standard 1.3)
+    // RFC 3986 3.4, and what browsers send raw: visible ASCII but for these four (URL Standard)
     query_char = [!-~] \ ["#<>];
     query      = "?" query_char*;
     // RFC 3986 3.1, 3.2; what an authority is made of in detail is uri.h's
@@ -91,7 +92,9 @@ static int method_fault(struct head_parse *h, const uchar *start)
 {
     const uchar *cur = start, *marker;
     /*!re2c
-    eol              { return bad(h, start, "empty line instead of a request line", "RFC 9112 2.2"); }
+    eol {
+        return bad(h, start, "empty line instead of a request line", "RFC 9112 2.2");
+    }
     [ \t]            { return bad(h, start, "blank before the method", "RFC 9112 3"); }
     token eol        { return bad(h, start, "request line ends after the method", "RFC 9112 3"); }
     token? [^]       { return bad(h, cur - 1, "invalid character in the method", "RFC 9110 9.1"); }
@@ -119,12 +122,20 @@ static int target_fault(struct head_parse *h, const uchar *start)
 {
     const uchar *cur = start, *marker;
     /*!re2c
-    " "              { return bad(h, start, "more than one blank before the target", "RFC 9112 3"); }
+    " " {
+        return bad(h, start, "more than one blank before the target", "RFC 9112 3");
+    }
     visible* eol     { return bad(h, cur - 1, "request line without a version", "RFC 9112 3"); }
     visible* "#"     { return bad(h, cur - 1, "fragment in the target", "RFC 9112 3.2"); }
-    visible* [\x80-\xff] { return bad(h, cur - 1, "target has a byte that is not ASCII", "RFC 3986 2"); }
-    visible* [\x00-\x1f\x7f] { return bad(h, cur - 1, "target has a control character", "RFC 3986 2"); }
-    "/" visible* " " { return bad(h, start, "invalid character or percent-encoding in the path", "RFC 3986 3.3"); }
+    visible* [\x80-\xff] {
+        return bad(h, cur - 1, "target has a byte that is not ASCII", "RFC 3986 2");
+    }
+    visible* [\x00-\x1f\x7f] {
+        return bad(h, cur - 1, "target has a control character", "RFC 3986 2");
+    }
+    "/" visible* " " {
+        return bad(h, start, "invalid character or percent-encoding in the path", "RFC 3986 3.3");
+    }
     visible+ " "     { return bad(h, start, "target has none of the four forms", "RFC 9112 3.2"); }
     *                { return bad(h, start, "invalid target", "RFC 9112 3.2"); }
     */
@@ -187,7 +198,9 @@ static int version_fault(struct head_parse *h, const uchar *start)
         head_refuse(h, 505, text_of(start), "HTTP version is not 1.x", "RFC 9110 15.6.6");
         return HEAD_TOKEN_BAD;
     }
-    "HTTP/" [0-9] "." [0-9] [^] { return bad(h, cur - 1, "something follows the version", "RFC 9112 3"); }
+    "HTTP/" [0-9] "." [0-9] [^] {
+        return bad(h, cur - 1, "something follows the version", "RFC 9112 3");
+    }
     " "              { return bad(h, start, "blank in or behind the target", "RFC 9112 3"); }
     eol              { return bad(h, start, "request line without a version", "RFC 9112 3"); }
     'http/'          { return bad(h, start, "malformed version", "RFC 9112 2.3"); }
@@ -253,7 +266,9 @@ static int field_fault(struct head_parse *h, const uchar *start)
     }
     token eol                 { return bad(h, start, "field line without a colon", "RFC 9112 5"); }
     token? "\r"               { return bad(h, cur - 1, "CR without LF", "RFC 9112 2.2"); }
-    token? [^]                { return bad(h, cur - 1, "invalid character in a field name", "RFC 9110 5.1"); }
+    token? [^] {
+        return bad(h, cur - 1, "invalid character in a field name", "RFC 9110 5.1");
+    }
     *                         { return bad(h, start, "invalid field line", "RFC 9112 5"); }
     */
 }
