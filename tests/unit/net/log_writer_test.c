@@ -164,7 +164,7 @@ static void *produce(void *ctx)
 static uint64_t number(struct slice *text, char end)
 {
     size_t at = slice_find(*text, end);
-    uint64_t v;
+    uint64_t v = 0;
     assert_true(at < text->n && num_dec(slice_first(*text, at), &v));
     *text = slice_skip(*text, at + 1);
     return v;
