@@ -1,5 +1,6 @@
 """Limits and timeouts on the client's side: each a key, each with its status."""
 
+import contextlib
 import threading
 import time
 
@@ -80,11 +81,8 @@ def test_a_body_announced_too_large_is_a_413(proxy, backend):
 
 def test_a_chunked_body_that_grows_too_large_is_a_413(proxy):
     def script(c):
-        try:
-            c.request()
-        except Broken:
-            return
-        raise AssertionError("taken for complete")
+        with contextlib.suppress(Broken):
+            assert c.request() is None, "taken for complete"
     c = proxy(then=script, gateway=["limit body=10k"]).client()
     c.send("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(10):
@@ -136,11 +134,8 @@ def test_a_head_that_trickles_does_not_win_time(proxy):
 
 def test_a_body_that_stalls_is_a_408(proxy):
     def script(c):
-        try:
-            c.request()
-        except Broken:
-            return
-        raise AssertionError("taken for complete")
+        with contextlib.suppress(Broken):
+            assert c.request() is None, "taken for complete"
     c = proxy(then=script, gateway=["timeout body=300ms"]).client()
     c.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nhalf")
     begin = time.monotonic()

@@ -113,14 +113,15 @@ def test_an_ambiguous_request_is_refused_and_the_connection_closed(quiet, name):
     assert quiet.heard == [], rule
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["at-once", "late"])
 @pytest.mark.parametrize("name", CHUNKS)
-def test_a_malformed_chunked_body_never_counts_as_complete(proxy, name):
+def test_a_malformed_chunked_body_never_counts_as_complete(proxy, name, late):
     """RFC 9112 7.1"""
     whole = []
 
     def script(c):
-        head = c.head()
         try:
+            head = c.head()
             c.reader.body(head)
             whole.append(head)
             c.respond("taken for complete")
@@ -128,7 +129,11 @@ def test_a_malformed_chunked_body_never_counts_as_complete(proxy, name):
             pass
     g = proxy(then=script)
     c = g.client()
-    c.send(f"POST / HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n{CHUNKS[name]}{NEXT}")
+    c.send(f"POST / HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n")
+    if late:
+        c.send("2\r\nab\r\n")
+        g.backend.wait_requests(1)
+    c.send(CHUNKS[name] + NEXT)
     assert c.response().status == 400
     c.expect_closed()
     assert whole == [] and all(r.target != "/smuggled" for r in g.backend.requests)
@@ -201,8 +206,6 @@ def test_a_malformed_chunk_of_a_response_breaks_the_response(proxy, name):
         c.send(f"{OK}Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n{CHUNKS[name]}")
         c.wait_closed()
     g = proxy(then=script)
-    for version in ("1.1", "1.1"):
-        with pytest.raises(Broken):
-            m = g.get(version=version)
-            if m.status == 502:
-                raise Broken("refused as a whole")
+    with pytest.raises(Broken):
+        if g.get().status == 502:
+            raise Broken("refused as a whole")

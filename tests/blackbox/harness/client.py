@@ -1,5 +1,6 @@
 """A raw client: sends exactly the bytes it is given."""
 
+import re
 import socket
 import struct
 
@@ -36,7 +37,7 @@ class Client:
         try:
             self.send(data)
             return True
-        except (BrokenPipeError, ConnectionResetError, TimeoutError):
+        except OSError:
             return False
 
     def half_close(self):
@@ -52,7 +53,8 @@ class Client:
             fields = "".join(f"{k}: {v}\r\n" for k, v in fields.items())
         if isinstance(body, str):
             body = body.encode()
-        if body and "content-length" not in fields.lower() and "chunked" not in fields.lower():
+        framed = re.search(r"^(content-length|transfer-encoding):", fields, re.M | re.I)
+        if body and not framed:
             fields += f"Content-Length: {len(body)}\r\n"
         host = f"Host: {host}\r\n" if host is not None else ""
         self.send(f"{method} {target} HTTP/{version}\r\n{host}{fields}\r\n".encode("latin-1") + body)

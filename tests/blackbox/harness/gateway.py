@@ -13,18 +13,20 @@ import threading
 from .client import Client
 from .wait import STRETCH, wait_for
 
-BIN = os.environ.get("SLUICE_BIN", "build/src/sluice")
+TOP = pathlib.Path(__file__).resolve().parents[3]
+BIN = os.path.abspath(os.environ.get("SLUICE_BIN", TOP / "build/src/sluice"))
 WRAP = shlex.split(os.environ.get("SLUICE_WRAP", ""))
 LISTENING = re.compile(r"listening on (https?)://(\[[^\]]+\]|[^:/]+):(\d+)")
 LISTENING_UNIX = re.compile(r"listening on unix:(\S+)")
 BAD_LINE = re.compile(r"\berror\b|Sanitizer|runtime error|assert", re.I)
 ERROR_LEVEL = re.compile(r"^\S+Z error ")
+PIPES_KEPT = 600        # each thread keeps some for the next body to be spliced
 REPORTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "UndefinedBehavior", "runtime error:",
            "Assertion")
 
 
 def command(*arguments):
-    return [*WRAP, os.path.abspath(BIN), *map(str, arguments)]
+    return [*WRAP, BIN, *map(str, arguments)]
 
 
 class Gateway:
@@ -126,6 +128,13 @@ class Gateway:
     # ---- what the kernel says about it ----
 
     def fds(self):
+        """Open descriptors by number, without the pipes that are kept for splicing."""
+        return {n: t for n, t in self.all_fds().items() if not t.startswith("pipe:")}
+
+    def pipes(self):
+        return {n: t for n, t in self.all_fds().items() if t.startswith("pipe:")}
+
+    def all_fds(self):
         found = {}
         for n in os.listdir(f"/proc/{self.pid}/fd"):
             try:
@@ -157,9 +166,10 @@ class Gateway:
         extra = {}
 
         def back():
+            now = self.fds()
             extra.clear()
-            extra.update({n: t for n, t in self.fds().items() if n not in self.first_fds})
-            return len(self.fds()) <= len(self.first_fds)
+            extra.update({n: t for n, t in now.items() if n not in self.first_fds})
+            return len(now) <= len(self.first_fds) and len(self.pipes()) <= PIPES_KEPT
         try:
             wait_for(back, "descriptors to be closed", 5)
         except AssertionError:
