@@ -61,60 +61,118 @@ static void log_failure(const struct exchange *x)
              at->rule ? "]" : "");
 }
 
-/* True: an idle connection is ours. Before a request that must not be sent twice one is looked at
- * with a system call; for others a stale one only costs another attempt. */
-static bool reuse(struct exchange *x, struct backend *b, const struct conn_owner *owner)
+static struct conn_owner owner_of(struct exchange *x)
 {
-    struct attempt *at = &x->attempt;
-    if (at->fresh_only)
-        return false;
-    bool sure = !method_is_idempotent(x->req.method);
-    at->conn = conn_reuse(b, x->worker->index, sure, owner);
-    at->reused = at->conn != NULL;
-    return at->reused;
+    return (struct conn_owner){x, on_ready, on_due};
 }
 
-/* True: connecting. */
-static bool dial(struct exchange *x, struct backend *b, const struct conn_owner *owner)
+/* Before a request that must not be sent twice, a kept connection is looked at with a system call;
+ * for others a stale one only costs another attempt. */
+static bool must_be_sure(const struct exchange *x)
+{
+    return !method_is_idempotent(x->req.method);
+}
+
+static void begin(struct exchange *x, const char *why)
+{
+    x->attempt.reused = true;
+    relay_begin(x);
+    exchange_enter(x, EX_RELAY, why);
+}
+
+/* Opens a connection, with a slot and a reference of b. False: it failed at once. */
+static bool dial(struct exchange *x, struct backend *b)
 {
     struct attempt *at = &x->attempt;
+    const struct conn_owner owner = owner_of(x);
     int error;
     at->reused = false;
-    at->conn = conn_dial(&x->worker->loop, b, at->pool->conf, x->worker->index,
-                         at->codec->state_bytes, owner, &error);
+    at->conn = conn_dial(&x->worker->loop, b, at->pool, x->worker->index, at->codec->state_bytes,
+                         &owner, &error);
     if (at->conn) {
         timer_set(&x->worker->loop, &at->conn->timer, at->pool->conf->connect_ms);
+        exchange_enter(x, EX_CONNECT, "connecting");
         return true;
     }
     note_failure(x, FAIL_CONNECT, strerror(-error), NULL);
     log_failure(x);
+    add_tried(at);
     return false;
+}
+
+static void start_with(struct exchange *x, struct backend *b)
+{
+    x->attempt.count++;
+    x->attempt.sent = false;
+    x->dial_us = x->worker->loop.now_us;
+    remember(&x->attempt, b);
+}
+
+/* An idle connection was promised: takes it, or dials in its place. */
+static bool reuse(struct exchange *x, struct backend *b)
+{
+    struct attempt *at = &x->attempt;
+    const struct conn_owner owner = owner_of(x);
+    at->conn = conn_reuse(b, x->worker->index, at->fresh_only || must_be_sure(x), &owner);
+    if (!at->conn)
+        return dial(x, b);
+    begin(x, "connection reused");
+    return true;
+}
+
+/* A slot has become ours, by the worker's loop. */
+static void on_granted(void *ctx, struct backend *b, struct conn *c)
+{
+    struct exchange *x = ctx;
+    const struct conn_owner owner = owner_of(x);
+    x->attempt.waiter = NULL;
+    timer_clear(&x->timer);
+    start_with(x, b);
+    x->attempt.conn = c ? conn_own(c, must_be_sure(x), &owner) : NULL;
+    if (x->attempt.conn) {
+        backend_unref(b); /* the connection has its own */
+        begin(x, "slot and connection free");
+    } else if (!dial(x, b)) {
+        exchange_enter(x, EX_PICK, "cannot connect");
+    }
+    exchange_run(x);
+}
+
+static void wait_for_slot(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    const struct pool_conf *conf = at->pool->conf;
+    at->waiter = pool_wait(at->pool, x->worker->index, &at->tried, at->count > 0, x, on_granted);
+    if (!at->waiter) {
+        exchange_fail(x, 503, "the pool's queue is full (queue length)", NULL);
+        return;
+    }
+    x->wait_us = x->worker->loop.now_us;
+    timer_set(&x->worker->loop, &x->timer, conf->queue_ms);
+    exchange_enter(x, EX_WAIT_SLOT, "no slot free");
 }
 
 void attempt_start(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
-    const struct conn_owner owner = {x, on_ready, on_due};
-    while (at->count < at->pool->conf->attempts) {
-        struct backend *b = pool_pick(at->pool, &at->tried);
-        if (!b)
-            break;
-        at->count++;
-        at->sent = false;
-        x->dial_us = x->worker->loop.now_us;
-        remember(at, b);
-        if (reuse(x, b, &owner)) {
-            relay_begin(x);
-            exchange_enter(x, EX_RELAY, "connection reused");
-            return;
+    while (x->state == EX_PICK && at->count < at->pool->conf->attempts) {
+        struct backend *b;
+        switch (pool_pick(at->pool, x->worker->index, &at->tried, at->count > 0, &b)) {
+        case PICK_IDLE:
+            start_with(x, b);
+            reuse(x, b);
+            continue;
+        case PICK_DIAL:
+            start_with(x, b);
+            dial(x, b);
+            continue;
+        case PICK_WAIT: wait_for_slot(x); return;
+        case PICK_NONE: break;
         }
-        if (dial(x, b, &owner)) {
-            exchange_enter(x, EX_CONNECT, "connecting");
-            return;
-        }
-        add_tried(at);
+        break;
     }
-    exchange_fail(x, at->status, at->why, at->rule);
+    if (x->state == EX_PICK)
+        exchange_fail(x, at->status, at->why, at->rule);
 }
 
 void attempt_connected(struct exchange *x)
@@ -192,4 +250,7 @@ void attempt_drop(struct exchange *x)
     if (at->conn)
         conn_close(at->conn);
     at->conn = NULL;
+    if (at->waiter)
+        pool_unwait(at->waiter);
+    at->waiter = NULL;
 }

@@ -18,6 +18,7 @@ struct exchange;
 struct attempt {
     struct pool *pool;
     const struct back_codec *codec;
+    struct waiter *waiter;   /* while it waits for a slot */
     struct conn *conn;       /* NULL: none open */
     struct backend *backend; /* of the newest attempt, for the log; a reference */
     struct tried tried;
@@ -32,8 +33,8 @@ struct attempt {
 };
 
 void attempt_init(struct attempt *at, struct pool *pool, const struct back_codec *codec);
-/* Picks a backend and gets a connection to it: busy and ready (EX_RELAY), or connecting
- * (EX_CONNECT). With none left, answers 502. */
+/* Picks a backend and gets a connection to it: busy and ready (EX_RELAY), connecting (EX_CONNECT),
+ * or waiting for a slot (EX_WAIT_SLOT). With none left, answers with the newest failure. */
 void attempt_start(struct exchange *x);
 /* The connection under way is established, or failed. */
 void attempt_connected(struct exchange *x);

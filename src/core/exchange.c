@@ -57,6 +57,13 @@ static void run_again(struct deferred *d)
     exchange_run(container_of(d, struct exchange, again));
 }
 
+static void on_due(struct timer *t)
+{
+    struct exchange *x = container_of(t, struct exchange, timer);
+    exchange_fail(x, 503, "no slot became free in time (queue timeout)", NULL);
+    exchange_run(x);
+}
+
 struct exchange *exchange_new(struct worker *w)
 {
     struct exchange *x = w->spare;
@@ -71,6 +78,7 @@ struct exchange *exchange_new(struct worker *w)
     x->id = (uint64_t)(w->index + 1) << 48 | ++w->next_id;
     arena_init(&x->arena, &w->loop.bufs);
     deferred_init(&x->again, run_again);
+    timer_init(&x->timer, on_due);
     size_t window = w->snapshot->gateway.window;
     chain_init(&x->req_body, &w->loop.bufs, window);
     chain_init(&x->resp_body, &w->loop.bufs, window);
@@ -82,6 +90,7 @@ void exchange_free(struct exchange *x)
 {
     struct worker *w = x->worker;
     list_remove(&x->again.node);
+    timer_fini(&w->loop, &x->timer);
     chain_clear(&x->req_body);
     chain_clear(&x->resp_body);
     chain_clear(&x->attempt.replay);
@@ -114,6 +123,8 @@ static void make_error_response(struct exchange *x, uint16_t status)
         .status = status, .reason = slice_str(status_reason(status)), .minor = 1};
     add_field(x, FIELD_SERVER, x->worker->snapshot->gateway.name);
     add_field(x, FIELD_CONTENT_TYPE, error_page_type(format));
+    if (status == 503) /* RFC 9110 10.2.3: load passes */
+        add_field(x, FIELD_RETRY_AFTER, SLICE("1"));
     add_field(x, FIELD_CONTENT_LENGTH, slice_of(digits, num_put_dec(digits, n)));
     bool bodiless = x->req.method == METHOD_HEAD;
     x->resp_framing = (struct framing){.kind = bodiless ? BODY_NONE : BODY_LENGTH, .length = n};
@@ -207,7 +218,14 @@ static enum next step_route(struct exchange *x)
 static enum next step_pick(struct exchange *x)
 {
     attempt_start(x);
-    return x->state == EX_CONNECT ? PARK : NEXT;
+    return x->state == EX_CONNECT || x->state == EX_WAIT_SLOT ? PARK : NEXT;
+}
+
+static enum next step_wait_slot(struct exchange *x)
+{
+    if (x->client_gone && x->client_wait != WAIT_GONE)
+        x->front->set_deadline(x, x->client_wait = WAIT_GONE);
+    return PARK;
 }
 
 static enum next step_connect(struct exchange *x)
@@ -247,7 +265,7 @@ static void log_access(struct exchange *x)
     r->backend = x->attempt.backend ? slice_str(x->attempt.backend->text) : SLICE_NONE;
     r->attempts = x->attempt.count;
     r->phase_us[PHASE_HEAD] = span(x->start_us, x->read_us);
-    r->phase_us[PHASE_QUEUE] = x->dial_us ? 0 : -1;
+    r->phase_us[PHASE_QUEUE] = !x->dial_us ? -1 : x->wait_us ? span(x->wait_us, x->dial_us) : 0;
     r->phase_us[PHASE_CONNECT] = span(x->dial_us, x->begin_us);
     r->phase_us[PHASE_FIRST] = span(x->begin_us, x->head_us);
     r->phase_us[PHASE_TOTAL] = span(x->start_us, now_us);

@@ -28,12 +28,13 @@ struct exchange;
 /*  state    what it waits for, and who wakes it
  *  ROUTE    nothing: finds site, route and pool, or answers itself
  *  PICK     nothing: picks a backend, reuses a connection or dials
+ *  WAIT_SLOT the pool: a slot, by the loop; or the timer
  *  CONNECT  the backend's connection: its event, or its timer
  *  RELAY    bytes or room on either side: events and timers of both connections
  *  FINISH   nothing: logs, releases, and hands the client back to its connection */
 #define EXCHANGE_STATES(X)                                                                         \
     X(ROUTE, route)                                                                                \
-    X(PICK, pick) X(CONNECT, connect) X(RELAY, relay) X(FINISH, finish)
+    X(PICK, pick) X(WAIT_SLOT, wait_slot) X(CONNECT, connect) X(RELAY, relay) X(FINISH, finish)
 
 enum exchange_state {
 #define X(id, name) EX_##id,
@@ -85,6 +86,7 @@ struct exchange {
     const struct front *front;
     void *client;
     struct exchange *next_spare;
+    struct timer timer;    /* how long it may wait for a slot */
     struct deferred again; /* goes on in the next turn: this one had its share */
     struct arena arena;
 
@@ -112,6 +114,7 @@ struct exchange {
     struct access_record record; /* for the log; times in us of the loop's clock */
     uint64_t start_us; /* first byte of the request */
     uint64_t read_us;  /* its head was complete */
+    uint64_t wait_us; /* began to wait for a slot */
     uint64_t dial_us, begin_us, head_us; /* of the newest attempt: began, request begun, answered */
     uint64_t req_bytes, resp_bytes; /* body bytes */
 };

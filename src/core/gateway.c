@@ -108,7 +108,6 @@ static void close_logs(struct gateway *g)
     if (!g->log_writer)
         return;
     log_summarise(true);
-    log_writer_install(g->log_writer, NULL, LOG_TEXT);
     if (g->access_log)
         log_output_close(g->access_log);
     if (g->error_log)
@@ -192,6 +191,8 @@ static int open_pools(struct gateway *g)
         const struct pool_conf *conf = &s->pools[i];
         g->pools[i].codec = codec_find(conf->protocol);
         pool_init(&g->pools[i].pool, conf, g->worker_count);
+        for (uint32_t w = 0; w < g->worker_count; w++)
+            pool_set_loop(&g->pools[i].pool, w, &g->workers[w].loop);
         for (uint32_t k = 0; k < conf->backend_count; k++)
             add_backend(g, &g->pools[i].pool, &conf->backends[k], &how);
     }
@@ -218,7 +219,9 @@ static int open_sockets(struct gateway *g, const struct listen_conf *conf, int *
 {
     if (conf->address.kind == ADDRESS_FD)
         return listener_adopt(conf->address.fd, g->worker_count, fds);
-    struct listener_conf how = {.count = g->worker_count, .backlog = (int)conf->backlog};
+    struct listener_conf how = {.count = g->worker_count,
+                                .backlog = (int)conf->backlog,
+                                .v6_only = !conf->address.dual};
     memcpy(&how.addr.sa, &conf->address.sa, conf->address.len);
     how.addr.len = conf->address.len;
     return listener_open(&how, fds);

@@ -27,7 +27,7 @@ static struct slice origin_target(struct exchange *x)
 void relay_begin(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
-    const struct pool_conf *conf = at->conn->pool;
+    const struct pool_conf *conf = at->conn->pool->conf;
     struct codec_request request = {
         .head = &x->req,
         .framing = x->req_framing,
@@ -279,7 +279,7 @@ static enum wait backend_wait(const struct exchange *x)
 
 static uint32_t backend_ms(const struct exchange *x, enum wait wait)
 {
-    const struct pool_conf *conf = x->attempt.conn->pool;
+    const struct pool_conf *conf = x->attempt.conn->pool->conf;
     if (wait == WAIT_TUNNEL)
         return x->worker->snapshot->gateway.tunnel_ms;
     return wait == WAIT_HEAD ? conf->response_ms : conf->idle_ms;

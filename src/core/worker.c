@@ -8,7 +8,7 @@
 #include "core/client.h"
 #include "core/exchange.h"
 
-enum { RING_RECORDS = 4096 };
+enum { RING_RECORDS = 4096, SUMMARY_MS = 1000 };
 
 struct slice worker_date(struct worker *w)
 {
@@ -18,6 +18,13 @@ struct slice worker_date(struct worker *w)
         date_put(w->date, now_s);
     }
     return slice_of(w->date, DATE_LEN);
+}
+
+static void on_summary(struct timer *t)
+{
+    struct worker *w = container_of(t, struct worker, summary);
+    log_summarise(false);
+    timer_set(&w->loop, t, SUMMARY_MS);
 }
 
 int worker_init(struct worker *w, struct gateway *g, const struct snapshot *snapshot,
@@ -31,7 +38,11 @@ int worker_init(struct worker *w, struct gateway *g, const struct snapshot *snap
     list_init(&w->clients);
     pipe_pool_init(&w->pipes);
     ring_init(&w->ring, RING_RECORDS);
-    return loop_init(&w->loop);
+    int error = loop_init(&w->loop);
+    timer_init(&w->summary, on_summary);
+    if (!error)
+        timer_set(&w->loop, &w->summary, SUMMARY_MS);
+    return error;
 }
 
 void worker_fini(struct worker *w)
@@ -44,6 +55,7 @@ void worker_fini(struct worker *w)
         free(x);
     }
     free(w->listeners);
+    timer_fini(&w->loop, &w->summary);
     pipe_pool_fini(&w->pipes);
     ring_fini(&w->ring);
     loop_fini(&w->loop);

@@ -42,6 +42,7 @@ struct worker {
     int64_t date_s; /* of date */
     char date[DATE_LEN];
 
+    struct timer summary; /* of what the log has seen too often */
     pthread_t thread;
     struct post stop_post, kill_post;
 };

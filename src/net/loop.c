@@ -107,6 +107,11 @@ void loop_close(struct loop *l, struct watch *w)
     w->fd = -1;
 }
 
+void loop_unwatch(struct loop *l, struct watch *w)
+{
+    epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+}
+
 void timer_init(struct timer *t, void (*on_due)(struct timer *t))
 {
     *t = (struct timer){.on_due = on_due};

@@ -66,6 +66,10 @@ int loop_watch(struct loop *l, struct watch *w, uint32_t events);
 /* Closes the descriptor, which also takes it out of epoll, and marks w closed. */
 void loop_close(struct loop *l, struct watch *w);
 
+/* Takes the open descriptor out of epoll, to be watched by another loop. Events of this turn may
+ * still come. */
+void loop_unwatch(struct loop *l, struct watch *w);
+
 void timer_init(struct timer *t, void (*on_due)(struct timer *t));
 void timer_set_at(struct loop *l, struct timer *t, uint64_t due_ms);
 static inline void timer_set(struct loop *l, struct timer *t, uint64_t in_ms)

@@ -11,7 +11,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { IOV_COUNT = 32, SENDFILE_MAX = 1 << 20 };
+enum { IOV_COUNT = 32, SENDFILE_MAX = 1 << 20, EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP };
 
 /* ---- the plain transport ---- */
 
@@ -113,10 +113,18 @@ int stream_open(struct stream *s, struct loop *loop, int fd, void (*on_ready)(st
         .loop = loop,
         .on_ready = on_ready,
     };
-    int rc = loop_watch(loop, &s->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+    int rc = loop_watch(loop, &s->watch, EVENTS);
     if (rc < 0)
         loop_close(loop, &s->watch);
     return rc;
+}
+
+int stream_move(struct stream *s, struct loop *loop)
+{
+    s->loop = loop;
+    s->readable = s->hup = s->reset = false; /* what is so comes as a first event */
+    s->writable = true;
+    return loop_watch(loop, &s->watch, EVENTS);
 }
 
 static void release_in(struct stream *s)

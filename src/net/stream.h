@@ -47,6 +47,9 @@ struct stream {
 
 /* fd is connected or connecting, non-blocking; owned from here on. 0 or -errno (fd then closed). */
 int stream_open(struct stream *s, struct loop *loop, int fd, void (*on_ready)(struct stream *s));
+/* Goes on in another loop, whose thread calls this; the old one has unwatched it, and nothing is
+ * buffered. 0 or -errno. */
+int stream_move(struct stream *s, struct loop *loop);
 /* Closes at once. hard: with RST, so that the peer sees the break. Harmless when closed. */
 void stream_close(struct stream *s, bool hard);
 

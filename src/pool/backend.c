@@ -40,6 +40,7 @@ struct backend *backend_new(const struct backend_conf *conf, const struct sockad
     memcpy(&b->addr, addr, addr_len);
     b->addr_len = addr_len;
     b->weight = conf->weight ? conf->weight : 1;
+    b->max_open = conf->max_conns ? conf->max_conns : UINT32_MAX;
     b->idle_lists = workers;
     for (uint32_t i = 0; i < workers; i++)
         list_init(&b->idle[i].conns);

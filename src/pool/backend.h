@@ -1,8 +1,8 @@
-/* A backend: one socket address of a pool, and its idle connections.
+/* A backend: one socket address of a pool, its idle connections and its numbers.
  *
- * Counted, because an exchange or an idle connection may still use one that has left its pool. The
- * count is atomic; the balancer's numbers are guarded by the pool's lock; each worker touches only
- * its own idle list.
+ * Counted, because an exchange or a connection may still use one that has left its pool. The count
+ * is atomic; everything else that changes is guarded by the pool's lock, but for the lists of idle
+ * connections: each is touched by its own worker alone.
  * SPDX-License-Identifier: MIT */
 #ifndef POOL_BACKEND_H
 #define POOL_BACKEND_H
@@ -19,7 +19,7 @@ struct backend_conf;
 /* The idle connections of one worker to one backend; on a cache line of its own. */
 struct idle {
     _Alignas(64) struct list conns; /* most recently used first */
-    uint32_t count;
+    uint32_t count;                 /* of them, less those promised; under the pool's lock */
 };
 
 struct backend {
@@ -29,7 +29,10 @@ struct backend {
     socklen_t addr_len;
     char text[80]; /* address for logs: "10.0.0.9:8080", "unix:/run/app.sock" */
     uint32_t weight;
-    int64_t credit; /* smooth weighted round-robin; under the pool's lock */
+    uint32_t max_open; /* connections at a time; UINT32_MAX: no limit */
+    uint32_t open;     /* connections there are, or that someone has leave to make */
+    uint32_t busy;     /* of them, in use by an exchange */
+    int64_t credit;    /* smooth weighted round-robin */
     uint32_t idle_lists;
     struct idle idle[]; /* by worker */
 };

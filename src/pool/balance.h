@@ -23,9 +23,23 @@ static inline bool tried_has(const struct tried *t, const struct backend *b)
     return false;
 }
 
-/* Called with the pool's lock held. NULL: all have been tried. */
-typedef struct backend *balance_pick_fn(struct backend **backends, uint32_t count,
-                                        const struct tried *tried);
+/* What may be picked: not tried, and with an idle connection of this worker or room for a new one. */
+struct choice {
+    struct backend **backends;
+    uint32_t count;
+    const struct tried *tried;
+    uint32_t worker;
+    bool may_open; /* the pool as a whole has room for another connection */
+};
+
+static inline bool choice_has(const struct choice *c, const struct backend *b)
+{
+    bool room = b->idle[c->worker].count > 0 || (c->may_open && b->open < b->max_open);
+    return room && !tried_has(c->tried, b);
+}
+
+/* Called with the pool's lock held. NULL: none may be picked. */
+typedef struct backend *balance_pick_fn(const struct choice *choice);
 
 struct balancer {
     const char *name;

@@ -8,13 +8,13 @@
 
 static balance_pick_fn rr_pick;
 
-static struct backend *rr_pick(struct backend **backends, uint32_t count, const struct tried *tried)
+static struct backend *rr_pick(const struct choice *choice)
 {
     struct backend *best = NULL;
     int64_t total = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        struct backend *b = backends[i];
-        if (tried_has(tried, b))
+    for (uint32_t i = 0; i < choice->count; i++) {
+        struct backend *b = choice->backends[i];
+        if (!choice_has(choice, b))
             continue;
         b->credit += b->weight;
         total += b->weight;

@@ -2,6 +2,7 @@
 #include "pool/conn.h"
 
 #include <stdlib.h>
+#include <sys/epoll.h>
 
 #include "base/mem.h"
 
@@ -15,66 +16,62 @@ static void free_conn(struct deferred *d)
     free(c);
 }
 
-static struct idle *idle_of(struct conn *c)
+/* Closes the connection and leaves its slot to the caller. */
+static void discard(struct conn *c)
 {
-    return &c->backend->idle[c->worker];
-}
-
-static void leave_idle(struct conn *c)
-{
+    c->state = CONN_CLOSED;
     list_remove(&c->idle_node);
-    idle_of(c)->count--;
-}
-
-void conn_close(struct conn *c)
-{
-    if (c->stream.watch.fd < 0)
-        return;
-    if (list_is_linked(&c->idle_node))
-        leave_idle(c);
-    c->owner = NULL;
     chain_clear(&c->out);
     stream_close(&c->stream, false);
     timer_clear(&c->timer);
     loop_defer(c->stream.loop, &c->free);
 }
 
+void conn_close(struct conn *c)
+{
+    enum conn_state state = c->state;
+    if (state == CONN_CLOSED)
+        return;
+    discard(c);
+    if (state == CONN_IDLE)
+        pool_unpark(c->pool, c->backend, c->worker);
+    else
+        pool_release(c->pool, c->backend);
+}
+
 static void on_ready(struct stream *s)
 {
     struct conn *c = container_of(s, struct conn, stream);
-    if (c->owner)
+    if (c->state == CONN_BUSY)
         c->on_ready(c->owner);
-    else if (s->readable || s->hup)
+    else if (c->state == CONN_IDLE && (s->readable || s->hup))
         conn_close(c);
 }
 
 static void on_due(struct timer *t)
 {
     struct conn *c = container_of(t, struct conn, timer);
-    if (c->owner)
+    if (c->state == CONN_BUSY)
         c->on_due(c->owner);
-    else
+    else if (c->state == CONN_IDLE)
         conn_close(c);
 }
 
 static void own(struct conn *c, const struct conn_owner *owner)
 {
+    c->state = CONN_BUSY;
     c->owner = owner->owner;
     c->on_ready = owner->on_ready;
     c->on_due = owner->on_due;
     c->requests++;
 }
 
-struct conn *conn_dial(struct loop *loop, struct backend *backend, const struct pool_conf *pool,
+struct conn *conn_dial(struct loop *loop, struct backend *backend, struct pool *pool,
                        uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
                        int *error)
 {
     int fd;
     *error = stream_dial((const struct sockaddr *)&backend->addr, backend->addr_len, &fd);
-    if (*error) {
-        backend_unref(backend);
-        return NULL;
-    }
     struct conn *c = mem_zalloc(sizeof(*c) + codec_bytes);
     c->backend = backend;
     c->pool = pool;
@@ -83,9 +80,31 @@ struct conn *conn_dial(struct loop *loop, struct backend *backend, const struct 
     deferred_init(&c->free, free_conn);
     timer_init(&c->timer, on_due);
     chain_init(&c->out, &loop->bufs, OUT_WINDOW);
-    *error = stream_open(&c->stream, loop, fd, on_ready);
+    c->stream.loop = loop;
+    if (!*error)
+        *error = stream_open(&c->stream, loop, fd, on_ready);
     if (*error) {
+        pool_release(pool, backend);
         free_conn(&c->free);
+        return NULL;
+    }
+    own(c, owner);
+    return c;
+}
+
+struct conn *conn_take_idle(struct backend *backend, uint32_t worker)
+{
+    struct list *node = list_shift(&backend->idle[worker].conns);
+    struct conn *c = container_of(node, struct conn, idle_node);
+    timer_clear(&c->timer);
+    c->state = CONN_BUSY;
+    return c;
+}
+
+struct conn *conn_own(struct conn *c, bool sure, const struct conn_owner *owner)
+{
+    if (c->stream.readable || c->stream.hup || (sure && !stream_is_quiet(&c->stream))) {
+        discard(c);
         return NULL;
     }
     own(c, owner);
@@ -95,34 +114,56 @@ struct conn *conn_dial(struct loop *loop, struct backend *backend, const struct 
 struct conn *conn_reuse(struct backend *backend, uint32_t worker, bool sure,
                         const struct conn_owner *owner)
 {
-    struct list *node;
-    while ((node = list_first(&backend->idle[worker].conns))) {
-        struct conn *c = container_of(node, struct conn, idle_node);
-        if (c->stream.readable || c->stream.hup || (sure && !stream_is_quiet(&c->stream))) {
-            conn_close(c);
-            continue;
-        }
-        leave_idle(c);
-        timer_clear(&c->timer);
-        own(c, owner);
+    struct conn *c = conn_own(conn_take_idle(backend, worker), sure, owner);
+    if (c)
         backend_unref(backend); /* the connection has its own */
-        return c;
-    }
-    return NULL;
+    return c;
+}
+
+static bool is_worth_keeping(struct conn *c)
+{
+    const struct pool_conf *conf = c->pool->conf;
+    bool worn = conf->keep_requests && c->requests >= conf->keep_requests;
+    if (worn || c->stream.hup || c->stream.in || !chain_is_empty(&c->out))
+        return false;
+    /* Whether more came behind the response is not known after a splice. */
+    return !c->stream.readable || stream_is_quiet(&c->stream);
 }
 
 void conn_give(struct conn *c)
 {
-    struct idle *idle = idle_of(c);
-    uint32_t limit = c->pool->keep_requests;
-    stream_settle(&c->stream);
-    if (idle->count >= c->pool->keep_idle || (limit && c->requests >= limit) || c->stream.hup ||
-        c->stream.in || (c->stream.readable && !stream_is_quiet(&c->stream))) {
+    struct idle *idle = &c->backend->idle[c->worker];
+    const struct pool_conf *conf = c->pool->conf;
+    if (!is_worth_keeping(c)) {
         conn_close(c);
         return;
     }
-    c->owner = NULL;
+    c->state = CONN_HANDED;
+    if (!pool_park(c->pool, c))
+        return;
+    c->state = CONN_IDLE;
     list_push(&idle->conns, &c->idle_node);
-    idle->count++;
-    timer_set(c->stream.loop, &c->timer, c->pool->keep_ms);
+    timer_set(c->stream.loop, &c->timer, conf->keep_ms);
+    if (idle->count > conf->keep_idle) /* the one that has been idle for longest */
+        conn_close(container_of(list_last(&idle->conns), struct conn, idle_node));
+}
+
+void conn_detach(struct conn *c)
+{
+    loop_unwatch(c->stream.loop, &c->stream.watch);
+    timer_fini(c->stream.loop, &c->timer);
+}
+
+bool conn_attach(struct conn *c, struct loop *loop, uint32_t worker)
+{
+    if (c->worker != worker) {
+        c->worker = worker;
+        chain_init(&c->out, &loop->bufs, OUT_WINDOW);
+        if (stream_move(&c->stream, loop) == 0)
+            return true;
+    } else if (!c->stream.readable && !c->stream.hup) {
+        return true;
+    }
+    discard(c);
+    return false;
 }

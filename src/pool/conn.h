@@ -1,7 +1,9 @@
-/* A connection to a backend, busy with an exchange or idle and kept for the next.
+/* A connection to a backend: busy with an exchange, or idle and kept for the next. It holds a slot
+ * of its backend as long as it is open.
  *
- * It belongs to the worker that opened it. While busy, its owner gets the events; while idle, any
- * event means that the backend closed it or sent what nobody asked for, and it is closed.
+ * It belongs to one worker at a time. While busy, its owner gets the events; while idle, any event
+ * means that the backend closed it or sent what nobody asked for, and it is closed; while it is
+ * being handed to a waiter events are noted and nothing else.
  * SPDX-License-Identifier: MIT */
 #ifndef POOL_CONN_H
 #define POOL_CONN_H
@@ -9,19 +11,22 @@
 #include "base/chain.h"
 #include "net/stream.h"
 #include "pool/backend.h"
-#include "pool/pool_conf.h"
+#include "pool/pool.h"
+
+enum conn_state { CONN_BUSY, CONN_IDLE, CONN_HANDED, CONN_CLOSED };
 
 struct conn {
     struct stream stream;
     struct timer timer; /* the owner's deadline while busy; keep-alive while idle */
     struct deferred free;
     struct list idle_node;
+    enum conn_state state;
     struct backend *backend;
-    const struct pool_conf *pool;
+    struct pool *pool;
     uint32_t worker;
     uint32_t requests; /* begun on this connection */
     struct chain out;  /* encoded, not yet sent */
-    void *owner;       /* NULL while idle */
+    void *owner;
     void (*on_ready)(void *owner);
     void (*on_due)(void *owner);
     _Alignas(16) char codec_state[]; /* the codec's; zeroed when the connection is opened */
@@ -34,19 +39,27 @@ struct conn_owner {
     void (*on_due)(void *owner); /* the deadline set with timer_set has passed */
 };
 
-/* Starts connecting. NULL with *error = -errno when that fails at once. Takes over the caller's
- * reference on backend in either case. */
-struct conn *conn_dial(struct loop *loop, struct backend *backend, const struct pool_conf *pool,
+/* Starts connecting, with a slot of the backend and a reference on it, both of which it takes over;
+ * on failure (NULL, *error = -errno) they are given back. */
+struct conn *conn_dial(struct loop *loop, struct backend *backend, struct pool *pool,
                        uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
                        int *error);
-/* An idle connection of this worker to the backend, which is now busy with owner; NULL if there is
- * none. sure: only one that is known not to have been closed by the backend (a system call). On
- * success takes over the caller's reference on backend. */
+/* The idle connection that pool_pick promised, now busy with owner; takes over the caller's reference
+ * on backend. NULL if it turns out to be dead: slot and reference stay with the caller, who may
+ * dial. sure: look at it with a system call. */
 struct conn *conn_reuse(struct backend *backend, uint32_t worker, bool sure,
                         const struct conn_owner *owner);
-/* Keeps it for the next exchange, or closes it when enough are kept. */
+/* The same for one that was granted to a waiter. */
+struct conn *conn_own(struct conn *c, bool sure, const struct conn_owner *owner);
+/* The exchange is done with it: keeps it, hands it to who waits, or closes it. */
 void conn_give(struct conn *c);
-/* Closes it now and frees it at the end of the turn. */
+/* Closes it now, gives its slot back and frees it at the end of the turn. Harmless when closed. */
 void conn_close(struct conn *c);
+
+/* For pool.c: takes a promised connection off the idle list; moves one between workers. */
+struct conn *conn_take_idle(struct backend *backend, uint32_t worker);
+void conn_detach(struct conn *c);
+/* False: it could not be used and is gone; its slot is the caller's. */
+bool conn_attach(struct conn *c, struct loop *loop, uint32_t worker);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "pool/conn.h"
 
 #define BALANCER(kind, identifier) extern const struct balancer identifier;
 #include "pool/balancers.def"
@@ -16,10 +17,32 @@ static const struct balancer *const balancers[] = {
 #undef BALANCER
 };
 
+static void lock(struct pool *p)
+{
+    pthread_spin_lock(&p->lock);
+}
+
+static void unlock(struct pool *p)
+{
+    pthread_spin_unlock(&p->lock);
+}
+
+static void on_yield(struct post *post);
+
 void pool_init(struct pool *p, const struct pool_conf *conf, uint32_t workers)
 {
-    *p = (struct pool){.conf = conf, .balancer = balancers[conf->balance], .workers = workers};
+    *p = (struct pool){.conf = conf,
+                       .balancer = balancers[conf->balance],
+                       .worker_count = workers,
+                       .max_open = conf->max_conns ? conf->max_conns : UINT32_MAX};
     pthread_spin_init(&p->lock, PTHREAD_PROCESS_PRIVATE);
+    list_init(&p->waiters);
+    p->workers = mem_zalloc(workers * sizeof(*p->workers));
+}
+
+void pool_set_loop(struct pool *p, uint32_t worker, struct loop *loop)
+{
+    p->workers[worker] = (struct pool_worker){.pool = p, .loop = loop, .yield = {.run = on_yield}};
 }
 
 void pool_fini(struct pool *p)
@@ -27,8 +50,11 @@ void pool_fini(struct pool *p)
     for (uint32_t i = 0; i < p->count; i++)
         backend_unref(p->backends[i]);
     free(p->backends);
+    free(p->workers);
     pthread_spin_destroy(&p->lock);
 }
+
+/* ---- addresses ---- */
 
 static bool is_at(const struct backend *b, const struct backend_conf *conf,
                   const struct pool_address *a)
@@ -45,8 +71,9 @@ static struct backend *find(struct pool *p, const struct backend_conf *conf,
     return NULL;
 }
 
-/* The new list is made beside the old one and put in its place under the lock. Only one thread, the
- * one that resolves names, changes a pool. */
+static void dispatch(struct pool *p);
+
+/* The new list is made beside the old one and put in its place under the lock. */
 void pool_set_addresses(struct pool *p, const struct backend_conf *conf,
                         const struct pool_address *addresses, uint32_t count)
 {
@@ -59,26 +86,301 @@ void pool_set_addresses(struct pool *p, const struct backend_conf *conf,
         const struct pool_address *a = &addresses[i];
         struct backend *b = find(p, conf, a);
         list[n++] = b ? backend_ref(b)
-                      : backend_new(conf, (const struct sockaddr *)&a->sa, a->len, p->workers);
+                      : backend_new(conf, (const struct sockaddr *)&a->sa, a->len,
+                                    p->worker_count);
     }
 
     struct backend **old = p->backends;
     uint32_t old_count = p->count;
-    pthread_spin_lock(&p->lock);
+    lock(p);
     p->backends = list;
     p->count = n;
-    pthread_spin_unlock(&p->lock);
+    unlock(p);
+    dispatch(p);
     for (uint32_t i = 0; i < old_count; i++)
         backend_unref(old[i]);
     free(old);
 }
 
-struct backend *pool_pick(struct pool *p, const struct tried *tried)
+/* ---- slots, with the lock held ---- */
+
+static struct backend *choose(struct pool *p, uint32_t worker, const struct tried *tried)
 {
-    pthread_spin_lock(&p->lock);
-    struct backend *b = p->balancer->pick(p->backends, p->count, tried);
-    if (b)
-        backend_ref(b);
-    pthread_spin_unlock(&p->lock);
-    return b;
+    struct choice choice = {.backends = p->backends,
+                            .count = p->count,
+                            .tried = tried,
+                            .worker = worker,
+                            .may_open = p->open < p->max_open};
+    return p->balancer->pick(&choice);
+}
+
+static bool may_open(const struct pool *p, const struct backend *b)
+{
+    return p->open < p->max_open && b->open < b->max_open;
+}
+
+static void open_slot(struct pool *p, struct backend *b)
+{
+    b->busy++;
+    b->open++;
+    p->open++;
+}
+
+static enum pick take_slot(struct pool *p, struct backend *b, uint32_t worker)
+{
+    if (b->idle[worker].count == 0) {
+        open_slot(p, b);
+        return PICK_DIAL;
+    }
+    b->idle[worker].count--;
+    b->busy++;
+    return PICK_IDLE;
+}
+
+static bool any_untried(const struct pool *p, const struct tried *tried)
+{
+    for (uint32_t i = 0; i < p->count; i++)
+        if (!tried_has(tried, p->backends[i]))
+            return true;
+    return false;
+}
+
+enum pick pool_pick(struct pool *p, uint32_t worker, const struct tried *tried, bool again,
+                    struct backend **backend)
+{
+    enum pick pick = PICK_WAIT;
+    lock(p);
+    if (again || list_is_empty(&p->waiters)) {
+        *backend = choose(p, worker, tried);
+        if (*backend)
+            pick = take_slot(p, backend_ref(*backend), worker);
+        else if (!any_untried(p, tried))
+            pick = PICK_NONE;
+    }
+    unlock(p);
+    return pick;
+}
+
+/* ---- handing over ---- */
+
+static struct waiter *first_waiter_for(struct pool *p, const struct backend *b)
+{
+    list_each (node, &p->waiters) {
+        struct waiter *w = container_of(node, struct waiter, node);
+        if (!tried_has(w->tried, b))
+            return w;
+    }
+    return NULL;
+}
+
+/* Runs on the waiter's own worker. */
+static void on_granted(struct post *post)
+{
+    struct waiter *w = container_of(post, struct waiter, post);
+    struct conn *c = w->conn;
+    if (c && !conn_attach(c, w->pool->workers[w->worker].loop, w->worker))
+        c = NULL; /* closed meanwhile; the slot stays: leave to dial */
+    if (w->owner) {
+        w->granted(w->owner, w->backend, c);
+    } else {
+        if (c)
+            conn_give(c);
+        else
+            pool_release(w->pool, w->backend);
+        backend_unref(w->backend);
+    }
+    free(w);
+}
+
+/* With the lock held: w has the slot of b, and is no longer in the queue. */
+static void grant(struct waiter *w, struct backend *b, struct conn *c)
+{
+    list_remove(&w->node);
+    w->pool->waiting--;
+    w->tried = NULL;
+    w->backend = b;
+    w->conn = c;
+}
+
+static void post_grant(struct waiter *w)
+{
+    loop_post(w->pool->workers[w->worker].loop, &w->post);
+}
+
+/* Another worker's idle connection could serve the waiter: ask for it. With the lock held; answers
+ * the worker to be asked. */
+static struct pool_worker *find_yield(struct pool *p, const struct waiter *w)
+{
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct backend *b = p->backends[i];
+        for (uint32_t k = 0; k < b->idle_lists; k++) {
+            if (b->idle[k].count && !tried_has(w->tried, b) && !p->workers[k].yield_posted) {
+                p->workers[k].yield_posted = true;
+                return &p->workers[k];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Serves waiters from slots that are free; asks for idle connections of others where none is. */
+static void dispatch(struct pool *p)
+{
+    for (;;) {
+        struct pool_worker *yielder = NULL;
+        struct waiter *served = NULL;
+        lock(p);
+        struct list *node = list_first(&p->waiters);
+        if (node) {
+            struct waiter *w = container_of(node, struct waiter, node);
+            struct backend *b = choose(p, w->worker, w->tried);
+            if (b && may_open(p, b)) {
+                open_slot(p, b);
+                grant(w, backend_ref(b), NULL);
+                served = w;
+            } else {
+                yielder = find_yield(p, w);
+            }
+        }
+        unlock(p);
+        if (yielder)
+            loop_post(yielder->loop, &yielder->yield);
+        if (!served)
+            return;
+        post_grant(served);
+    }
+}
+
+void pool_release(struct pool *p, struct backend *b)
+{
+    lock(p);
+    b->open--;
+    b->busy--;
+    p->open--;
+    bool waiting = !list_is_empty(&p->waiters);
+    unlock(p);
+    if (waiting)
+        dispatch(p);
+}
+
+bool pool_park(struct pool *p, struct conn *c)
+{
+    struct backend *b = c->backend;
+    lock(p);
+    struct waiter *w = first_waiter_for(p, b);
+    if (w) {
+        grant(w, backend_ref(b), c);
+    } else {
+        b->busy--;
+        b->idle[c->worker].count++;
+    }
+    unlock(p);
+    if (w)
+        loop_defer(c->stream.loop, &w->hand_over);
+    return !w;
+}
+
+/* At the end of the turn: no event of the connection is left in the old loop's hands. */
+static void hand_over(struct deferred *d)
+{
+    struct waiter *w = container_of(d, struct waiter, hand_over);
+    if (w->conn->worker == w->worker) {
+        on_granted(&w->post);
+        return;
+    }
+    conn_detach(w->conn);
+    post_grant(w);
+}
+
+void pool_unpark(struct pool *p, struct backend *b, uint32_t worker)
+{
+    lock(p);
+    b->idle[worker].count--;
+    b->open--;
+    p->open--;
+    bool waiting = !list_is_empty(&p->waiters);
+    unlock(p);
+    if (waiting)
+        dispatch(p);
+}
+
+/* A backend of which this worker has an idle connection that the first waiter could use; it is
+ * counted as busy from here on. A reference, or NULL. */
+static struct backend *promise_idle(struct pool *p, uint32_t worker)
+{
+    struct backend *found = NULL;
+    lock(p);
+    struct list *node = list_first(&p->waiters);
+    const struct waiter *w = node ? container_of(node, struct waiter, node) : NULL;
+    for (uint32_t i = 0; w && !found && i < p->count; i++) {
+        struct backend *b = p->backends[i];
+        if (b->idle[worker].count && !tried_has(w->tried, b))
+            found = backend_ref(b);
+    }
+    if (found) {
+        found->idle[worker].count--;
+        found->busy++;
+    }
+    unlock(p);
+    return found;
+}
+
+/* Runs on the worker that was asked: gives its idle connections to who waits. */
+static void on_yield(struct post *post)
+{
+    struct pool_worker *pw = container_of(post, struct pool_worker, yield);
+    struct pool *p = pw->pool;
+    uint32_t worker = (uint32_t)(pw - p->workers);
+    lock(p);
+    pw->yield_posted = false;
+    unlock(p);
+    struct backend *b;
+    while ((b = promise_idle(p, worker))) {
+        conn_give(conn_take_idle(b, worker)); /* as if an exchange had just finished with it */
+        backend_unref(b);
+    }
+}
+
+/* ---- waiting ---- */
+
+struct waiter *pool_wait(struct pool *p, uint32_t worker, const struct tried *tried, bool again,
+                         void *owner,
+                         void (*granted)(void *owner, struct backend *b, struct conn *c))
+{
+    struct waiter *w = mem_zalloc(sizeof(*w));
+    *w = (struct waiter){.pool = p, .worker = worker, .tried = tried, .owner = owner,
+                         .granted = granted, .post = {.run = on_granted}};
+    deferred_init(&w->hand_over, hand_over);
+    list_init(&w->node);
+    lock(p);
+    bool full = p->waiting >= p->conf->queue_length && !again;
+    if (!full) {
+        p->waiting++;
+        if (again)
+            list_push(&p->waiters, &w->node);
+        else
+            list_append(&p->waiters, &w->node);
+    }
+    unlock(p);
+    if (full) {
+        free(w);
+        return NULL;
+    }
+    dispatch(p);
+    return w;
+}
+
+void pool_unwait(struct waiter *w)
+{
+    struct pool *p = w->pool;
+    lock(p);
+    bool queued = list_is_linked(&w->node);
+    if (queued) {
+        list_remove(&w->node);
+        p->waiting--;
+    }
+    w->owner = NULL; /* a grant may be on its way: on_granted passes it on */
+    unlock(p);
+    if (queued)
+        free(w);
 }

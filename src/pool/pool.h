@@ -1,7 +1,14 @@
-/* A pool at run time: its backends and who is picked next. Shared by all workers.
+/* A pool at run time: its backends, who is picked next, and who waits. Shared by all workers.
  *
- * One small lock guards the list of backends and the balancer's numbers. It is held for the pick
- * alone, never across a system call.
+ * A slot is leave to have one connection to a backend in use. There are as many as the limits allow
+ * (max-conns of the backend and of the pool), counted for the whole gateway: `open` never passes the
+ * limit at any moment. Who finds no slot waits here, in the order of arrival, not in the backend's
+ * accept queue. A slot that becomes free goes to exactly one waiter, together with its connection
+ * if that can be used again; nobody overtakes a waiter.
+ *
+ * One small lock guards all of it. It is held for a pick or a hand-over alone, never across a system
+ * call. Idle connections stay with the worker that opened them; when the pool is at its limit and
+ * another worker has waiters, it is asked to hand one over.
  * SPDX-License-Identifier: MIT */
 #ifndef POOL_POOL_H
 #define POOL_POOL_H
@@ -9,20 +16,38 @@
 #include <pthread.h>
 #include <stdint.h>
 
+#include "net/loop.h"
 #include "pool/balance.h"
 #include "pool/pool_conf.h"
+
+struct conn;
+struct waiter;
+
+/* A worker as the pool knows it: where to send it messages. */
+struct pool_worker {
+    struct pool *pool;
+    struct loop *loop;
+    struct post yield; /* "hand over idle connections to who waits" */
+    bool yield_posted; /* under the lock */
+};
 
 struct pool {
     const struct pool_conf *conf; /* outlives the pool */
     const struct balancer *balancer;
-    uint32_t workers;
+    struct pool_worker *workers;
+    uint32_t worker_count;
     pthread_spinlock_t lock;
     struct backend **backends;
     uint32_t count;
+    uint32_t max_open, open; /* over all backends */
+    struct list waiters;     /* oldest first */
+    uint32_t waiting;
 };
 
+/* workers: of the gateway; pool_set_loop tells where each runs, before any request. */
 void pool_init(struct pool *p, const struct pool_conf *conf, uint32_t workers);
-/* No exchange uses it any more. */
+void pool_set_loop(struct pool *p, uint32_t worker, struct loop *loop);
+/* No exchange and no connection is there any more. */
 void pool_fini(struct pool *p);
 
 /* One address, as resolving a backend's name gave it. */
@@ -32,13 +57,54 @@ struct pool_address {
 };
 
 /* Makes the backends of one `backend` line be exactly these addresses: those that stay keep their
- * state, new ones join, others leave (exchanges and idle connections end in their own time). Any
- * thread. */
+ * state, new ones join, others leave (exchanges and idle connections end in their own time). From
+ * one thread only. */
 void pool_set_addresses(struct pool *p, const struct backend_conf *conf,
                         const struct pool_address *addresses, uint32_t count);
 
-/* Picks a backend that has not been tried, with a reference for the caller; NULL if there is none.
- * Any thread. */
-struct backend *pool_pick(struct pool *p, const struct tried *tried);
+enum pick {
+    PICK_IDLE, /* *backend, whose idle list of this worker holds a connection for the caller */
+    PICK_DIAL, /* *backend, with leave to open a connection */
+    PICK_WAIT, /* no slot is free: see pool_wait() */
+    PICK_NONE, /* every backend has been tried, or there is none */
+};
+
+/* Picks a backend that has not been tried and takes a slot of it, with a reference on the backend.
+ * again: the caller had a slot before and is not put behind those who wait. */
+enum pick pool_pick(struct pool *p, uint32_t worker, const struct tried *tried, bool again,
+                    struct backend **backend);
+
+/* Gives a slot back: the connection is closed, or was never made. Wakes a waiter, if any. */
+void pool_release(struct pool *p, struct backend *b);
+/* Gives a slot back with its connection. True: the caller puts the connection on the idle list of
+ * this worker. False: it has been handed to a waiter and is no longer the caller's. */
+bool pool_park(struct pool *p, struct conn *c);
+/* An idle connection is about to be closed. */
+void pool_unpark(struct pool *p, struct backend *b, uint32_t worker);
+
+/* ---- waiting ---- */
+
+/* Somebody who waits for a slot. Allocated, for a slot may be on its way to him when he goes. */
+struct waiter {
+    struct list node;
+    struct pool *pool;
+    uint32_t worker;
+    const struct tried *tried; /* the exchange's, while it waits */
+    void *owner;               /* NULL: has gone */
+    void (*granted)(void *owner, struct backend *b, struct conn *c);
+    struct backend *backend; /* granted: a reference, and a slot */
+    struct conn *conn;       /* granted: its connection; NULL: leave to dial */
+    struct post post;
+    struct deferred hand_over;
+};
+
+/* Queues for a slot. granted() is called once, by the worker's own loop and never from inside
+ * another call of this module, with a slot, a reference on b, and a connection of this worker or
+ * NULL. NULL: the queue is full. */
+struct waiter *pool_wait(struct pool *p, uint32_t worker, const struct tried *tried, bool again,
+                         void *owner,
+                         void (*granted)(void *owner, struct backend *b, struct conn *c));
+/* The owner waits no longer; granted() will not be called. */
+void pool_unwait(struct waiter *w);
 
 #endif

@@ -20,6 +20,16 @@ static const struct key backend_options[] = {
     {.name = NULL},
 };
 
+static const struct key queue_options[] = {
+    {.name = "length", .type = KEY_UINT, .at = at(struct pool_conf, queue_length),
+     .init = "1000", .max = "10000000",
+     .help = "requests that may wait for a connection when all that max-conns allows are busy; "
+             "further ones are refused at once (503)"},
+    {.name = "timeout", .type = KEY_MS, .at = at(struct pool_conf, queue_ms),
+     .init = "10s", .min = "1ms", .max = "1h", .help = "how long a request waits (503)"},
+    {.name = NULL},
+};
+
 static const struct key keep_options[] = {
     {.name = "idle", .type = KEY_UINT, .at = at(struct pool_conf, keep_idle),
      .init = "32", .zero = "off", .max = "100000",
@@ -66,6 +76,11 @@ const struct key pool_keys[] = {
     {.name = "balance", .type = KEY_ENUM, .at = at(struct pool_conf, balance),
      .init = "round-robin", .names = balances,
      .help = "how a backend is picked"},
+    {.name = "max-conns", .type = KEY_UINT, .at = at(struct pool_conf, max_conns),
+     .init = "0", .zero = "unlimited", .max = "10000000",
+     .help = "connections to all backends together at a time, over all threads"},
+    {.name = "queue", .type = KEY_NONE, .options = queue_options,
+     .help = "where requests wait while max-conns connections are busy"},
     {.name = "keep-alive", .type = KEY_NONE, .options = keep_options,
      .help = "connections to backends kept for the next request"},
     {.name = "timeout", .type = KEY_NONE, .options = timeout_options,

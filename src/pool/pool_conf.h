@@ -34,6 +34,10 @@ struct pool_conf {
     uint32_t backend_count;
     int balance; /* enum balance_kind */
 
+    uint32_t max_conns;    /* connections of the whole pool; 0: no limit */
+    uint32_t queue_length; /* requests that may wait for a slot */
+    uint32_t queue_ms;     /* how long */
+
     uint32_t keep_idle;     /* idle connections kept for each backend */
     uint32_t keep_ms;       /* how long */
     uint32_t keep_requests; /* on one connection; 0: no limit */
