@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/cli_args.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "config/suggest.h"
@@ -178,7 +179,8 @@ void cli_print_man(FILE *out, const struct command *commands)
             put_man(out, o->name);
             fprintf(out, "\\fR%s%s%s\n", o->value ? " \\fI" : "", o->value ? o->value : "",
                     o->value ? "\\fR" : "");
-            put_man(out, o->help);
+            fputc(toupper((unsigned char)*o->help), out);
+            put_man(out, o->help + 1);
             fputs(o->repeats ? " (may be repeated).\n" : ".\n", out);
         }
         if (c->details) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/keydoc.h"
 
+#include <ctype.h>
 #include <string.h>
 
 enum { SYNTAX_MAX = 160, COLUMN = 44 };
@@ -139,7 +140,8 @@ static void markdown_block(FILE *out, const struct key *k, int depth)
     char syntax[SYNTAX_MAX];
     fprintf(out, "\n%.*s `%s%s%s%s`\n\n", depth, "######", k->name,
             *syntax_of(k, syntax) ? " " : "", syntax, k->block ? " { }" : "");
-    fprintf(out, "%s%s.\n", k->help, k->flags & KEY_REPEAT ? "; may be repeated" : "");
+    fprintf(out, "%c%s%s.\n", toupper((unsigned char)*k->help), k->help + 1,
+            k->flags & KEY_REPEAT ? "; may be repeated" : "");
     if (k->options) {
         markdown_head(out);
         for (const struct key *o = k->options; o->name; o++)
@@ -178,8 +180,8 @@ static void man_row(FILE *out, const struct key *parent, const struct key *k)
     put_man(out, k->name);
     fputs(parent ? "=\\fR\\fI" : "\\fR \\fI", out);
     put_man(out, syntax_of(k, syntax));
-    fputs("\\fR\n", out);
-    put_man(out, k->help);
+    fprintf(out, "\\fR\n%c", toupper((unsigned char)*k->help));
+    put_man(out, k->help + 1);
     range_of(k, range);
     if (*otherwise || *range) {
         fputs(" (", out);
