@@ -75,39 +75,46 @@ static void store_number(const struct key *k, uint64_t v, char *target)
     }
 }
 
+static bool bad_number(struct config_reader *r, const struct key *k, const struct config_word *word)
+{
+    uint64_t bare;
+    struct slice text = word->text;
+    if (k->type == KEY_MS && num_dec(text, &bare))
+        return config_error(r->diag, word->text_at,
+                            "'%s' needs a unit\nwrite " SLICE_FMT "ms, " SLICE_FMT "s, " SLICE_FMT
+                            "m or " SLICE_FMT "h",
+                            k->name, SLICE_ARG(text), SLICE_ARG(text), SLICE_ARG(text),
+                            SLICE_ARG(text));
+    return config_error(r->diag, word->text_at, "'%s' takes %s%s%s, not '" SLICE_FMT "'", k->name,
+                        type_name(k), k->zero ? ", or " : "", k->zero ? k->zero : "",
+                        SLICE_ARG(text));
+}
+
+static bool out_of_range(struct config_reader *r, const struct key *k,
+                         const struct config_word *word, bool is_small)
+{
+    if (k->max)
+        return config_error(r->diag, word->text_at,
+                            "'%s' is " SLICE_FMT ": it must lie between %s and %s", k->name,
+                            SLICE_ARG(word->text), k->min ? k->min : "0", k->max);
+    const char *least = k->min, *beyond = k->type == KEY_MS ? "49d" : "4294967296";
+    return config_error(r->diag, word->text_at, "'%s' is " SLICE_FMT ": it must be %s %s", k->name,
+                        SLICE_ARG(word->text), is_small ? "at least" : "smaller than",
+                        is_small ? least : beyond);
+}
+
 static bool set_number(struct config_reader *r, const struct key *k, const struct config_word *word,
                        char *target)
 {
     uint64_t v = 0, min = bound(k, k->min, 0);
     uint64_t max = bound(k, k->max, k->type == KEY_SIZE ? UINT64_MAX : UINT32_MAX);
-    if (k->zero && slice_eq(word->text, slice_str(k->zero))) {
-        store_number(k, 0, target);
-        return true;
-    }
-    if (!parse_number(k->type, word->text, &v)) {
-        uint64_t bare;
-        if (k->type == KEY_MS && num_dec(word->text, &bare))
-            return config_error(r->diag, word->text_at,
-                                "'%s' needs a unit\nwrite " SLICE_FMT "ms, " SLICE_FMT
-                                "s, " SLICE_FMT "m or " SLICE_FMT "h",
-                                k->name, SLICE_ARG(word->text), SLICE_ARG(word->text),
-                                SLICE_ARG(word->text), SLICE_ARG(word->text));
-        return config_error(r->diag, word->text_at, "'%s' takes %s%s%s, not '" SLICE_FMT "'",
-                            k->name, type_name(k), k->zero ? ", or " : "", k->zero ? k->zero : "",
-                            SLICE_ARG(word->text));
-    }
-    bool is_zero_word = v == 0 && k->zero; /* 0 itself says the same as its word */
-    if ((v < min && !is_zero_word) || v > max) {
-        if (k->max)
-            return config_error(r->diag, word->text_at,
-                                "'%s' is " SLICE_FMT ": it must lie between %s and %s", k->name,
-                                SLICE_ARG(word->text), k->min ? k->min : "0", k->max);
-        return config_error(r->diag, word->text_at, "'%s' is " SLICE_FMT ": it must be %s %s",
-                            k->name, SLICE_ARG(word->text), v < min ? "at least" : "smaller than",
-                            v < min             ? k->min
-                            : k->type == KEY_MS ? "49d"
-                                                : "4294967296");
-    }
+    bool is_zero_word = k->zero && slice_eq(word->text, slice_str(k->zero));
+    if (!is_zero_word && !parse_number(k->type, word->text, &v))
+        return bad_number(r, k, word);
+    if (v == 0 && k->zero) /* 0 itself says the same as its word */
+        min = 0;
+    if (v < min || v > max)
+        return out_of_range(r, k, word, v < min);
     store_number(k, v, target);
     return true;
 }

@@ -133,7 +133,9 @@ static void print_routes(FILE *out, const struct question *q, const struct route
 
 static void print_time(FILE *out, const char *name, uint32_t ms)
 {
-    if (ms % 60000 == 0 && ms)
+    if (ms % 3600000 == 0 && ms)
+        fprintf(out, "  %s=%uh", name, ms / 3600000);
+    else if (ms % 60000 == 0 && ms)
         fprintf(out, "  %s=%um", name, ms / 60000);
     else if (ms % 1000 == 0)
         fprintf(out, "  %s=%us", name, ms / 1000);
@@ -143,7 +145,11 @@ static void print_time(FILE *out, const char *name, uint32_t ms)
 
 static void print_count(FILE *out, const char *name, uint64_t n)
 {
-    if (n)
+    if (n && n % (1 << 20) == 0)
+        fprintf(out, "  %s=%llum", name, (unsigned long long)n >> 20);
+    else if (n && n % (1 << 10) == 0)
+        fprintf(out, "  %s=%lluk", name, (unsigned long long)n >> 10);
+    else if (n)
         fprintf(out, "  %s=%llu", name, (unsigned long long)n);
     else
         fprintf(out, "  %s=unlimited", name);
@@ -162,6 +168,11 @@ static void print_pool(FILE *out, const struct pool_conf *pool)
         print_count(out, "max-conns", b->max_conns);
         print_place(out, &b->at);
     }
+    fputs("queue   ", out);
+    print_count(out, "max-conns", pool->max_conns);
+    fprintf(out, "  length=%u", pool->queue_length);
+    print_time(out, "timeout", pool->queue_ms);
+    fputc('\n', out);
     print_label(out, "host");
     if (pool->host_mode == HOST_FIXED)
         fprintf(out, SLICE_FMT "\n", SLICE_ARG(pool->host));
