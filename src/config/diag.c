@@ -110,11 +110,12 @@ bool config_diag_is_full(const struct config_diag *d)
 static struct slice indent_of(struct arena *a, const struct diag *item)
 {
     char *pad = arena_alloc(a, item->column);
+    const char blank = ' ';
     size_t n = 0;
     for (uint32_t i = 0; i + 1 < item->column; i++) {
-        char c = i < item->source.n ? item->source.p[i] : ' ';
+        char c = i < item->source.n ? item->source.p[i] : blank;
         if (((unsigned char)c & 0xc0) != 0x80)
-            pad[n++] = c == '\t' ? '\t' : ' ';
+            pad[n++] = c == '\t' ? c : blank;
     }
     return slice_of(pad, n);
 }

@@ -51,9 +51,9 @@ struct key_name {
 struct key {
     const char *name; /* NULL ends a table */
     enum key_type type;
+    unsigned flags; /* enum key_flags */
     size_t at;
     const char *init, *min, *max; /* default (NULL: zero or empty) and range */
-    unsigned flags;
     const char *help;
     const char *syntax;           /* how the words look in the manual; NULL: from the type */
     const char *zero;             /* a word that means 0: "auto", "off" */

@@ -23,16 +23,16 @@ static const struct config_loader loader = {
 static command_fn run_run, run_proxy, run_check, run_explain;
 
 /* clang-format off */
-#define CONFIG_OPTION {"config", 'c', "FILE", false, \
-    "the configuration; without it ./sluice.conf, then /etc/sluice/sluice.conf"}
-#define HELP_OPTION {"help", 'h', NULL, false, "show this"}
+#define CONFIG_OPTION {"config", "FILE", \
+    "the configuration; without it ./sluice.conf, then /etc/sluice/sluice.conf", 'c', false}
+#define HELP_OPTION {"help", NULL, "show this", 'h', false}
 
 static const struct cli_option config_options[] = {CONFIG_OPTION, HELP_OPTION, {.name = NULL}};
 
 static const struct cli_option explain_options[] = {
     CONFIG_OPTION,
-    {"header", 'H', "'NAME: VALUE'", true, "a field of the request"},
-    {"client", 0, "IP", false, "where the request comes from"},
+    {"header", "'NAME: VALUE'", "a field of the request", 'H', true},
+    {"client", "IP", "where the request comes from", 0, false},
     HELP_OPTION,
     {.name = NULL},
 };

@@ -12,10 +12,10 @@ enum { CLI_VALUES_MAX = 256 };
 
 struct cli_option {
     const char *name;  /* without the dashes; NULL ends a table */
-    char letter;       /* 0: none */
     const char *value; /* what its value is called; NULL: it takes none */
-    bool repeats;
     const char *help;
+    char letter; /* 0: none */
+    bool repeats;
 };
 
 struct cli_args;
