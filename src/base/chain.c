@@ -153,6 +153,13 @@ void chain_put_file(struct chain *c, struct source *source, off_t offset, size_t
 {
     if (n == 0)
         return;
+    struct link *tail = c->tail;
+    if (tail && tail->kind == LINK_FILE && tail->source == source &&
+        tail->offset + (off_t)tail->n == offset) {
+        tail->n += n;
+        c->bytes += n;
+        return;
+    }
     struct link *l = link_take(c);
     *l = (struct link){.kind = LINK_FILE, .source = source, .offset = offset, .n = n};
     source_ref(source);

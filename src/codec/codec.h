@@ -23,6 +23,8 @@ enum codec_event {
     CODEC_DATA, /* result.data: a piece of the body, inside the bytes given */
     CODEC_END,  /* the message is complete: result.trailers */
     CODEC_BAD,  /* result.fault: the peer broke the protocol; nothing behind is to be trusted */
+    CODEC_LOG,  /* result.data: text for the error log (STDERR of an application), maybe many lines */
+    CODEC_REFUSED, /* result.fault: the backend has not executed the request; another may */
 };
 
 struct codec_result {
@@ -33,6 +35,31 @@ struct codec_result {
     struct fault fault;
 };
 
+/* A variable from the configuration; stands in for one of ours of the same name. */
+struct cgi_param {
+    struct slice name, value;
+};
+
+enum cgi_role { CGI_RESPONDER, CGI_AUTHORIZER }; /* FastCGI 6.2, 6.3 */
+
+/* What CGI variables are made of besides the request (RFC 3875 4.1): for codecs with wants_cgi.
+ * Nothing in it holds a NUL. Empty slices and zero ports: not known, and the variable is left out. */
+struct cgi_info {
+    enum cgi_role role;
+    struct slice path;            /* normalised: DOCUMENT_URI */
+    struct slice script_name;     /* the front part of path that names the script; may be empty */
+    struct slice path_info;       /* and what is behind it */
+    struct slice document_root;   /* without '/' at its end */
+    struct slice script_filename; /* empty: document_root and script_name */
+    struct slice server_name;     /* without port and brackets */
+    struct slice server_addr, client_addr;
+    uint16_t server_port, client_port;
+    bool https;
+    struct slice auth_type, auth_user;
+    const struct cgi_param *params;
+    uint32_t param_count;
+};
+
 /* The request as it goes to a backend: head after forward.c has had its way with it. */
 struct codec_request {
     const struct request_head *head;
@@ -40,6 +67,8 @@ struct codec_request {
     struct slice target; /* origin-form, or "*" */
     struct slice host;   /* for the Host field; fields of that name are not sent */
     struct slice upgrade; /* protocol the client wants to switch to, or empty */
+    const struct cgi_info *cgi; /* NULL unless the codec wants_cgi */
+    bool keep;                  /* the connection would be kept for another request */
 };
 
 /* The backend side of a protocol. state: state_bytes of zeroed memory that live as long as the
@@ -48,6 +77,13 @@ struct back_codec {
     const char *name;
     uint16_t default_port; /* 0: a port must be given */
     size_t state_bytes;
+    bool wants_cgi;    /* codec_request.cgi must be there */
+    bool needs_length; /* a request body must be of known length: no BODY_CHUNKED */
+    bool finishes;     /* the request's end is told by shutting down our side of the connection */
+
+    /* Whether this request can be said in the protocol at all; asked once, before a backend is
+     * picked. NULL: every request can. PARSE_DONE or PARSE_BAD. */
+    enum parse (*check)(const struct fields *fields, struct fault *f);
 
     /* Writes the head of a request and gets ready to read its response. Requests of one connection
      * follow each other. */
@@ -58,8 +94,8 @@ struct back_codec {
 
     enum codec_event (*feed)(void *state, struct slice *in, const struct head_limits *limits,
                              struct arena *a, struct codec_result *result);
-    /* The backend has closed its side, and *in was used up or is all there is: CODEC_END or
-     * CODEC_BAD. */
+    /* The backend has closed its side, and *in was used up or is all there is: CODEC_END,
+     * CODEC_BAD or CODEC_REFUSED. */
     enum codec_event (*eof)(void *state, struct codec_result *result);
 
     /* How many of the bytes that come next are body and nothing else, so that they need not be

@@ -13,6 +13,7 @@ void h1_reader_init(struct h1_reader *r)
 {
     r->at = H1_HEAD;
     r->scanned = 0;
+    r->skipped = false;
 }
 
 static enum codec_event bad(struct codec_result *result, uint16_t status, const char *what,
@@ -40,8 +41,9 @@ static enum codec_event take_head(struct h1_reader *r, struct slice *in,
 {
     size_t end;
     enum parse found = head_find_end(*in, &r->scanned, &end);
-    if ((found == PARSE_DONE ? end : in->n) > limits->head_bytes)
-        return bad(result, 431, "head is larger than the limit", "RFC 6585 5");
+    struct slice seen = found == PARSE_DONE ? slice_first(*in, end) : *in;
+    if (head_check_size(seen, limits, &result->fault) == PARSE_BAD)
+        return CODEC_BAD;
     if (found != PARSE_DONE)
         return CODEC_MORE;
     *head = arena_dup(a, slice_first(*in, end));
@@ -49,10 +51,18 @@ static enum codec_event take_head(struct h1_reader *r, struct slice *in,
     return CODEC_HEAD;
 }
 
-static void skip_empty_line(struct h1_reader *r, struct slice *in)
+/* Takes off one empty line in front of a request (RFC 9112 2.2). False: it may be one, more bytes
+ * will tell. */
+static bool skip_empty_line(struct h1_reader *r, struct slice *in)
 {
-    if (r->scanned == 0 && in->n >= 2 && in->p[0] == '\r' && in->p[1] == '\n')
+    if (r->skipped || in->n == 0 || in->p[0] != '\r')
+        return true;
+    if (in->n == 1)
+        return false;
+    r->skipped = true;
+    if (in->p[1] == '\n')
         *in = slice_skip(*in, 2);
+    return true;
 }
 
 enum codec_event h1_read_request(struct h1_reader *r, struct slice *in,
@@ -60,7 +70,8 @@ enum codec_event h1_read_request(struct h1_reader *r, struct slice *in,
                                  struct request_head *out, struct codec_result *result)
 {
     struct slice head;
-    skip_empty_line(r, in);
+    if (!skip_empty_line(r, in))
+        return CODEC_MORE;
     /* What cannot become a method is refused now: a TLS hello has no line end to wait for. */
     if (in->n && (unsigned char)in->p[0] <= ' ' && in->p[0] != '\r')
         return bad(result, 400, "request line does not begin with a method", "RFC 9112 3.1");
@@ -128,10 +139,11 @@ static enum codec_event read_chunked(struct h1_reader *r, struct slice *in,
     case PARSE_BAD: return CODEC_BAD;
     case PARSE_DONE: break;
     }
-    ended(r, result);
+    result->trailers = (struct fields){0};
     if (trailers.n > 2 && trailers_parse(arena_dup(a, trailers), limits, a, &result->trailers,
                                          &result->fault) != PARSE_DONE)
         return CODEC_BAD;
+    r->at = H1_END;
     return CODEC_END;
 }
 

@@ -13,6 +13,7 @@ struct h1_reader {
     struct framing framing;
     uint64_t left;  /* BODY_LENGTH: bytes to come */
     size_t scanned; /* of an incomplete head */
+    bool skipped;   /* the empty line that may come before a request */
     struct chunked chunked;
 };
 

@@ -57,12 +57,20 @@ static enum codec_event check_head(struct h1_back *b, struct codec_result *resul
     return CODEC_HEAD;
 }
 
+/* What is a bad request from a client is a bad gateway from a backend (RFC 9110 15.6.3). */
+static enum codec_event blame_backend(enum codec_event event, struct codec_result *result)
+{
+    if (event == CODEC_BAD)
+        result->fault.status = 502;
+    return event;
+}
+
 static enum codec_event back_feed(void *state, struct slice *in, const struct head_limits *limits,
                                   struct arena *a, struct codec_result *result)
 {
     struct h1_back *b = state;
     if (b->reader.at != H1_HEAD)
-        return h1_read_body(&b->reader, in, limits, a, result);
+        return blame_backend(h1_read_body(&b->reader, in, limits, a, result), result);
     enum codec_event event = h1_read_response(&b->reader, in, b->method, limits, a, result);
     return event == CODEC_HEAD ? check_head(b, result) : event;
 }

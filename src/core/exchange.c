@@ -16,7 +16,7 @@
 #include "http/status.h"
 #include "http/uri.h"
 
-enum { SPARE_MAX = 256 };
+enum { SPARE_MAX = 256, BUFFER_ROUNDS = 16 };
 
 typedef enum next exchange_step_fn(struct exchange *x);
 #define X(id, name) static exchange_step_fn step_##name;
@@ -96,6 +96,10 @@ void exchange_free(struct exchange *x)
     chain_clear(&x->attempt.replay);
     if (x->attempt.backend)
         backend_unref(x->attempt.backend);
+    if (x->req_spool)
+        spool_close(x->req_spool);
+    if (x->resp_spool)
+        spool_close(x->resp_spool);
     arena_fini(&x->arena);
     if (w->spare_count >= SPARE_MAX) {
         free(x);
@@ -196,6 +200,26 @@ static enum parse find_route(struct exchange *x, struct fault *f)
     return PARSE_DONE;
 }
 
+/* What the configuration says of buffering, or what is usual for the protocol. */
+static bool buffers_request(const struct exchange *x)
+{
+    const struct pool_conf *conf = x->attempt.pool->conf;
+    bool usual = x->attempt.codec->wants_cgi;
+    bool needed = x->attempt.codec->needs_length && x->req_framing.kind == BODY_CHUNKED;
+    return x->request == MSG_BODY && (needed || (conf->buffer_set ? conf->buffer_request : usual));
+}
+
+static void open_buffers(struct exchange *x)
+{
+    const struct pool_conf *conf = x->attempt.pool->conf;
+    bool usual = x->attempt.codec->wants_cgi;
+    x->buffer_response = conf->buffer_set ? conf->buffer_response : usual;
+    if (x->buffer_response)
+        x->resp_body.window = conf->buffer_file;
+    if (buffers_request(x))
+        x->req_body.window = x->attempt.replay.window = conf->buffer_file;
+}
+
 static enum next step_route(struct exchange *x)
 {
     struct fault f;
@@ -210,9 +234,93 @@ static enum next step_route(struct exchange *x)
     }
     struct gateway_pool *pool = gateway_pool_at(x->worker->gateway, x->route->pool_index);
     attempt_init(&x->attempt, &pool->pool, pool->codec);
+    if (pool->codec->check && pool->codec->check(&x->req.fields, &f) != PARSE_DONE) {
+        exchange_fail(x, f.status, f.what, f.rule);
+        return NEXT;
+    }
     forward_request(x);
-    exchange_enter(x, EX_PICK, "routed");
+    open_buffers(x);
+    exchange_enter(x, buffers_request(x) ? EX_BUFFER : EX_PICK, "routed");
     return NEXT;
+}
+
+bool exchange_spill(struct exchange *x, struct chain *body, struct spool **spool)
+{
+    const struct pool_conf *conf = x->attempt.pool->conf;
+    if (body->bytes <= conf->buffer_memory)
+        return true;
+    if (!*spool)
+        *spool = spool_new();
+    int error = spool_spill(*spool, body, conf->buffer_memory, x->worker->snapshot->gateway.temp_dir.p);
+    if (error)
+        log_error(x->id, "cannot write a body to a file in " SLICE_FMT " (temp-dir): %s",
+                  SLICE_ARG(x->worker->snapshot->gateway.temp_dir), strerror(-error));
+    return error == 0;
+}
+
+/* Who waits for leave to send its body gets it from us: the backend is not asked yet (RFC 9110
+ * 10.1.1). */
+static void answer_expectation(struct exchange *x)
+{
+    static const struct response_head go_on = {.status = 100, .reason = SLICE_INIT("Continue")};
+    if (!fields_has(&x->req.fields, FIELD_EXPECT))
+        return;
+    fields_drop(&x->req.fields, FIELD_EXPECT);
+    x->front->put_interim(x, &go_on);
+    x->front->send(x);
+}
+
+/* All of the body is here: its length is known now, however it came. */
+static void end_buffering(struct exchange *x)
+{
+    if (x->req_framing.kind != BODY_CHUNKED)
+        return;
+    char *digits = arena_alloc(&x->arena, NUM_DEC_MAX);
+    x->req_framing = (struct framing){.kind = BODY_LENGTH, .length = x->req_body.bytes};
+    fields_add(&x->req.fields, &x->arena, FIELD_CONTENT_LENGTH,
+               slice_str(field_name(FIELD_CONTENT_LENGTH)),
+               slice_of(digits, num_put_dec(digits, x->req_body.bytes)));
+}
+
+/* More than may be buffered: streams the rest, if the protocol lets it. */
+static void leave_buffering(struct exchange *x)
+{
+    if (x->req_framing.kind == BODY_CHUNKED && x->attempt.codec->needs_length) {
+        exchange_fail(x, 413, "request body is larger than what may be buffered (buffer file)",
+                      "RFC 9110 15.5.14");
+        return;
+    }
+    x->req_body.window = x->worker->snapshot->gateway.window;
+    exchange_enter(x, EX_PICK, "buffer is full");
+}
+
+static enum next step_buffer(struct exchange *x)
+{
+    bool moved = true;
+    answer_expectation(x);
+    for (int round = 0; moved && round < BUFFER_ROUNDS && x->request == MSG_BODY; round++) {
+        moved = x->front->take(x);
+        if (x->state != EX_BUFFER)
+            return NEXT;
+        if (!exchange_spill(x, &x->req_body, &x->req_spool)) {
+            exchange_fail(x, 500, "the request body cannot be buffered", NULL);
+            return NEXT;
+        }
+    }
+    if (x->request != MSG_BODY) {
+        end_buffering(x);
+        exchange_enter(x, EX_PICK, "request body complete");
+    } else if (!chain_room(&x->req_body)) {
+        leave_buffering(x);
+    } else if (moved) {
+        loop_defer(&x->worker->loop, &x->again);
+    }
+    if (x->state != EX_BUFFER)
+        return NEXT;
+    if (x->client_moved || x->client_wait != WAIT_READ)
+        x->front->set_deadline(x, x->client_wait = WAIT_READ);
+    x->client_moved = false;
+    return PARK;
 }
 
 static enum next step_pick(struct exchange *x)

@@ -21,19 +21,22 @@
 #include "http/framing.h"
 #include "http/head.h"
 #include "net/loop.h"
+#include "net/spool.h"
 
 struct worker;
 struct exchange;
 
 /*  state    what it waits for, and who wakes it
  *  ROUTE    nothing: finds site, route and pool, or answers itself
+ *  BUFFER   the rest of the request body, where a backend must not wait for it: the client's
+ *           event, or its timer
  *  PICK     nothing: picks a backend, reuses a connection or dials
  *  WAIT_SLOT the pool: a slot, by the loop; or the timer
  *  CONNECT  the backend's connection: its event, or its timer
  *  RELAY    bytes or room on either side: events and timers of both connections
  *  FINISH   nothing: logs, releases, and hands the client back to its connection */
 #define EXCHANGE_STATES(X)                                                                         \
-    X(ROUTE, route)                                                                                \
+    X(ROUTE, route) X(BUFFER, buffer)                                                              \
     X(PICK, pick) X(WAIT_SLOT, wait_slot) X(CONNECT, connect) X(RELAY, relay) X(FINISH, finish)
 
 enum exchange_state {
@@ -108,6 +111,8 @@ struct exchange {
     struct framing resp_framing;
     struct fields resp_trailers;
     struct chain resp_body;
+    bool buffer_response;  /* taken as fast as the backend sends it */
+    struct spool *req_spool, *resp_spool; /* NULL until a body outgrows memory */
     enum wait client_wait, conn_wait;
     bool client_moved, conn_moved; /* since the deadlines were set */
 
@@ -125,6 +130,10 @@ struct exchange *exchange_new(struct worker *w);
 /* Drops one that was never run (an incomplete head). */
 void exchange_free(struct exchange *x);
 void exchange_run(struct exchange *x);
+
+/* Moves what a body holds in memory beyond the pool's limit into its spool. False: it cannot be
+ * written, which has been logged. */
+bool exchange_spill(struct exchange *x, struct chain *body, struct spool **spool);
 
 /* The only writer of state. */
 void exchange_enter(struct exchange *x, enum exchange_state state, const char *why);

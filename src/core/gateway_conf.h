@@ -25,6 +25,7 @@ struct gateway_conf {
     struct slice error_path;  /* the same */
     int error_level;          /* enum log_level: what is below is not logged */
 
+    struct slice temp_dir;    /* for bodies that wait in files; followed by a NUL */
     struct slice nameservers; /* "127.0.0.1:5353"; empty: the system's */
     uint32_t resolve_ms;
 

@@ -258,6 +258,10 @@ static bool outbound(struct exchange *x)
         moved = take_response(x);
     if (x->state != EX_RELAY)
         return true;
+    if (x->buffer_response && !exchange_spill(x, &x->resp_body, &x->resp_spool)) {
+        x->buffer_response = false; /* streams from here on */
+        x->resp_body.window = x->worker->snapshot->gateway.window;
+    }
     if (x->response != MSG_NONE || !x->front->is_flushed(x))
         moved |= x->front->send(x);
     return moved;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/pool_conf.h"
 
-static key_set_fn set_backend, set_host, set_protocol;
+static key_set_fn set_backend, set_buffer, set_host, set_protocol;
 static key_open_fn open_backend;
 
 static const struct key_name balances[] = {
@@ -17,6 +17,17 @@ static const struct key backend_options[] = {
     {.name = "max-conns", .type = KEY_UINT, .at = at(struct backend_conf, max_conns),
      .init = "0", .zero = "unlimited", .max = "1000000",
      .help = "connections to each address at a time, over all threads"},
+    {.name = NULL},
+};
+
+static const struct key buffer_options[] = {
+    {.name = "memory", .type = KEY_SIZE, .at = at(struct pool_conf, buffer_memory),
+     .init = "128k", .max = "1g",
+     .help = "bytes of a body held in memory; what comes behind waits in a temporary file"},
+    {.name = "file", .type = KEY_SIZE, .at = at(struct pool_conf, buffer_file),
+     .init = "1g", .max = "1024g",
+     .help = "bytes of a body held at all; then a response waits for its reader, and a request is "
+             "passed on as it comes, or refused (413) where the protocol needs its length"},
     {.name = NULL},
 };
 
@@ -81,6 +92,10 @@ const struct key pool_keys[] = {
      .help = "connections to all backends together at a time, over all threads"},
     {.name = "queue", .type = KEY_NONE, .options = queue_options,
      .help = "where requests wait while max-conns connections are busy"},
+    {.name = "buffer", .type = KEY_CUSTOM, .set = set_buffer, .syntax = "request | response | off ...",
+     .options = buffer_options,
+     .help = "which bodies are held for slow clients, so that no backend waits for them; without it "
+             "both for protocols whose backends serve one request at a time, none for http"},
     {.name = "keep-alive", .type = KEY_NONE, .options = keep_options,
      .help = "connections to backends kept for the next request"},
     {.name = "timeout", .type = KEY_NONE, .options = timeout_options,
@@ -104,6 +119,23 @@ static bool set_protocol(struct config_reader *r, const struct directive *d,
     struct pool_conf *pool = target;
     pool->protocol = word->text;
     pool->protocol_at = word->text_at;
+    return true;
+}
+
+static bool set_buffer(struct config_reader *r, const struct directive *d,
+                       const struct config_word *word, void *target)
+{
+    struct pool_conf *pool = target;
+    pool->buffer_set = d != NULL;
+    for (uint32_t i = 0; d && i < d->arg_count; i++) {
+        if (slice_eq(word[i].text, SLICE("request")))
+            pool->buffer_request = true;
+        else if (slice_eq(word[i].text, SLICE("response")))
+            pool->buffer_response = true;
+        else if (!slice_eq(word[i].text, SLICE("off")) || d->arg_count > 1)
+            return config_error(r->diag, word[i].at,
+                                "'buffer' takes request, response or both, or off");
+    }
     return true;
 }
 
