@@ -44,7 +44,7 @@ typedef void policy_act_fn(void *ctx, enum policy_verb verb, uint32_t slot, cons
 struct policy_conf {
     uint32_t min, max;     /* processes */
     uint32_t concurrency;  /* requests each serves at a time; at least 1 */
-    uint32_t idle_ms;      /* beyond min, a process idle for so long is stopped; 0: never */
+    uint32_t idle_ms;      /* when fewer have been enough for so long, some are stopped; 0: never */
     uint32_t max_requests; /* 0: no limit */
     uint64_t memory_bytes; /* 0: no limit */
     uint64_t age_ms;       /* 0: no limit */
@@ -60,12 +60,12 @@ struct policy_slot {
     enum proc_state state;
     uint64_t since_ms;  /* in this state */
     uint64_t start_ms;  /* when it was started */
-    uint64_t idle_ms;   /* since when it has had nothing to do */
+    bool late;          /* was not ready in time */
     uint32_t busy;      /* requests it has */
     uint64_t served;    /* requests it has been given so far */
     uint64_t rss_bytes; /* when last looked at */
     uint32_t generation;
-    const char *renew; /* why it is to be replaced; NULL: it is not */
+    const char *renew; /* why it is to be replaced or stopped; NULL: it is not */
 };
 
 struct policy {
@@ -76,9 +76,11 @@ struct policy {
     uint32_t slot_count; /* conf.max and some for renewals */
     uint32_t waiting;    /* requests without a process */
     uint32_t generation;
-    uint32_t failures; /* in a row */
-    uint64_t retry_ms; /* no start before */
-    uint64_t calm_ms;  /* shared: since when one process less would do; 0: it would not */
+    uint32_t failures;  /* in a row */
+    uint64_t retry_ms;  /* no start before */
+    uint64_t calm_ms;   /* since when fewer processes would do; 0: they would not */
+    uint32_t calm_peak; /* processes needed at most since then */
+    bool active;        /* requests have come since the turn before */
     bool stopping;
 };
 
