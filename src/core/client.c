@@ -398,6 +398,13 @@ static struct framing framing_out(const struct exchange *x)
     return framing;
 }
 
+/* Answered without having been told to go on, the client may send its body or not (RFC 9110
+ * 10.1.1): nobody could tell it from the next request. */
+static bool may_never_come(const struct exchange *x)
+{
+    return x->request == MSG_BODY && fields_has(&x->req.fields, FIELD_EXPECT);
+}
+
 static void front_put_head(struct exchange *x)
 {
     struct client *c = x->client;
@@ -407,7 +414,7 @@ static void front_put_head(struct exchange *x)
         c->reader.framing.kind = BODY_TUNNEL;
         c->reader.at = H1_BODY;
         x->close_client = true;
-    } else if (response.framing.kind == BODY_CLOSE || c->worker->stopping) {
+    } else if (response.framing.kind == BODY_CLOSE || c->worker->stopping || may_never_come(x)) {
         x->close_client = true;
     }
     response.close = x->close_client;

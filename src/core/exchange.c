@@ -175,6 +175,9 @@ static enum parse find_route(struct exchange *x, struct fault *f)
 {
     if (x->req.method == METHOD_CONNECT)
         return fault_bad(f, 501, "CONNECT is not for a gateway", "RFC 9110 9.3.6");
+    if (fields_has(&x->req.fields, FIELD_EXPECT) &&
+        !slice_ieq(fields_value(&x->req.fields, FIELD_EXPECT), SLICE("100-continue")))
+        return fault_bad(f, 417, "unknown expectation", "RFC 9110 10.1.1");
     if (x->req.form == TARGET_ASTERISK)
         x->path = x->req.path;
     else if (uri_normalise_path(x->req.path, &x->arena, &x->path, f) != PARSE_DONE)
