@@ -27,7 +27,9 @@ def block(name, keys):
 def make_config(*backends, gateway=(), pool=(), route=(), site=None, threads=2, listen="127.0.0.1:0"):
     """The usual configuration: one pool named app before everything. Keys are given as lines."""
     lines = [f"backend {getattr(b, 'address', b)}" for b in backends]
-    head = [f"threads {threads}", "access-log access.log format=json", *gateway]
+    head = [f"threads {threads}", *gateway]
+    if not any(key.startswith("access-log") for key in head):
+        head.append("access-log access.log format=json")
     site = site or f"site * {{\n    route * {{\n        " + "\n        ".join([*route, "proxy app"]) + \
         "\n    }\n}\n"
     return block("gateway", head) + f"listen {listen}\n" + block("pool app", [*lines, *pool]) + site

@@ -1,0 +1,242 @@
+"""The program's commands, as a user types them."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from harness import Client, serve
+from harness.gateway import TOP, command
+
+EXAMPLES = sorted(str(p.relative_to(TOP)) for p in (TOP / "examples").rglob("*.conf"))
+
+
+def sluice(*arguments, cwd=None, env=None):
+    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=cwd, timeout=60,
+                          env={**os.environ, **(env or {})})
+
+
+@pytest.fixture
+def check(tmp_path):
+    """check(text): the result of `sluice check` on it."""
+    def run(text, **env):
+        path = tmp_path / "sluice.conf"
+        path.write_text(text)
+        r = sluice("check", "-c", "sluice.conf", cwd=tmp_path, env=env)
+        r.all = r.stdout + r.stderr
+        return r
+    return run
+
+
+GOOD = """listen 127.0.0.1:0
+pool app {
+    backend 127.0.0.1:9001
+}
+site * {
+    route * {
+        proxy app
+    }
+}
+"""
+
+
+# ---- check ----
+
+def test_check_of_a_good_file(check):
+    r = check(GOOD)
+    assert r.returncode == 0 and "ok" in r.stdout and r.stderr == ""
+
+
+@pytest.mark.parametrize("old, new, place, words", [
+    ("backend", "bakcend", "3:5", ["backend"]),
+    ("proxy app", "proxy ap", "7:15", ["app"]),
+    ("    backend 127.0.0.1:9001", "    backend 127.0.0.1:99999", "3:13", ["port"]),
+    ("    backend 127.0.0.1:9001", "    backend 127.0.0.1:9001 weigth=2", "3:28", ["weight"]),
+    ("    backend 127.0.0.1:9001", "    backend 127.0.0.1:9001 weight=x", "3:35", []),
+    ("    backend 127.0.0.1:9001", "    backend 127.0.0.1:9001\n    balance round-robbin", "4:13", ["round-robin"]),
+    ("    backend 127.0.0.1:9001", "    backend 127.0.0.1:9001\n    timeout connect=3parsecs", "4:21", []),
+    ("listen 127.0.0.1:0", "listen 127.0.0.1:8080\nlisten 127.0.0.1:8080", "2:8", ["1"]),
+    ("listen 127.0.0.1:0", "lisen 127.0.0.1:0", "1:1", ["listen"]),
+    ("route *", "route ~ ^/(", "6:", []),
+    ("pool app {", "pool app", "[24]:", []),
+])
+def test_check_points_at_the_mistake(check, old, new, place, words):
+    r = check(GOOD.replace(old, new, 1))
+    assert r.returncode == 1
+    m = re.search(rf"^sluice\.conf:{place}\d*:? ?.*error: ", r.all, re.M)
+    assert m, r.all
+    lines = r.all.splitlines()
+    caret = next((n for n, line in enumerate(lines) if re.fullmatch(r"[\s|0-9]*\^[~^]*", line)), None)
+    assert caret, "no caret:\n" + r.all
+    for word in words:
+        assert word in r.all, r.all
+
+
+def test_the_caret_is_below_the_mistake(check):
+    r = check(GOOD.replace("backend", "bakcend", 1))
+    lines = r.all.splitlines()
+    n = next(n for n, line in enumerate(lines) if "^" in line and "bakcend" not in line)
+    assert lines[n].index("^") == lines[n - 1].index("bakcend"), r.all
+
+
+def test_check_tells_every_mistake_at_once(check):
+    r = check(GOOD.replace("backend", "bakcend", 1).replace("proxy app", "proxy ap"))
+    assert len(re.findall(r"error: ", r.all)) >= 2
+
+
+def test_check_warns_of_a_name_that_does_not_resolve(check):
+    r = check(GOOD.replace("127.0.0.1:9001", "no-such-name.invalid:9001"))
+    assert r.returncode == 0 and re.search(r"warning: .*no-such-name", r.all)
+
+
+def test_check_finds_a_log_that_cannot_be_written(check):
+    r = check("gateway {\n    access-log /no/such/folder/access.log\n}\n" + GOOD)
+    assert r.returncode == 1 and "sluice.conf:2:" in r.all
+
+
+def test_check_finds_a_missing_include(check):
+    r = check('include "no-such-file.conf"\n' + GOOD)
+    assert r.returncode == 1 and "no-such-file.conf" in r.all
+
+
+def test_include_and_environment(check, tmp_path):
+    (tmp_path / "pools").mkdir()
+    (tmp_path / "pools" / "a.conf").write_text("pool app {\n    backend ${APP}\n}\n")
+    rest = GOOD[:GOOD.index("pool")] + "include pools/*.conf\n" + GOOD[GOOD.index("site"):]
+    assert check(rest, APP="127.0.0.1:9001").returncode == 0
+    r = check(rest)
+    assert r.returncode == 1 and "APP" in r.all and "pools/a.conf:2:" in r.all
+
+
+def test_check_of_a_file_that_is_not_there(tmp_path):
+    r = sluice("check", "-c", "nowhere.conf", cwd=tmp_path)
+    assert r.returncode == 1 and "nowhere.conf" in r.stderr
+
+
+def test_run_refuses_what_check_refuses(tmp_path):
+    (tmp_path / "sluice.conf").write_text(GOOD.replace("backend", "bakcend", 1))
+    r = sluice("run", cwd=tmp_path)
+    assert r.returncode == 1 and "sluice.conf:3:5" in r.stderr
+
+
+@pytest.mark.parametrize("path", EXAMPLES)
+def test_every_example_loads(path):
+    r = sluice("check", "-c", TOP / path, cwd=TOP)
+    assert r.returncode == 0, r.stdout + r.stderr
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) >= 5
+
+
+# ---- explain ----
+
+def test_explain_tells_site_route_and_pool(tmp_path):
+    (tmp_path / "sluice.conf").write_text(GOOD.replace("route *", "route /api/* method=GET {\n        proxy app\n    }\n    route *"))
+    r = sluice("explain", "GET", "http://shop.example/api/users", cwd=tmp_path)
+    assert r.returncode == 0
+    for word in ("/api/*", "app", "127.0.0.1:9001", "shop.example"):
+        assert word in r.stdout, r.stdout
+    r = sluice("explain", "POST", "/api/users", "-H", "Host: shop.example", cwd=tmp_path)
+    assert r.returncode == 0 and "method" in r.stdout
+
+
+def test_explain_agrees_with_what_happens(gateway, backend, tmp_path):
+    a, b = backend(then=serve(lambda r, c: b"a")), backend(then=serve(lambda r, c: b"b"))
+    config = (f"listen 127.0.0.1:0\npool a {{\n backend {a.address}\n}}\npool b {{\n backend {b.address}\n}}\n"
+              "site one.example {\n route /x/* {\n  proxy a\n }\n route *.png {\n  proxy b\n }\n}\n"
+              "site *.example {\n route ~ ^/[0-9]+$ {\n  proxy a\n }\n route * header=X-B {\n  proxy b\n }\n}\n")
+    (tmp_path / "sluice.conf").write_text(config)
+    g = gateway("gateway {\n access-log off\n}\n" + config)
+    c = g.client()
+    for host, target, field in [("one.example", "/x/y.png", ""), ("one.example", "/y.png", ""),
+                                ("one.example", "/y", ""), ("two.example", "/12", ""),
+                                ("two.example", "/ab", ""), ("two.example", "/ab", "X-B: 1"),
+                                ("three.org", "/12", "")]:
+        more = ["-H", field] if field else []
+        said = sluice("explain", "GET", f"http://{host}{target}", *more, cwd=tmp_path).stdout
+        pool = re.search(r"^pool\s+(\S+)", said, re.M)
+        m = c.get(target, field + "\r\n" if field else "", host=host)
+        got = m.body.decode() if m.status == 200 else None
+        assert (pool[1] if pool else None) == got, (host, target, field, said)
+
+
+# ---- proxy ----
+
+def test_proxy_without_a_file(gateway, backend):
+    a, b = backend(then=serve(lambda r, c: b"a")), backend(then=serve(lambda r, c: b"b"))
+    g = gateway(arguments=["proxy", "--listen", "127.0.0.1:0", "--to", f"http://{a.address}",
+                           "--to", f"http://{b.address}", "--threads", "1"])
+    assert {g.get().body for _ in range(4)} == {b"a", b"b"}
+
+
+def test_proxy_needs_a_backend():
+    r = sluice("proxy")
+    assert r.returncode != 0 and "--to" in r.stderr
+
+
+@pytest.mark.parametrize("bad", ["127.0.0.1:99999", "ftp://127.0.0.1:1", "http://"])
+def test_proxy_refuses_a_bad_backend(bad):
+    r = sluice("proxy", "--listen", "127.0.0.1:0", "--to", bad)
+    assert r.returncode != 0 and "error" in r.stderr
+
+
+# ---- listening ----
+
+def test_several_listeners(gateway, backend, tmp_path):
+    b = backend()
+    g = gateway(f"gateway {{\n access-log off\n}}\nlisten 127.0.0.1:0\nlisten [::1]:0\n"
+                f"pool app {{\n backend {b.address}\n}}\nsite * {{\n route * {{\n  proxy app\n }}\n}}\n")
+    assert len(g.addresses) == 2
+    for address in g.addresses:
+        with Client(address) as c:
+            assert c.get().status == 200
+
+
+def test_listening_on_a_unix_socket(gateway, backend, tmp_path):
+    b = backend()
+    path = tmp_path / "front.sock"
+    g = gateway(f"gateway {{\n access-log off\n}}\nlisten 127.0.0.1:0\nlisten unix:{path}\n"
+                f"pool app {{\n backend {b.address}\n}}\nsite * {{\n route * {{\n  proxy app\n }}\n}}\n")
+    r = subprocess.run(["curl", "-sS", "--unix-socket", path, "http://test/"], capture_output=True, timeout=20)
+    assert r.stdout == b"ok"
+    assert b.requests[0]["x-forwarded-proto"] == "http"
+    assert g.running()
+
+
+def test_a_port_that_is_taken_is_told(gateway, backend, tmp_path):
+    b = backend()
+    g = gateway(f"listen 127.0.0.1:0\npool app {{\n backend {b.address}\n}}\nsite * {{\n route * {{\n  proxy app\n }}\n}}\n")
+    (tmp_path / "sluice.conf").write_text(GOOD.replace("127.0.0.1:0", "127.0.0.1:%d" % g.address[1]))
+    r = sluice("run", cwd=tmp_path)
+    assert r.returncode == 1 and str(g.address[1]) in r.stderr and "use" in r.stderr
+
+
+# ---- help ----
+
+def test_help_and_version():
+    r = sluice("--help")
+    assert r.returncode == 0
+    for word in ("run", "proxy", "check", "explain"):
+        assert re.search(rf"^\s+{word}\b", r.stdout, re.M)
+        assert sluice(word, "--help").returncode == 0
+    assert re.search(r"\d+\.\d+", sluice("--version").stdout)
+
+
+def test_an_unknown_command_is_told_with_a_suggestion():
+    r = sluice("chekc")
+    assert r.returncode != 0 and "check" in r.stderr
+
+
+def test_an_unknown_option_is_told():
+    r = sluice("run", "--confg", "x")
+    assert r.returncode != 0 and "--config" in r.stderr
+
+
+def test_the_reference_lists_every_key():
+    keys = sluice("--help-keys").stdout
+    for name in ("threads", "access-log", "trusted-proxies", "backend", "keep-alive", "retry", "proxy"):
+        assert re.search(rf"\b{name}\b", keys), name
+    assert pathlib.Path(TOP / "docs").is_dir()
