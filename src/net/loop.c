@@ -155,27 +155,17 @@ void loop_defer(struct loop *l, struct deferred *d)
         list_append(&l->deferred, &d->node);
 }
 
-/* What is deferred meanwhile waits for the next turn, so that nobody keeps the loop for himself. */
+/* What is deferred meanwhile waits for the next turn, so that nobody keeps the loop for himself. A
+ * mark ends the turn, as any other node may be taken out by what is run. */
 static void run_deferred(struct loop *l)
 {
-    struct list *last = list_last(&l->deferred);
-    for (struct list *node = NULL; last && node != last;) {
-        node = list_shift(&l->deferred);
+    struct list end, *node;
+    list_init(&end);
+    list_append(&l->deferred, &end);
+    while ((node = list_shift(&l->deferred)) != &end) {
         struct deferred *d = container_of(node, struct deferred, node);
         d->run(d);
     }
-}
-
-void loop_post(struct loop *l, struct post *p)
-{
-    struct post *head = atomic_load_explicit(&l->posts, memory_order_relaxed);
-    do
-        p->next = head;
-    while (!atomic_compare_exchange_weak_explicit(&l->posts, &head, p, memory_order_release,
-                                                  memory_order_relaxed));
-    uint64_t one = 1;
-    ssize_t n = write(l->wake.fd, &one, sizeof(one));
-    (void)n; /* fails only when the counter is full: the loop is being woken then */
 }
 
 static int wait_ms(const struct loop *l)
