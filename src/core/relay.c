@@ -33,7 +33,7 @@ void relay_begin(struct exchange *x)
         .framing = x->req_framing,
         .target = origin_target(x),
         .host = conf->host_mode == HOST_KEEP      ? x->req.authority
-                : conf->host_mode == HOST_BACKEND ? at->conn->backend->conf->text
+                : conf->host_mode == HOST_BACKEND ? slice_str(at->conn->backend->host)
                                                   : conf->host,
         .upgrade = x->upgrade,
     };

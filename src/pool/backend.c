@@ -26,6 +26,14 @@ static void put_text(struct backend *b)
     snprintf(b->text, sizeof(b->text), "%s%.60s%s:%.6s", v6 ? "[" : "", host, v6 ? "]" : "", port);
 }
 
+void backend_set_conf(struct backend *b, const struct backend_conf *conf)
+{
+    b->conf = conf;
+    b->weight = conf->weight ? conf->weight : 1;
+    b->max_open = conf->max_conns ? conf->max_conns : UINT32_MAX;
+    snprintf(b->host, sizeof(b->host), SLICE_FMT, SLICE_ARG(conf->text));
+}
+
 struct backend *backend_new(const struct backend_conf *conf, const struct sockaddr *addr,
                             socklen_t addr_len, uint32_t workers)
 {
@@ -36,11 +44,9 @@ struct backend *backend_new(const struct backend_conf *conf, const struct sockad
         abort();
     memset(b, 0, size);
     atomic_init(&b->refs, 1);
-    b->conf = conf;
+    backend_set_conf(b, conf);
     memcpy(&b->addr, addr, addr_len);
     b->addr_len = addr_len;
-    b->weight = conf->weight ? conf->weight : 1;
-    b->max_open = conf->max_conns ? conf->max_conns : UINT32_MAX;
     b->idle_lists = workers;
     for (uint32_t i = 0; i < workers; i++)
         list_init(&b->idle[i].conns);

@@ -24,7 +24,8 @@ struct idle {
 
 struct backend {
     atomic_uint refs;
-    const struct backend_conf *conf; /* outlives the backend: in the pool's snapshot */
+    const struct backend_conf *conf; /* its line; not to be used once it has left its pool */
+    char host[256];                  /* as the line writes it, for the Host field if it is to be ours */
     struct sockaddr_storage addr;
     socklen_t addr_len;
     char text[80]; /* address for logs: "10.0.0.9:8080", "unix:/run/app.sock" */
@@ -39,6 +40,8 @@ struct backend {
 
 struct backend *backend_new(const struct backend_conf *conf, const struct sockaddr *addr,
                             socklen_t addr_len, uint32_t workers);
+/* Its line in a new configuration. With the pool's lock held. */
+void backend_set_conf(struct backend *b, const struct backend_conf *conf);
 void backend_unref(struct backend *b);
 static inline struct backend *backend_ref(struct backend *b)
 {

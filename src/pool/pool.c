@@ -102,6 +102,48 @@ void pool_set_addresses(struct pool *p, const struct backend_conf *conf,
     free(old);
 }
 
+static const struct backend_conf *find_line(const struct pool_conf *conf, struct slice text)
+{
+    for (uint32_t i = 0; i < conf->backend_count; i++)
+        if (slice_eq(conf->backends[i].text, text))
+            return &conf->backends[i];
+    return NULL;
+}
+
+/* With the lock held: backends whose line is gone end up in *left, at the end of the list. */
+static void move_lines(struct pool *p, const struct pool_conf *conf, struct backend **left,
+                       uint32_t *left_count)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct backend *b = p->backends[i];
+        const struct backend_conf *line = find_line(conf, b->conf->text);
+        if (line) {
+            backend_set_conf(b, line);
+            p->backends[kept++] = b;
+        } else {
+            left[(*left_count)++] = b;
+        }
+    }
+    p->count = kept;
+}
+
+void pool_set_conf(struct pool *p, const struct pool_conf *conf)
+{
+    struct backend **left = mem_alloc(p->count * sizeof(*left));
+    uint32_t left_count = 0;
+    lock(p);
+    move_lines(p, conf, left, &left_count);
+    p->conf = conf;
+    p->balancer = balancers[conf->balance];
+    p->max_open = conf->max_conns ? conf->max_conns : UINT32_MAX;
+    unlock(p);
+    dispatch(p);
+    for (uint32_t i = 0; i < left_count; i++)
+        backend_unref(left[i]);
+    free(left);
+}
+
 /* ---- slots, with the lock held ---- */
 
 static struct backend *choose(struct pool *p, uint32_t worker, const struct tried *tried)

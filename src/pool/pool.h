@@ -50,6 +50,11 @@ void pool_set_loop(struct pool *p, uint32_t worker, struct loop *loop);
 /* No exchange and no connection is there any more. */
 void pool_fini(struct pool *p);
 
+/* A new configuration of the same pool takes the place of the old one, which must stay readable
+ * until no worker can be looking at it any more. Backends of lines that are still there keep their
+ * connections, state and place; the others leave. From the thread that sets addresses. */
+void pool_set_conf(struct pool *p, const struct pool_conf *conf);
+
 /* One address, as resolving a backend's name gave it. */
 struct pool_address {
     struct sockaddr_storage sa;
