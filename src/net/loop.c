@@ -168,6 +168,18 @@ static void run_deferred(struct loop *l)
     }
 }
 
+void loop_post(struct loop *l, struct post *p)
+{
+    struct post *head = atomic_load_explicit(&l->posts, memory_order_relaxed);
+    do
+        p->next = head;
+    while (!atomic_compare_exchange_weak_explicit(&l->posts, &head, p, memory_order_release,
+                                                  memory_order_relaxed));
+    uint64_t one = 1;
+    ssize_t n = write(l->wake.fd, &one, sizeof(one));
+    (void)n; /* fails only when the counter is full: the loop is being woken then */
+}
+
 static int wait_ms(const struct loop *l)
 {
     if (!list_is_empty(&l->deferred))
