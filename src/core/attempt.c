@@ -48,7 +48,7 @@ static void add_tried(struct attempt *at)
 static void note_failure(struct exchange *x, enum attempt_failure failure, const char *why,
                          const char *rule)
 {
-    x->attempt.status = failure == FAIL_TIMEOUT ? 504 : 502;
+    x->attempt.status = failure == FAIL_TIMEOUT ? 504 : failure == FAIL_REFUSED ? 503 : 502;
     x->attempt.why = why;
     x->attempt.rule = rule;
 }
@@ -195,6 +195,8 @@ static bool may_retry(const struct exchange *x, enum attempt_failure failure)
         return false;
     if (x->state == EX_CONNECT)
         return true;
+    if (failure == FAIL_REFUSED)
+        return at->replay_complete;
     bool harmless = !at->sent || method_is_idempotent(x->req.method);
     return failure == FAIL_BROKEN && harmless && at->replay_complete;
 }

@@ -39,7 +39,13 @@ void attempt_start(struct exchange *x);
 /* The connection under way is established, or failed. */
 void attempt_connected(struct exchange *x);
 
-enum attempt_failure { FAIL_CONNECT, FAIL_BROKEN, FAIL_TIMEOUT, FAIL_PROTOCOL };
+enum attempt_failure {
+    FAIL_CONNECT,
+    FAIL_BROKEN,
+    FAIL_TIMEOUT,
+    FAIL_PROTOCOL,
+    FAIL_REFUSED, /* the backend says that it has not executed the request */
+};
 /* This attempt is over: tries again where that is safe, else answers 502 or 504. */
 void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *why,
                   const char *rule);

@@ -328,6 +328,8 @@ static bool on_body_event(struct exchange *x, enum codec_event event,
         exchange_fail(x, result->fault.status, result->fault.what, result->fault.rule);
         return false;
     case CODEC_HEAD:
+    case CODEC_LOG:
+    case CODEC_REFUSED:
     case CODEC_MORE: return false;
     }
     return false;
@@ -503,6 +505,13 @@ static void front_set_deadline(struct exchange *x, enum wait wait)
     }
 }
 
+static socklen_t front_local(const struct exchange *x, struct sockaddr_storage *sa)
+{
+    const struct client *c = x->client;
+    socklen_t len = sizeof(*sa);
+    return getsockname(c->stream.watch.fd, (struct sockaddr *)sa, &len) == 0 ? len : 0;
+}
+
 /* Unread bytes of the client would turn our close into a reset that can overtake the response. */
 static void end_connection(struct client *c, bool request_read)
 {
@@ -543,6 +552,7 @@ static const struct front h1_front = {
     .is_plain_out = front_is_plain_out,
     .splice = front_splice,
     .set_deadline = front_set_deadline,
+    .local = front_local,
     .done = front_done,
 };
 

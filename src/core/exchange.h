@@ -76,6 +76,8 @@ struct front {
     bool (*is_plain_out)(const struct exchange *x);
     ssize_t (*splice)(struct exchange *x, int pipe_fd, size_t n);
     void (*set_deadline)(struct exchange *x, enum wait wait);
+    /* The address the client connected to; its length, 0 if there is none. */
+    socklen_t (*local)(const struct exchange *x, struct sockaddr_storage *sa);
     /* The exchange is over and x about to be freed: go on with the connection, or close it. broken:
      * what was sent is not a complete response and must be seen as broken off. */
     void (*done)(struct exchange *x, bool broken);

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "base/log.h"
+#include "core/cgi_info.h"
 #include "core/forward.h"
 #include "core/worker.h"
 #include "net/pipe.h"
@@ -28,6 +30,7 @@ void relay_begin(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
     const struct pool_conf *conf = at->conn->pool->conf;
+    struct cgi_info cgi;
     struct codec_request request = {
         .head = &x->req,
         .framing = x->req_framing,
@@ -36,7 +39,12 @@ void relay_begin(struct exchange *x)
                 : conf->host_mode == HOST_BACKEND ? slice_str(at->conn->backend->host)
                                                   : conf->host,
         .upgrade = x->upgrade,
+        .keep = conf->keep_idle > 0,
     };
+    if (at->codec->wants_cgi) {
+        cgi_info_fill(&cgi, x);
+        request.cgi = &cgi;
+    }
     at->codec->begin(at->conn->codec_state, &request, &at->conn->out);
     x->begin_us = x->worker->loop.now_us;
 }
@@ -102,7 +110,8 @@ static bool inbound(struct exchange *x)
     pass_request(x);
     size_t before = at->conn->out.bytes;
     if (before == 0) {
-        if (x->request == MSG_PASSED && x->resp_framing.kind == BODY_TUNNEL)
+        if (x->request == MSG_PASSED &&
+            (x->resp_framing.kind == BODY_TUNNEL || at->codec->finishes))
             stream_finish(&at->conn->stream);
         return moved;
     }
@@ -138,6 +147,20 @@ static void on_head(struct exchange *x, const struct codec_result *result)
     x->front->put_head(x);
 }
 
+/* What an application wrote for its administrator, line by line. */
+static void log_text(const struct exchange *x, struct slice text)
+{
+    const struct attempt *at = &x->attempt;
+    while (text.n) {
+        size_t end = slice_find(text, '\n');
+        struct slice line = slice_first(text, end);
+        text = slice_skip(text, end < text.n ? end + 1 : end);
+        if (line.n)
+            log_warn(x->id, "pool " SLICE_FMT " backend %s says: " SLICE_FMT,
+                     SLICE_ARG(at->pool->conf->name), at->backend->text, SLICE_ARG(line));
+    }
+}
+
 /* One event of the backend's codec; its data lies in `in`. False: no more for now. */
 static bool on_event(struct exchange *x, enum codec_event event, const struct codec_result *result,
                      struct buf *in)
@@ -160,6 +183,10 @@ static bool on_event(struct exchange *x, enum codec_event event, const struct co
         return false;
     case CODEC_BAD:
         attempt_fail(x, FAIL_PROTOCOL, result->fault.what, result->fault.rule);
+        return false;
+    case CODEC_LOG: log_text(x, result->data); return true;
+    case CODEC_REFUSED:
+        attempt_fail(x, FAIL_REFUSED, result->fault.what, result->fault.rule);
         return false;
     }
     return false;

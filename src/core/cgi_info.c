@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/cgi_info.h"
+
+#include "codec/cgi_env.h"
+#include "core/exchange.h"
+#include "http/uri.h"
+#include "net/addr.h"
+
+static void fill_client(struct cgi_info *info, const struct exchange *x)
+{
+    struct net_addr a;
+    if (x->peer->sa_family == AF_UNIX)
+        return;
+    net_addr_set(&a, x->peer, sizeof(a.in6));
+    info->client_addr = x->peer_text;
+    info->client_port = net_addr_port(&a);
+}
+
+static void fill_server(struct cgi_info *info, struct exchange *x)
+{
+    struct sockaddr_storage sa;
+    struct net_addr a;
+    int port = -1;
+    socklen_t len = x->front->local(x, &sa);
+    if (x->req.authority.n && !uri_split_authority(x->req.authority, &info->server_name, &port))
+        info->server_name = SLICE_NONE;
+    info->server_port = port > 0 ? (uint16_t)port : info->https ? 443 : 80;
+    if (!len || sa.ss_family == AF_UNIX)
+        return;
+    net_addr_set(&a, (const struct sockaddr *)&sa, len);
+    struct text t = text_of(arena_alloc(&x->arena, NET_ADDR_TEXT_MAX), NET_ADDR_TEXT_MAX);
+    net_addr_put_host(&t, &a);
+    info->server_addr = text_slice(&t);
+    info->server_port = net_addr_port(&a);
+    if (!info->server_name.n)
+        info->server_name = info->server_addr;
+}
+
+void cgi_info_fill(struct cgi_info *info, struct exchange *x)
+{
+    *info = (struct cgi_info){.path = x->path, .path_info = x->path};
+    fill_client(info, x);
+    fill_server(info, x);
+}
