@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "pool/pool_conf.h"
+#include "pool/tally.h"
 
 static void put_text(struct backend *b)
 {
@@ -48,6 +49,7 @@ struct backend *backend_new(const struct backend_conf *conf, const struct sockad
     memcpy(&b->addr, addr, addr_len);
     b->addr_len = addr_len;
     b->idle_lists = workers;
+    b->tally = tally_new(workers);
     for (uint32_t i = 0; i < workers; i++)
         list_init(&b->idle[i].conns);
     put_text(b);
@@ -56,6 +58,8 @@ struct backend *backend_new(const struct backend_conf *conf, const struct sockad
 
 void backend_unref(struct backend *b)
 {
-    if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
-        free(b);
+    if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    tally_free(b->tally);
+    free(b);
 }

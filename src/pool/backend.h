@@ -15,6 +15,7 @@
 #include "base/slice.h"
 
 struct backend_conf;
+struct tally;
 
 /* The idle connections of one worker to one backend; on a cache line of its own. */
 struct idle {
@@ -34,6 +35,7 @@ struct backend {
     uint32_t open;     /* connections there are, or that someone has leave to make */
     uint32_t busy;     /* of them, in use by an exchange */
     int64_t credit;    /* smooth weighted round-robin */
+    struct tally *tally; /* by worker: what became of its requests */
     uint32_t idle_lists;
     struct idle idle[]; /* by worker */
 };

@@ -38,6 +38,7 @@ void pool_init(struct pool *p, const struct pool_conf *conf, uint32_t workers)
     pthread_spin_init(&p->lock, PTHREAD_PROCESS_PRIVATE);
     list_init(&p->waiters);
     p->workers = mem_zalloc(workers * sizeof(*p->workers));
+    p->tally = tally_new(workers);
 }
 
 void pool_set_loop(struct pool *p, uint32_t worker, struct loop *loop)
@@ -51,6 +52,7 @@ void pool_fini(struct pool *p)
         backend_unref(p->backends[i]);
     free(p->backends);
     free(p->workers);
+    tally_free(p->tally);
     pthread_spin_destroy(&p->lock);
 }
 

@@ -19,6 +19,7 @@
 #include "net/loop.h"
 #include "pool/balance.h"
 #include "pool/pool_conf.h"
+#include "pool/tally.h"
 
 struct conn;
 struct waiter;
@@ -42,6 +43,7 @@ struct pool {
     uint32_t max_open, open; /* over all backends */
     struct list waiters;     /* oldest first */
     uint32_t waiting;
+    struct tally *tally; /* by worker: what became of its requests */
 };
 
 /* workers: of the gateway; pool_set_loop tells where each runs, before any request. */
