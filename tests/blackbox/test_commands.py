@@ -82,7 +82,7 @@ def test_the_caret_is_below_the_mistake(check):
 
 
 def test_check_tells_every_mistake_at_once(check):
-    r = check(GOOD.replace("backend", "bakcend", 1).replace("proxy app", "proxy ap"))
+    r = check(GOOD.replace("backend", "bakcend", 1).replace("proxy app", "prxy app"))
     assert len(re.findall(r"error: ", r.all)) >= 2
 
 

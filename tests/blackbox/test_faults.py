@@ -391,6 +391,7 @@ def test_bytes_after_the_last_chunk_poison_the_connection(proxy):
 
 # ---- many of them ----
 
+@pytest.mark.plain
 def test_nothing_is_left_after_many_faults(proxy):
     """Descriptors and memory return."""
     chance = random.Random(7)
