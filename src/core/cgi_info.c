@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/cgi_info.h"
 
-#include "codec/cgi_env.h"
 #include "core/exchange.h"
 #include "http/uri.h"
 #include "net/addr.h"
@@ -38,7 +37,8 @@ static void fill_server(struct cgi_info *info, struct exchange *x)
 
 void cgi_info_fill(struct cgi_info *info, struct exchange *x)
 {
-    *info = (struct cgi_info){.path = x->path, .path_info = x->path};
+    *info = (struct cgi_info){.path = x->path};
+    script_split(&x->route->script, x->path, &x->arena, info);
     fill_client(info, x);
     fill_server(info, x);
 }

@@ -16,6 +16,7 @@
 #include "base/slice.h"
 #include "config/address.h"
 #include "config/source.h"
+#include "core/script_conf.h"
 #include "http/field.h"
 
 struct config_reader;
@@ -51,6 +52,8 @@ struct route_conf {
     const struct pool_conf *pool; /* proxy */
     uint32_t pool_index;          /* of pool in snapshot.pools */
     uint64_t body_bytes;          /* limit for a request body that counts here; 0: none */
+
+    struct script_conf script;
 
     struct slice text; /* the route's matchers as written, for logs */
     struct slice pool_name;

@@ -5,7 +5,7 @@
 #include "core/snapshot.h"
 
 static key_set_fn set_paths, set_method, set_header, set_client, set_host, set_proxy;
-static key_open_fn open_route;
+static key_open_fn open_route, open_site_script, open_route_script;
 static key_close_fn close_route;
 
 /* clang-format off */
@@ -28,11 +28,31 @@ static const struct key route_limit_options[] = {
     {.name = NULL},
 };
 
+/* Of sites and of routes, which differ in where the values are kept. */
+#define SCRIPT_KEYS(opener)                                                                        \
+    {.name = "root", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = script_set_root,                 \
+     .open = opener, .syntax = "DIR",                                                              \
+     .help = "where the files of the site are: DOCUMENT_ROOT of FastCGI, SCGI and CGI; not looked " \
+             "into, for it may be another machine's"},                                             \
+    {.name = "index", .type = KEY_CUSTOM, .set = script_set_index, .open = opener,                 \
+     .syntax = "NAME...", .help = "what a path that ends in '/' stands for"},                      \
+    {.name = "split-path", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = script_set_split,          \
+     .open = opener, .syntax = "EXTENSION",                                                        \
+     .help = "the first segment of a path with this extension ends SCRIPT_NAME, and PATH_INFO is " \
+             "behind it. fastcgi with a root: .php; else SCRIPT_NAME is empty"},                   \
+    {.name = "param", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = script_set_param,            \
+     .open = opener, .syntax = "NAME VALUE",                                                       \
+     .help = "a variable for FastCGI, SCGI and CGI, in place of ours of the same name"}
+
 static const struct key route_keys[] = {
     {.name = "proxy", .type = KEY_CUSTOM, .set = set_proxy, .flags = KEY_REQUIRED | KEY_ONE,
      .syntax = "POOL", .help = "pass the request to a pool"},
     {.name = "limit", .type = KEY_NONE, .options = route_limit_options,
      .help = "how much a client may send here"},
+    SCRIPT_KEYS(open_route_script),
+    {.name = "script", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = script_set_script,
+     .open = open_route_script, .syntax = "/PATH",
+     .help = "the script that gets every request of this route: SCRIPT_NAME beneath the root"},
     {.name = NULL},
 };
 
@@ -45,6 +65,7 @@ const struct key site_keys[] = {
     {.name = "proxy", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_proxy, .open = open_route,
      .close = close_route, .syntax = "POOL",
      .help = "short for a last route: route * { proxy POOL }"},
+    SCRIPT_KEYS(open_site_script),
     {.name = NULL},
 };
 /* clang-format on */
@@ -252,6 +273,22 @@ static bool set_host(struct config_reader *r, const struct directive *d,
 }
 
 /* ---- routes ---- */
+
+static void *open_site_script(struct config_reader *r, const struct directive *d, void *target)
+{
+    (void)r;
+    (void)d;
+    struct site_conf *site = target;
+    return &site->script;
+}
+
+static void *open_route_script(struct config_reader *r, const struct directive *d, void *target)
+{
+    (void)r;
+    (void)d;
+    struct route_conf *route = target;
+    return &route->script;
+}
 
 static void *open_route(struct config_reader *r, const struct directive *d, void *target)
 {

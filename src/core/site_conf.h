@@ -23,6 +23,7 @@ struct site_conf {
     uint32_t name_count;
     struct route_conf *routes;
     uint32_t route_count;
+    struct script_conf script; /* what routes inherit */
     struct config_place at;
 };
 

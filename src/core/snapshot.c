@@ -124,8 +124,8 @@ static bool unknown_pool(struct config_reader *r, const struct snapshot *s,
                         near.best ? near.best : "", near.best ? "'?" : "");
 }
 
-static bool finish_route(struct config_reader *r, struct snapshot *s, struct route_conf *route,
-                         bool *used)
+static bool finish_route(struct config_reader *r, struct snapshot *s,
+                         const struct site_conf *site, struct route_conf *route, bool *used)
 {
     if (route->body_bytes == ROUTE_BODY_INHERIT)
         route->body_bytes = s->gateway.body_bytes;
@@ -134,6 +134,7 @@ static bool finish_route(struct config_reader *r, struct snapshot *s, struct rou
         return unknown_pool(r, s, route);
     route->pool_index = (uint32_t)(route->pool - s->pools);
     used[route->pool_index] = true;
+    script_conf_finish(r, &route->script, &site->script, route->pool->protocol);
     return true;
 }
 
@@ -154,7 +155,7 @@ static void finish_site(struct config_reader *r, struct snapshot *s, struct site
                         bool *used)
 {
     for (uint32_t i = 0; i < site->route_count; i++) {
-        finish_route(r, s, &site->routes[i], used);
+        finish_route(r, s, site, &site->routes[i], used);
         warn_hidden(r, site, i);
     }
     if (site->route_count == 0)

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/script_conf.h"
+
+#include "codec/cgi_env.h"
+
+static bool begins_with_slash(struct config_reader *r, const struct directive *d,
+                              const struct config_word *word)
+{
+    return slice_starts(word->text, SLICE("/")) ||
+           config_error(r->diag, word->at, "'" SLICE_FMT "' takes a path that begins with '/'",
+                        SLICE_ARG(d->name.text));
+}
+
+bool script_set_root(struct config_reader *r, const struct directive *d,
+                     const struct config_word *word, void *target)
+{
+    struct script_conf *conf = target;
+    conf->root = word->text;
+    while (conf->root.n > 1 && slice_ends(conf->root, SLICE("/")))
+        conf->root.n--;
+    return begins_with_slash(r, d, word);
+}
+
+bool script_set_script(struct config_reader *r, const struct directive *d,
+                       const struct config_word *word, void *target)
+{
+    struct script_conf *conf = target;
+    conf->script = word->text;
+    return begins_with_slash(r, d, word);
+}
+
+bool script_set_split(struct config_reader *r, const struct directive *d,
+                      const struct config_word *word, void *target)
+{
+    (void)d;
+    struct script_conf *conf = target;
+    conf->split = word->text;
+    return (slice_starts(word->text, SLICE(".")) && word->text.n > 1) ||
+           config_error(r->diag, word->at, "'split-path' takes an extension such as .php");
+}
+
+bool script_set_index(struct config_reader *r, const struct directive *d,
+                      const struct config_word *word, void *target)
+{
+    struct script_conf *conf = target;
+    if (d->arg_count == 0)
+        return config_error(r->diag, d->name.at, "'index' takes the names of files");
+    for (uint32_t i = 0; i < d->arg_count; i++) {
+        struct slice name = word[i].text;
+        if (!name.n || slice_find(name, '/') < name.n)
+            return config_error(r->diag, word[i].at, "'index' takes names without '/'");
+        *(struct slice *)config_append(r, &conf->index, &conf->index_count, sizeof(name)) = name;
+    }
+    return true;
+}
+
+bool script_set_param(struct config_reader *r, const struct directive *d,
+                      const struct config_word *word, void *target)
+{
+    struct script_conf *conf = target;
+    if (d->arg_count != 2)
+        return config_error(r->diag, d->name.at, "'param' takes a name and a value");
+    struct cgi_param param = {word[0].text, word[1].text};
+    if (!param.name.n || slice_find(param.name, '=') < param.name.n)
+        return config_error(r->diag, word[0].at, "a parameter's name is not empty and has no '='");
+    if (slice_eq(param.name, SLICE("CONTENT_LENGTH")) || slice_eq(param.name, SLICE("SCGI")))
+        return config_error(r->diag, word[0].at, "'" SLICE_FMT "' is made from the request alone",
+                            SLICE_ARG(param.name));
+    *(struct cgi_param *)config_append(r, &conf->params, &conf->param_count, sizeof(param)) = param;
+    return true;
+}
+
+static bool has_param(const struct script_conf *conf, struct slice name)
+{
+    for (uint32_t i = 0; i < conf->param_count; i++)
+        if (slice_eq(conf->params[i].name, name))
+            return true;
+    return false;
+}
+
+void script_conf_finish(struct config_reader *r, struct script_conf *route,
+                        const struct script_conf *site, struct slice protocol)
+{
+    if (!route->root.n)
+        route->root = site->root;
+    if (!route->index_count) {
+        route->index = site->index;
+        route->index_count = site->index_count;
+    }
+    if (!route->split.n)
+        route->split = site->split;
+    if (!route->split.n && route->root.n && slice_eq(protocol, SLICE("fastcgi")))
+        route->split = SLICE(".php");
+    for (uint32_t i = 0; i < site->param_count; i++)
+        if (!has_param(route, site->params[i].name))
+            *(struct cgi_param *)config_append(r, &route->params, &route->param_count,
+                                               sizeof(*route->params)) = site->params[i];
+}
+
+static struct slice joined(struct arena *a, struct slice path, struct slice name)
+{
+    char *p = arena_alloc(a, path.n + name.n);
+    memcpy(p, path.p, path.n);
+    memcpy(p + path.n, name.p, name.n);
+    return slice_of(p, path.n + name.n);
+}
+
+/* The first index that is a script; which files there are is not looked at. */
+static bool add_index(const struct script_conf *conf, struct slice path, struct arena *a,
+                      struct cgi_info *info)
+{
+    if (!slice_ends(path, SLICE("/")))
+        return false;
+    for (uint32_t i = 0; i < conf->index_count; i++)
+        if (slice_ends(conf->index[i], conf->split)) {
+            info->script_name = joined(a, path, conf->index[i]);
+            info->path_info = SLICE_NONE;
+            return true;
+        }
+    return false;
+}
+
+void script_split(const struct script_conf *conf, struct slice path, struct arena *a,
+                  struct cgi_info *info)
+{
+    info->document_root = conf->root;
+    info->params = conf->params;
+    info->param_count = conf->param_count;
+    info->script_name = conf->script;
+    info->path_info = conf->script.n ? SLICE_NONE : path;
+    if (!conf->script.n && conf->split.n && !cgi_split_path(info, path, conf->split))
+        add_index(conf, path, a, info);
+}
