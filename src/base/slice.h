@@ -53,7 +53,7 @@ static inline bool slice_ends(struct slice s, struct slice suffix)
 
 static inline struct slice slice_skip(struct slice s, size_t n)
 {
-    return (struct slice){s.p + n, s.n - n};
+    return n ? (struct slice){s.p + n, s.n - n} : s; /* an empty slice may point nowhere */
 }
 
 static inline struct slice slice_first(struct slice s, size_t n)
@@ -76,6 +76,14 @@ static inline struct slice slice_trim(struct slice s)
     while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
         s.n--;
     return s;
+}
+
+/* Copies s to p; answers what comes behind. The caller has measured. */
+static inline char *slice_put(char *p, struct slice s)
+{
+    if (s.n)
+        memcpy(p, s.p, s.n);
+    return p + s.n;
 }
 
 /* Takes the next element of a comma-separated list (RFC 9110 5.6.1) off *list, trimmed;

@@ -200,13 +200,7 @@ void h1_plain_taken(struct h1_reader *r, uint64_t n)
 /* ---- writing ---- */
 
 /* Bytes are written with a cursor into space that was measured and reserved before. */
-static char *put(char *p, struct slice s)
-{
-    memcpy(p, s.p, s.n);
-    return p + s.n;
-}
-
-#define PUT(p, literal) put((p), SLICE(literal))
+#define PUT(p, literal) slice_put((p), SLICE(literal))
 
 static size_t measure_fields(const struct fields *fields)
 {
@@ -218,10 +212,10 @@ static size_t measure_fields(const struct fields *fields)
 
 static char *put_field(char *p, struct slice name, struct slice value)
 {
-    p = put(p, name);
+    p = slice_put(p, name);
     *p++ = ':';
     *p++ = ' ';
-    p = put(p, value);
+    p = slice_put(p, value);
     *p++ = '\r';
     *p++ = '\n';
     return p;
@@ -237,8 +231,8 @@ static char *put_fields(char *p, const struct fields *fields)
     return p;
 }
 
-/* Where a head is written: the chain's tail, or, for one larger than any buf, memory of its own that
- * is copied into the chain piece by piece. */
+/* Where a head is written: the chain's tail, or, for one larger than any buf, memory of its own
+ * that is copied into the chain piece by piece. */
 struct head_space {
     struct chain *out;
     char *start;
@@ -278,9 +272,9 @@ void h1_put_request(struct h1_writer *w, const struct codec_request *request, st
     char *p = open_head(&space, out,
                         head->method_text.n + request->target.n + request->host.n +
                             request->upgrade.n + measure_fields(&head->fields) + EXTRA_BYTES);
-    p = put(p, head->method_text);
+    p = slice_put(p, head->method_text);
     *p++ = ' ';
-    p = put(p, request->target);
+    p = slice_put(p, request->target);
     p = PUT(p, " HTTP/1.1\r\n");
     p = put_field(p, SLICE("Host"), request->host);
     p = put_fields(p, &head->fields);
@@ -300,7 +294,7 @@ static char *put_status_line(char *p, uint16_t status, struct slice reason)
     p = PUT(p, "HTTP/1.1 ");
     p += num_put_dec(p, status);
     *p++ = ' ';
-    p = put(p, reason);
+    p = slice_put(p, reason);
     return PUT(p, "\r\n");
 }
 
@@ -337,8 +331,7 @@ void h1_put_response(struct h1_writer *w, const struct h1_response *response, st
 void h1_put_interim(const struct response_head *head, struct chain *out)
 {
     struct head_space space;
-    char *p =
-        open_head(&space, out, head->reason.n + measure_fields(&head->fields) + EXTRA_BYTES);
+    char *p = open_head(&space, out, head->reason.n + measure_fields(&head->fields) + EXTRA_BYTES);
     p = put_status_line(p, head->status, head->reason);
     p = put_fields(p, &head->fields);
     p = PUT(p, "\r\n");

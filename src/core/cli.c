@@ -73,34 +73,34 @@ static void print_diag(struct config_diag *diag)
     fwrite(text.p, 1, text.n, stderr);
 }
 
-/* Takes over diag. */
-static int serve(struct snapshot *s, struct config_diag *diag)
+static struct snapshot *load_file(void *ctx, struct config_diag *diag)
 {
-    print_diag(diag);
-    config_diag_fini(diag);
-    return s ? gateway_run(s) : EXIT_FAILED;
+    return snapshot_load(slice_str(ctx), &loader, diag);
 }
 
 static int run_run(const struct cli_args *args)
 {
     const char *path = config_path(args);
-    struct config_diag diag;
     if (!path)
         return EXIT_FAILED;
-    config_diag_init(&diag);
-    return serve(snapshot_load(slice_str(path), &loader, &diag), &diag);
+    const struct gateway_source source = {load_file, (void *)(uintptr_t)path};
+    return gateway_run(&source) ? EXIT_FAILED : EXIT_OK;
+}
+
+static struct snapshot *load_options(void *ctx, struct config_diag *diag)
+{
+    struct slice text = cli_proxy_text(ctx, &diag->arena);
+    return snapshot_load_text(SLICE("command line"), text, &loader, diag);
 }
 
 static int run_proxy(const struct cli_args *args)
 {
-    struct config_diag diag;
     if (!cli_args_get(args, "to")) {
         fputs("sluice proxy: where to? Name a backend: --to http://127.0.0.1:9001\n", stderr);
         return EXIT_USAGE;
     }
-    config_diag_init(&diag);
-    struct slice text = cli_proxy_text(args, &diag.arena);
-    return serve(snapshot_load_text(SLICE("command line"), text, &loader, &diag), &diag);
+    const struct gateway_source source = {load_options, (void *)(uintptr_t)args};
+    return gateway_run(&source) ? EXIT_FAILED : EXIT_OK;
 }
 
 static const char *plural(uint32_t n)

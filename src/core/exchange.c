@@ -10,7 +10,7 @@
 #include "base/num.h"
 #include "core/error_page.h"
 #include "core/forward.h"
-#include "core/gateway.h"
+#include "core/generation.h"
 #include "core/relay.h"
 #include "core/worker.h"
 #include "http/status.h"
@@ -76,6 +76,8 @@ struct exchange *exchange_new(struct worker *w)
     memset(x, 0, sizeof(*x));
     x->worker = w;
     x->id = (uint64_t)(w->index + 1) << 48 | ++w->next_id;
+    x->tenure = w->tenure;
+    tenure_enter(x->tenure);
     arena_init(&x->arena, &w->loop.bufs);
     deferred_init(&x->again, run_again);
     timer_init(&x->timer, on_due);
@@ -101,6 +103,7 @@ void exchange_free(struct exchange *x)
     if (x->resp_spool)
         spool_close(x->resp_spool);
     arena_fini(&x->arena);
+    tenure_leave(x->tenure);
     if (w->spare_count >= SPARE_MAX) {
         free(x);
         return;
@@ -192,7 +195,7 @@ static enum parse find_route(struct exchange *x, struct fault *f)
     int port;
     if (x->req.authority.n && !uri_split_authority(x->req.authority, &query.host, &port))
         return fault_bad(f, 400, "invalid host", "RFC 9112 3.2");
-    struct route_match match = route_find(x->worker->snapshot, &query);
+    struct route_match match = route_find(x->tenure->generation->snapshot, &query);
     if (!match.site)
         return fault_bad(f, 404, "no site has this host", NULL);
     if (match.gave_up)
@@ -235,7 +238,7 @@ static enum next step_route(struct exchange *x)
         exchange_fail(x, 413, "request body is larger than the limit", "RFC 9110 15.5.14");
         return NEXT;
     }
-    struct gateway_pool *pool = gateway_pool_at(x->worker->gateway, x->route->pool_index);
+    struct gateway_pool *pool = x->tenure->generation->pools[x->route->pool_index];
     attempt_init(&x->attempt, &pool->pool, pool->codec);
     if (pool->codec->check && pool->codec->check(&x->req.fields, &f) != PARSE_DONE) {
         exchange_fail(x, f.status, f.what, f.rule);
@@ -254,7 +257,8 @@ bool exchange_spill(struct exchange *x, struct chain *body, struct spool **spool
         return true;
     if (!*spool)
         *spool = spool_new();
-    int error = spool_spill(*spool, body, conf->buffer_memory, x->worker->snapshot->gateway.temp_dir.p);
+    int error =
+        spool_spill(*spool, body, conf->buffer_memory, x->worker->snapshot->gateway.temp_dir.p);
     if (error)
         log_error(x->id, "cannot write a body to a file in " SLICE_FMT " (temp-dir): %s",
                   SLICE_ARG(x->worker->snapshot->gateway.temp_dir), strerror(-error));
@@ -383,12 +387,12 @@ static void log_access(struct exchange *x)
     char line[ACCESS_LINE_MAX];
     size_t n = access_log_put(line, sizeof(line),
                               (enum access_format)w->snapshot->gateway.access_format, r);
-    log_writer_put(w->access_log, slice_of(line, n));
+    log_writer_put(w->tenure->generation->access_log, slice_of(line, n));
 }
 
 static enum next step_finish(struct exchange *x)
 {
-    if (x->worker->access_log)
+    if (x->worker->tenure->generation->access_log)
         log_access(x);
     attempt_drop(x);
     x->front->done(x, x->broken);

@@ -50,12 +50,6 @@ static struct slice wanted_upgrade(const struct request_head *req)
     return fields_value(&req->fields, FIELD_UPGRADE);
 }
 
-static char *put(char *p, struct slice s)
-{
-    memcpy(p, s.p, s.n);
-    return p + s.n;
-}
-
 static bool is_token_text(struct slice s)
 {
     for (size_t i = 0; i < s.n; i++)
@@ -72,7 +66,7 @@ static char *put_forwarded_value(char *p, struct slice value, bool v6)
         *p++ = '"';
     if (v6)
         *p++ = '[';
-    p = put(p, value);
+    p = slice_put(p, value);
     if (v6)
         *p++ = ']';
     if (quoted)
@@ -86,19 +80,19 @@ static struct slice forwarded(struct exchange *x, struct slice before)
     char *start = arena_alloc(&x->arena, before.n + host.n + client.n + 48);
     char *p = start;
     if (before.n) {
-        p = put(p, before);
-        p = put(p, SLICE(", "));
+        p = slice_put(p, before);
+        p = slice_put(p, SLICE(", "));
     }
-    p = put(p, SLICE("for="));
+    p = slice_put(p, SLICE("for="));
     bool known = client.n && x->peer->sa_family != AF_UNIX;
     p = put_forwarded_value(p, known ? client : SLICE("unknown"),
                             known && x->peer->sa_family == AF_INET6 &&
                                 slice_find(client, ':') < client.n);
     if (host.n) {
-        p = put(p, SLICE(";host="));
+        p = slice_put(p, SLICE(";host="));
         p = put_forwarded_value(p, host, false);
     }
-    p = put(p, SLICE(";proto=http"));
+    p = slice_put(p, SLICE(";proto=http"));
     return slice_of(start, (size_t)(p - start));
 }
 
@@ -116,7 +110,7 @@ static struct slice joined(struct exchange *x, enum field_id id)
             continue;
         }
         char *p = arena_alloc(&x->arena, all.n + value.n + 2);
-        put(put(put(p, all), SLICE(", ")), value);
+        slice_put(slice_put(slice_put(p, all), SLICE(", ")), value);
         all = slice_of(p, all.n + value.n + 2);
     }
     return all;
@@ -127,7 +121,7 @@ static struct slice appended(struct exchange *x, struct slice list, struct slice
     if (!list.n)
         return value;
     char *p = arena_alloc(&x->arena, list.n + value.n + 2);
-    put(put(put(p, list), SLICE(", ")), value);
+    slice_put(slice_put(slice_put(p, list), SLICE(", ")), value);
     return slice_of(p, list.n + value.n + 2);
 }
 
@@ -137,8 +131,7 @@ static void add_forwarded(struct exchange *x)
 {
     const struct gateway_conf *conf = &x->worker->snapshot->gateway;
     struct fields *fields = &x->req.fields;
-    bool trusted = conf->trusted_count &&
-                   cidr_any_has(conf->trusted, conf->trusted_count, x->peer);
+    bool trusted = conf->trusted_count && cidr_any_has(conf->trusted, conf->trusted_count, x->peer);
     struct slice list = trusted ? joined(x, FIELD_X_FORWARDED_FOR) : SLICE_NONE;
     struct slice elements = trusted ? joined(x, FIELD_FORWARDED) : SLICE_NONE;
     fields_drop(fields, FIELD_X_FORWARDED_FOR);
@@ -161,8 +154,8 @@ static void add_via(struct exchange *x, struct fields *fields, uint8_t minor)
 {
     struct slice name = x->worker->snapshot->gateway.name;
     char *start = arena_alloc(&x->arena, name.n + 4);
-    char *p = put(start, minor ? SLICE("1.1 ") : SLICE("1.0 "));
-    p = put(p, name);
+    char *p = slice_put(start, minor ? SLICE("1.1 ") : SLICE("1.0 "));
+    p = slice_put(p, name);
     add(x, fields, FIELD_VIA, slice_of(start, (size_t)(p - start)));
 }
 

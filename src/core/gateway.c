@@ -2,58 +2,59 @@
 #include "core/gateway.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <pthread.h>
-#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "core/worker.h"
-#include "net/addr.h"
-#include "net/listener.h"
-#include "net/resolve.h"
+#include "core/crash.h"
+#include "core/listening.h"
+#include "core/names.h"
+#include "core/privilege.h"
 
-enum { RESOLVE_AGAIN_MS = 5000, TTL_MIN_S = 1, SUMMARY_MS = 1000 };
-
-/* A backend line whose host is a name: asked again whenever the answer has run out. */
-struct name {
-    struct gateway *gateway;
-    struct pool *pool;
-    const struct backend_conf *conf;
-    struct timer again;
-};
+enum { SUMMARY_MS = 1000 };
 
 struct gateway {
-    struct snapshot *snapshot;
+    const struct gateway_source *source;
     struct loop loop; /* the main thread's */
     struct watch signals;
     struct timer stop_deadline;
     struct timer summary;
     struct log_writer *log_writer;
-    struct log_output *error_log, *access_log;
-    struct gateway_pool *pools;
-    struct name *names;
-    uint32_t name_count;
-    struct resolver *resolver;
+    struct log_output *error_log;
+    struct listenings listenings;
+    struct names *names;
+    struct generation *current;
+    uint32_t generations; /* put in place so far */
     struct worker *workers;
     uint32_t worker_count;
+    bool are_running; /* the workers' threads */
     bool stopping;
-    atomic_uint running; /* workers */
+    atomic_uint running;
     struct post ended;
 };
 
-struct gateway_pool *gateway_pool_at(struct gateway *g, uint32_t index)
+const struct generation *gateway_generation(const struct gateway *g)
 {
-    return &g->pools[index];
+    return g->current;
+}
+
+struct loop *gateway_loop(struct gateway *g)
+{
+    return &g->loop;
+}
+
+struct worker *gateway_workers(struct gateway *g, uint32_t *count)
+{
+    *count = g->worker_count;
+    return g->workers;
 }
 
 static int failed(const char *what, int error)
@@ -64,9 +65,11 @@ static int failed(const char *what, int error)
 
 /* ---- logs ---- */
 
-static int open_output(struct gateway *g, struct slice path, struct log_output **out)
+/* *out stays NULL for a log that is off. */
+static int open_log(struct gateway *g, struct slice path, struct log_output **out)
 {
     int error = 0;
+    *out = NULL;
     if (!path.n)
         return 0;
     char *name = mem_dup(path.p, path.n);
@@ -77,6 +80,20 @@ static int open_output(struct gateway *g, struct slice path, struct log_output *
     return *out ? 0 : error;
 }
 
+static int set_error_log(struct gateway *g, const struct gateway_conf *conf)
+{
+    struct log_output *old = g->error_log, *next;
+    int error = open_log(g, conf->error_path, &next);
+    if (error)
+        return error;
+    log_set_level((enum log_level)conf->error_level);
+    log_writer_install(g->log_writer, next, LOG_TEXT);
+    g->error_log = next;
+    if (old)
+        log_output_close(old);
+    return 0;
+}
+
 static void on_summary(struct timer *t)
 {
     struct gateway *g = container_of(t, struct gateway, summary);
@@ -84,221 +101,154 @@ static void on_summary(struct timer *t)
     timer_set(&g->loop, t, SUMMARY_MS);
 }
 
-static int open_logs(struct gateway *g)
-{
-    const struct gateway_conf *conf = &g->snapshot->gateway;
-    int error;
-    g->log_writer = log_writer_new(0, &error);
-    if (!g->log_writer)
-        return error;
-    error = open_output(g, conf->error_path, &g->error_log);
-    if (!error)
-        error = open_output(g, conf->access_path, &g->access_log);
-    if (error)
-        return error;
-    log_set_level((enum log_level)conf->error_level);
-    log_writer_install(g->log_writer, g->error_log, LOG_TEXT);
-    timer_init(&g->summary, on_summary);
-    timer_set(&g->loop, &g->summary, SUMMARY_MS);
-    return 0;
-}
-
 static void close_logs(struct gateway *g)
 {
     if (!g->log_writer)
         return;
     log_summarise(true);
-    if (g->access_log)
-        log_output_close(g->access_log);
     if (g->error_log)
         log_output_close(g->error_log);
     log_writer_free(g->log_writer);
 }
 
-/* ---- pools and the names in them ---- */
+/* ---- putting a configuration in place ---- */
 
-static void on_answer(void *ctx, const struct resolve_answer *answer)
+static bool has_line(const struct pool_conf *conf, struct slice text)
 {
-    struct name *name = ctx;
-    struct loop *l = &name->gateway->loop;
-    if (answer->status != RESOLVE_OK) {
-        log_warn(0, "pool " SLICE_FMT ": cannot resolve " SLICE_FMT ": %s",
-                 SLICE_ARG(name->pool->conf->name), SLICE_ARG(name->conf->endpoint.host),
-                 resolve_status_text(answer->status));
-        timer_set(l, &name->again, RESOLVE_AGAIN_MS); /* what was known stays in use */
-        return;
-    }
-    struct pool_address *list = mem_zalloc(answer->count * sizeof(*list));
-    for (unsigned i = 0; i < answer->count; i++) {
-        memcpy(&list[i].sa, &answer->addrs[i].sa, answer->addrs[i].len);
-        list[i].len = answer->addrs[i].len;
-    }
-    pool_set_addresses(name->pool, name->conf, list, answer->count);
-    free(list);
-    if (answer->ttl_s == RESOLVE_TTL_NEVER)
-        return;
-    uint32_t ttl_s = answer->ttl_s > TTL_MIN_S ? answer->ttl_s : TTL_MIN_S;
-    timer_set(l, &name->again, answer->ttl_s ? ttl_s * 1000ul : RESOLVE_AGAIN_MS);
+    for (uint32_t i = 0; i < conf->backend_count; i++)
+        if (slice_eq(conf->backends[i].text, text))
+            return true;
+    return false;
 }
 
-static void on_ttl_over(struct timer *t)
+/* Gives a pool that goes on its new configuration, and follows the names of its lines. */
+static void follow_pool(struct gateway *g, struct gateway_pool *gp, const struct pool_conf *conf,
+                        bool is_shared)
 {
-    struct name *name = container_of(t, struct name, again);
-    resolve_start(name->gateway->resolver, name->conf->endpoint.host, name->conf->endpoint.port,
-                  on_answer, name);
+    const struct pool_conf *old = gp->pool.conf;
+    if (is_shared)
+        pool_set_conf(&gp->pool, conf);
+    for (uint32_t w = 0; !is_shared && w < g->worker_count; w++)
+        pool_set_loop(&gp->pool, w, &g->workers[w].loop);
+    for (uint32_t i = 0; i < conf->backend_count; i++)
+        names_follow(g->names, &gp->pool, &conf->backends[i],
+                     is_shared && has_line(old, conf->backends[i].text));
 }
 
-static void add_unix(struct pool *pool, const struct backend_conf *conf)
+static int follow_pools(struct gateway *g, struct generation *next)
 {
-    struct sockaddr_un *un;
-    struct pool_address a = {.len = sizeof(*un)};
-    un = (struct sockaddr_un *)&a.sa;
-    un->sun_family = AF_UNIX;
-    size_t n = conf->endpoint.path.n;
-    memcpy(un->sun_path, conf->endpoint.path.p,
-           n < sizeof(un->sun_path) ? n : sizeof(un->sun_path) - 1);
-    pool_set_addresses(pool, conf, &a, 1);
+    struct names *old = g->names;
+    int error;
+    struct names *names = names_new(&g->loop, &next->snapshot->gateway, &error);
+    if (!names)
+        return failed("resolver", error);
+    g->names = names;
+    for (uint32_t i = 0; i < next->snapshot->pool_count; i++)
+        follow_pool(g, next->pools[i], &next->snapshot->pools[i], generation_shares_pool(next, i));
+    if (old)
+        names_free(old);
+    return 0;
 }
 
-/* The first answers are waited for, so that the first request finds its backends. */
-static void add_backend(struct gateway *g, struct pool *pool, const struct backend_conf *conf,
-                        const struct resolver_conf *how)
+static struct worker_change *make_change(struct gateway *g, uint32_t worker)
 {
-    if (conf->endpoint.path.n) {
-        add_unix(pool, conf);
-        return;
-    }
-    struct name *name = &g->names[g->name_count++];
-    *name = (struct name){.gateway = g, .pool = pool, .conf = conf};
-    timer_init(&name->again, on_ttl_over);
-    resolve_blocking(how, conf->endpoint.host, conf->endpoint.port, on_answer, name);
-}
-
-static int open_pools(struct gateway *g)
-{
-    const struct snapshot *s = g->snapshot;
-    char *servers = s->gateway.nameservers.n
-                        ? mem_dup(s->gateway.nameservers.p, s->gateway.nameservers.n)
-                        : NULL;
-    struct resolver_conf how = {.nameservers = servers, .timeout_ms = s->gateway.resolve_ms};
-    uint32_t backends = 0;
-    int error = 0;
-    for (uint32_t i = 0; i < s->pool_count; i++)
-        backends += s->pools[i].backend_count;
-    g->names = mem_zalloc(backends * sizeof(*g->names));
-    g->pools = mem_zalloc(s->pool_count * sizeof(*g->pools));
-    for (uint32_t i = 0; i < s->pool_count; i++) {
-        const struct pool_conf *conf = &s->pools[i];
-        g->pools[i].codec = codec_find(conf->protocol);
-        pool_init(&g->pools[i].pool, conf, g->worker_count);
-        for (uint32_t w = 0; w < g->worker_count; w++)
-            pool_set_loop(&g->pools[i].pool, w, &g->workers[w].loop);
-        for (uint32_t k = 0; k < conf->backend_count; k++)
-            add_backend(g, &g->pools[i].pool, &conf->backends[k], &how);
-    }
-    g->resolver = resolver_new(&g->loop, &how, &error);
-    free(servers);
-    return g->resolver ? 0 : failed("resolver", error);
-}
-
-static void close_pools(struct gateway *g)
-{
-    if (g->resolver)
-        resolver_free(g->resolver);
-    for (uint32_t i = 0; i < g->name_count; i++)
-        timer_fini(&g->loop, &g->names[i].again);
-    for (uint32_t i = 0; g->pools && i < g->snapshot->pool_count; i++)
-        pool_fini(&g->pools[i].pool);
-    free(g->names);
-    free(g->pools);
-}
-
-/* ---- listeners ---- */
-
-static int open_sockets(struct gateway *g, const struct listen_conf *conf, int *fds)
-{
-    if (conf->address.kind == ADDRESS_FD)
-        return listener_adopt(conf->address.fd, g->worker_count, fds);
-    struct listener_conf how = {.count = g->worker_count,
-                                .backlog = (int)conf->backlog,
-                                .v6_only = !conf->address.dual};
-    memcpy(&how.addr.sa, &conf->address.sa, conf->address.len);
-    how.addr.len = conf->address.len;
-    return listener_open(&how, fds);
-}
-
-static void announce(int fd)
-{
-    char buf[NET_ADDR_TEXT_MAX];
-    struct text t = text_of(buf, sizeof(buf));
-    struct net_addr a;
-    if (listener_addr(fd, &a) < 0)
-        return;
-    net_addr_put(&t, &a);
-    const char *scheme = a.sa.sa_family == AF_UNIX ? "" : "http://";
-    printf("listening on %s" SLICE_FMT "\n", scheme, SLICE_ARG(text_slice(&t)));
-    fflush(stdout);
-}
-
-static int open_listener(struct gateway *g, const struct listen_conf *conf)
-{
-    int *fds = mem_alloc(g->worker_count * sizeof(*fds));
-    int error = open_sockets(g, conf, fds);
-    if (error) {
-        log_error(0, "cannot listen on " SLICE_FMT ": %s", SLICE_ARG(conf->text), strerror(-error));
-    } else {
-        announce(fds[0]);
-        for (uint32_t i = 0; i < g->worker_count; i++) {
-            int rc = worker_listen(&g->workers[i], fds[i]);
-            error = error ? error : rc;
+    const struct gateway_conf *conf = &g->current->snapshot->gateway;
+    struct worker_change *c = mem_zalloc(sizeof(*c));
+    c->worker = &g->workers[worker];
+    c->tenure = tenure_new(g->current, &g->loop);
+    c->client_limit = (conf->conns + g->worker_count - 1) / g->worker_count;
+    list_each (node, &g->listenings.list) {
+        struct listening *l = container_of(node, struct listening, node);
+        if (!l->is_wanted) {
+            c->removed = mem_grow(c->removed, c->removed_count + 1, sizeof(*c->removed));
+            c->removed[c->removed_count++] = l->id;
+        } else if (l->fds[worker] >= 0) {
+            c->added = mem_grow(c->added, c->added_count + 1, sizeof(*c->added));
+            c->added[c->added_count++] = (struct worker_socket){l->id, l->fds[worker]};
+            l->fds[worker] = -1;
         }
     }
-    free(fds);
-    return error;
+    return c;
 }
 
-static int open_listeners(struct gateway *g)
+static void tell_workers(struct gateway *g)
 {
-    int error = 0;
-    for (uint32_t i = 0; !error && i < g->snapshot->listen_count; i++)
-        error = open_listener(g, &g->snapshot->listens[i]);
-    return error;
+    for (uint32_t i = 0; i < g->worker_count; i++) {
+        struct worker_change *change = make_change(g, i);
+        if (g->are_running)
+            worker_send(change);
+        else
+            worker_apply(change);
+    }
 }
 
-/* ---- privileges and limits ---- */
-
-static void raise_descriptor_limit(void)
+/* Takes over the snapshot. 0 or -errno, logged; then nothing has changed. */
+static int put_in_place(struct gateway *g, struct snapshot *s)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    struct log_output *access_log = NULL;
+    int error = set_error_log(g, &s->gateway);
+    if (!error)
+        error = open_log(g, s->gateway.access_path, &access_log);
+    if (!error)
+        error = listenings_prepare(&g->listenings, s->listens, s->listen_count);
+    if (error) {
+        if (access_log)
+            log_output_close(access_log);
+        snapshot_unref(s);
+        return error;
+    }
+    struct generation *next =
+        generation_new(s, access_log, g->current, g->worker_count, ++g->generations);
+    error = follow_pools(g, next);
+    if (error) {
+        listenings_revert(&g->listenings);
+        generation_free(next);
+        return error;
+    }
+    g->current = next;
+    tell_workers(g);
+    listenings_commit(&g->listenings);
+    return 0;
 }
 
-static int become(const char *user, gid_t gid, uid_t uid)
+/* Settings of a running process that only a start can change. */
+static void warn_of_fixed_settings(const struct gateway *g, const struct snapshot *s)
 {
-    if (initgroups(user, gid) < 0 || setgid(gid) < 0 || setuid(uid) < 0)
-        return -errno;
-    return setuid(0) == 0 && uid != 0 ? -EPERM : 0; /* there must be no way back */
+    const struct gateway_conf *was = &g->current->snapshot->gateway, *is = &s->gateway;
+    if (was->threads != is->threads)
+        log_warn(0, "reload: 'threads' takes effect at the next start");
+    if (!slice_eq(was->user, is->user) || !slice_eq(was->group, is->group))
+        log_warn(0, "reload: 'user' and 'group' take effect at the next start");
 }
 
-static int drop_privileges(const struct gateway_conf *conf)
+bool gateway_reload(struct gateway *g, struct config_diag *diag)
 {
-    if (!conf->user.n || geteuid() != 0)
-        return 0;
-    char *user = mem_dup(conf->user.p, conf->user.n);
-    char *group = mem_dup(conf->group.p, conf->group.n);
-    const struct passwd *pw = getpwnam(user);
-    const struct group *gr = conf->group.n ? getgrnam(group) : NULL;
-    int error = 0;
-    if (!pw || (conf->group.n && !gr))
-        log_error(0, "no such %s: %s", pw ? "group" : "user", pw ? group : user), error = -ENOENT;
-    else if ((error = become(user, gr ? gr->gr_gid : pw->pw_gid, pw->pw_uid)) < 0)
-        failed("cannot change to the user", error);
-    free(user);
-    free(group);
-    return error;
+    struct snapshot *s = g->stopping ? NULL : g->source->load(g->source->ctx, diag);
+    if (!s)
+        return false;
+    warn_of_fixed_settings(g, s);
+    int error = put_in_place(g, s);
+    if (error)
+        return config_error(diag, (struct config_place){0}, "cannot put it in place: %s",
+                            strerror(-error));
+    log_info(0, "configuration %u is in place", g->generations);
+    return true;
+}
+
+static void reload_by_signal(struct gateway *g)
+{
+    struct config_diag diag;
+    config_diag_init(&diag);
+    bool ok = gateway_reload(g, &diag);
+    struct slice text = config_diag_print(&diag, &diag.arena);
+    for (struct slice line; text.n;
+         text = slice_skip(text, line.n < text.n ? line.n + 1 : line.n)) {
+        line = slice_first(text, slice_find(text, '\n'));
+        log_at(ok ? LEVEL_WARN : LEVEL_ERROR, 0, "reload: " SLICE_FMT, SLICE_ARG(line));
+    }
+    if (!ok)
+        log_error(0, "reload failed: the configuration in place goes on serving");
+    config_diag_fini(&diag);
 }
 
 /* ---- workers ---- */
@@ -314,7 +264,7 @@ static uint32_t count_cores(void)
 static void *run_worker(void *arg)
 {
     struct worker *w = arg;
-    struct gateway *g = w->gateway;
+    struct gateway *g = container_of(w->main_loop, struct gateway, loop);
     log_writer_attach(g->log_writer);
     loop_run(&w->loop);
     log_summarise(true);
@@ -324,26 +274,25 @@ static void *run_worker(void *arg)
     return NULL;
 }
 
-static int init_workers(struct gateway *g)
+static int init_workers(struct gateway *g, uint32_t count)
 {
-    const struct gateway_conf *conf = &g->snapshot->gateway;
-    g->workers = aligned_alloc(64, g->worker_count * ((sizeof(struct worker) + 63) & ~63ul));
+    size_t size = (count * sizeof(struct worker) + 63) & ~(size_t)63;
+    g->workers = aligned_alloc(64, size);
     if (!g->workers)
         return -ENOMEM;
-    for (uint32_t i = 0; i < g->worker_count; i++) {
-        struct worker *w = &g->workers[i];
-        int error = worker_init(w, g, g->snapshot, i);
+    for (; g->worker_count < count; g->worker_count++) {
+        int error = worker_init(&g->workers[g->worker_count], &g->loop, g->worker_count);
         if (error)
             return failed("event loop", error);
-        w->access_log = g->access_log;
-        w->client_limit = (conf->conns + g->worker_count - 1) / g->worker_count;
     }
+    listenings_init(&g->listenings, count);
     return 0;
 }
 
 static int start_workers(struct gateway *g)
 {
     atomic_init(&g->running, g->worker_count);
+    g->are_running = true;
     for (uint32_t i = 0; i < g->worker_count; i++) {
         int rc = pthread_create(&g->workers[i].thread, NULL, run_worker, &g->workers[i]);
         if (rc) {
@@ -364,14 +313,15 @@ static void on_ended(struct post *p)
 static void on_stop_deadline(struct timer *t)
 {
     struct gateway *g = container_of(t, struct gateway, stop_deadline);
-    log_warn(0, "requests are still in flight after stop-timeout: breaking them off");
+    log_warn(0, "requests are still in flight: breaking them off (stop-timeout)");
     for (uint32_t i = 0; i < g->worker_count; i++)
         worker_kill(&g->workers[i]);
 }
 
-static void begin_stop(struct gateway *g)
+void gateway_stop(struct gateway *g)
 {
     if (g->stopping) {
+        timer_clear(&g->stop_deadline);
         on_stop_deadline(&g->stop_deadline);
         return;
     }
@@ -379,7 +329,7 @@ static void begin_stop(struct gateway *g)
     g->stopping = true;
     for (uint32_t i = 0; i < g->worker_count; i++)
         worker_stop(&g->workers[i]);
-    timer_set(&g->loop, &g->stop_deadline, g->snapshot->gateway.stop_ms);
+    timer_set(&g->loop, &g->stop_deadline, g->current->snapshot->gateway.stop_ms);
 }
 
 static void on_signal(struct watch *w, uint32_t events)
@@ -390,8 +340,10 @@ static void on_signal(struct watch *w, uint32_t events)
     while (read(w->fd, &info, sizeof(info)) == sizeof(info)) {
         if (info.ssi_signo == SIGHUP || info.ssi_signo == SIGUSR1)
             log_writer_reopen(g->log_writer);
-        else
-            begin_stop(g);
+        if (info.ssi_signo == SIGHUP)
+            reload_by_signal(g);
+        else if (info.ssi_signo != SIGUSR1)
+            gateway_stop(g);
     }
 }
 
@@ -412,62 +364,44 @@ static int watch_signals(struct gateway *g)
     return loop_watch(&g->loop, &g->signals, EPOLLIN);
 }
 
-/* ---- a crash leaves a trace ---- */
-
-static struct gateway *crash_gateway;
-
-static void write_stderr(void *ctx, struct slice s)
-{
-    (void)ctx;
-    ssize_t n = write(STDERR_FILENO, s.p, s.n);
-    (void)n;
-}
-
-static void on_crash(int signo)
-{
-    signal(signo, SIG_DFL);
-    write_stderr(NULL, SLICE("sluice: crashed; what the workers did last:\n"));
-    for (uint32_t i = 0; i < crash_gateway->worker_count; i++)
-        ring_dump(&crash_gateway->workers[i].ring, 0, write_stderr, NULL);
-    raise(signo);
-}
-
-static void watch_crashes(struct gateway *g)
-{
-    static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
-    crash_gateway = g;
-    for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
-        signal(fatal[i], on_crash);
-}
-
 /* ---- from start to stop ---- */
 
-static int start(struct gateway *g)
+static int start(struct gateway *g, struct snapshot *s)
 {
+    const struct gateway_conf *conf = &s->gateway;
+    uint32_t threads = conf->threads ? conf->threads : count_cores();
     int error = watch_signals(g);
     if (!error)
-        error = open_logs(g);
+        g->log_writer = log_writer_new(0, &error);
     if (!error)
-        error = init_workers(g);
+        error = init_workers(g, threads);
+    if (error) {
+        snapshot_unref(s);
+        return error;
+    }
+    crash_watch(g->workers, g->worker_count);
+    error = put_in_place(g, s);
     if (!error)
-        error = open_pools(g);
-    if (!error)
-        error = open_listeners(g);
-    if (!error)
-        error = drop_privileges(&g->snapshot->gateway);
+        error = privilege_drop(conf);
     if (!error)
         error = start_workers(g);
     return error;
 }
 
-static void finish(struct gateway *g, bool ran)
+static void finish(struct gateway *g)
 {
-    for (uint32_t i = 0; g->workers && i < g->worker_count; i++) {
-        if (ran)
-            pthread_join(g->workers[i].thread, NULL);
+    for (uint32_t i = 0; g->are_running && i < g->worker_count; i++)
+        pthread_join(g->workers[i].thread, NULL);
+    crash_unwatch();
+    if (g->names)
+        names_free(g->names);
+    for (uint32_t i = 0; i < g->worker_count; i++)
+        worker_let_go(&g->workers[i]);
+    loop_drain(&g->loop); /* the last tenure takes the generation along */
+    for (uint32_t i = 0; i < g->worker_count; i++)
         worker_fini(&g->workers[i]);
-    }
-    close_pools(g);
+    if (g->worker_count)
+        listenings_fini(&g->listenings);
     free(g->workers);
     log_info(0, "stopped");
     close_logs(g);
@@ -475,22 +409,37 @@ static void finish(struct gateway *g, bool ran)
     timer_fini(&g->loop, &g->summary);
     loop_close(&g->loop, &g->signals);
     loop_fini(&g->loop);
-    snapshot_unref(g->snapshot);
 }
 
-int gateway_run(struct snapshot *snapshot)
+static struct snapshot *load_first(const struct gateway_source *source)
 {
-    struct gateway g = {.snapshot = snapshot, .signals = {.fd = -1}, .ended = {.run = on_ended}};
-    timer_init(&g.stop_deadline, on_stop_deadline);
-    raise_descriptor_limit();
-    g.worker_count = snapshot->gateway.threads ? snapshot->gateway.threads : count_cores();
-    int error = loop_init(&g.loop);
-    if (error)
+    struct config_diag diag;
+    config_diag_init(&diag);
+    struct snapshot *s = source->load(source->ctx, &diag);
+    struct slice text = config_diag_print(&diag, &diag.arena);
+    fwrite(text.p, 1, text.n, stderr);
+    config_diag_fini(&diag);
+    return s;
+}
+
+int gateway_run(const struct gateway_source *source)
+{
+    struct gateway g = {.source = source, .signals = {.fd = -1}, .ended = {.run = on_ended}};
+    struct snapshot *s = load_first(source);
+    if (!s)
         return EXIT_FAILURE;
-    watch_crashes(&g);
-    error = start(&g);
+    timer_init(&g.stop_deadline, on_stop_deadline);
+    timer_init(&g.summary, on_summary);
+    privilege_raise_limits();
+    int error = loop_init(&g.loop);
+    if (error) {
+        snapshot_unref(s);
+        return EXIT_FAILURE;
+    }
+    timer_set(&g.loop, &g.summary, SUMMARY_MS);
+    error = start(&g, s);
     if (!error)
         loop_run(&g.loop);
-    finish(&g, !error);
+    finish(&g);
     return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,26 +1,35 @@
-/* The gateway process: pools, workers, listeners, logs; from start to graceful stop.
+/* The gateway process from start to stop: workers, listeners, logs, and the configuration in place.
  *
- * The main thread keeps the house: it opens, starts and stops, follows the backends' names and
- * handles signals, all on a loop of its own. Requests are the workers'.
+ * The main thread keeps the house: it opens, starts, reloads and stops, follows the backends' names
+ * and handles signals, all on a loop of its own. Requests are the workers'.
  * SPDX-License-Identifier: MIT */
 #ifndef CORE_GATEWAY_H
 #define CORE_GATEWAY_H
 
-#include "codec/codec.h"
+#include "core/generation.h"
 #include "core/snapshot.h"
-#include "pool/pool.h"
+#include "core/worker.h"
+
+/* Where configurations come from. NULL with errors in diag. */
+struct gateway_source {
+    struct snapshot *(*load)(void *ctx, struct config_diag *diag);
+    void *ctx;
+};
 
 struct gateway;
 
-struct gateway_pool {
-    struct pool pool;
-    const struct back_codec *codec;
-};
+/* Serves what source gives until a signal ends it. Answers the process's exit status. */
+int gateway_run(const struct gateway_source *source);
 
-/* Serves until a signal ends it. Takes over the snapshot. Answers the process's exit status. */
-int gateway_run(struct snapshot *snapshot);
+/* Main thread. Puts a new configuration in place: connections, queues and the state of pools that
+ * are in both go on. False, with the reasons in diag and the log: the old one goes on serving. */
+bool gateway_reload(struct gateway *g, struct config_diag *diag);
+/* Graceful; the second time, at once. */
+void gateway_stop(struct gateway *g);
 
-/* The pool of snapshot.pools[index]. */
-struct gateway_pool *gateway_pool_at(struct gateway *g, uint32_t index);
+/* Main thread, read only: what is in place. */
+const struct generation *gateway_generation(const struct gateway *g);
+struct loop *gateway_loop(struct gateway *g);
+struct worker *gateway_workers(struct gateway *g, uint32_t *count);
 
 #endif

@@ -2,11 +2,13 @@
 #include "core/worker.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "core/client.h"
 #include "core/exchange.h"
+#include "net/listener.h"
 
 enum { RING_RECORDS = 4096, SUMMARY_MS = 1000 };
 
@@ -27,14 +29,10 @@ static void on_summary(struct timer *t)
     timer_set(&w->loop, t, SUMMARY_MS);
 }
 
-int worker_init(struct worker *w, struct gateway *g, const struct snapshot *snapshot,
-                uint32_t index)
+int worker_init(struct worker *w, struct loop *main_loop, uint32_t index)
 {
-    const struct gateway_conf *conf = &snapshot->gateway;
-    *w = (struct worker){.index = index, .gateway = g, .snapshot = snapshot};
-    w->limits = (struct head_limits){.head_bytes = (uint32_t)conf->head_bytes,
-                                     .target_bytes = (uint32_t)conf->target_bytes,
-                                     .fields = (uint16_t)conf->fields};
+    *w = (struct worker){.index = index, .main_loop = main_loop};
+    list_init(&w->listeners);
     list_init(&w->clients);
     pipe_pool_init(&w->pipes);
     ring_init(&w->ring, RING_RECORDS);
@@ -45,20 +43,23 @@ int worker_init(struct worker *w, struct gateway *g, const struct snapshot *snap
     return error;
 }
 
-void worker_fini(struct worker *w)
+/* ---- listeners ---- */
+
+struct worker_listener {
+    struct list node;
+    uint32_t id;
+    struct listener listener;
+    struct deferred free;
+};
+
+static struct worker_listener *listener_of(struct list *node)
 {
-    for (uint32_t i = 0; i < w->listener_count; i++)
-        listener_stop(&w->listeners[i]);
-    while (w->spare) {
-        struct exchange *x = w->spare;
-        w->spare = x->next_spare;
-        free(x);
-    }
-    free(w->listeners);
-    timer_fini(&w->loop, &w->summary);
-    pipe_pool_fini(&w->pipes);
-    ring_fini(&w->ring);
-    loop_fini(&w->loop);
+    return container_of(node, struct worker_listener, node);
+}
+
+static void free_listener(struct deferred *d)
+{
+    free(container_of(d, struct worker_listener, free));
 }
 
 static void on_accept(void *ctx, int fd, const struct sockaddr *addr, socklen_t len)
@@ -66,11 +67,64 @@ static void on_accept(void *ctx, int fd, const struct sockaddr *addr, socklen_t 
     client_accept(ctx, fd, addr, len);
 }
 
-int worker_listen(struct worker *w, int fd)
+static void add_listener(struct worker *w, const struct worker_socket *socket)
 {
-    if (!w->listeners) /* at its full size: epoll keeps pointers into it */
-        w->listeners = mem_zalloc(w->snapshot->listen_count * sizeof(*w->listeners));
-    return listener_start(&w->listeners[w->listener_count++], &w->loop, fd, on_accept, w);
+    struct worker_listener *l = mem_zalloc(sizeof(*l));
+    l->id = socket->id;
+    list_init(&l->node);
+    list_append(&w->listeners, &l->node);
+    int error = listener_start(&l->listener, &w->loop, socket->fd, on_accept, w);
+    if (error)
+        log_error(0, "worker %u cannot accept connections: %s", w->index, strerror(-error));
+}
+
+static void remove_listener(struct worker *w, uint32_t id)
+{
+    list_each_safe (node, &w->listeners) {
+        struct worker_listener *l = listener_of(node);
+        if (l->id != id)
+            continue;
+        listener_stop(&l->listener);
+        list_remove(&l->node);
+        deferred_init(&l->free, free_listener);
+        loop_defer(&w->loop, &l->free);
+    }
+}
+
+static void stop_listeners(struct worker *w)
+{
+    list_each (node, &w->listeners)
+        listener_stop(&listener_of(node)->listener);
+}
+
+void worker_let_go(struct worker *w)
+{
+    stop_listeners(w);
+    loop_drain(&w->loop);
+    if (!w->tenure)
+        return;
+    const struct generation *g = w->tenure->generation;
+    for (uint32_t i = 0; i < g->snapshot->pool_count; i++)
+        pool_retire(&g->pools[i]->pool, w->index);
+    loop_drain(&w->loop);
+    tenure_retire(w->tenure);
+    w->tenure = NULL;
+}
+
+void worker_fini(struct worker *w)
+{
+    struct list *node;
+    while ((node = list_shift(&w->listeners)))
+        free(listener_of(node));
+    while (w->spare) {
+        struct exchange *x = w->spare;
+        w->spare = x->next_spare;
+        free(x);
+    }
+    timer_fini(&w->loop, &w->summary);
+    pipe_pool_fini(&w->pipes);
+    ring_fini(&w->ring);
+    loop_fini(&w->loop);
 }
 
 void worker_client_joined(struct worker *w)
@@ -79,25 +133,78 @@ void worker_client_joined(struct worker *w)
         return;
     log_warn(0, "worker %u: %u client connections, the limit: others wait", w->index,
              w->client_count);
-    for (uint32_t i = 0; i < w->listener_count; i++)
-        listener_pause(&w->listeners[i]);
+    list_each (node, &w->listeners)
+        listener_pause(&listener_of(node)->listener);
 }
 
 void worker_client_left(struct worker *w)
 {
     if (w->client_count-- == w->client_limit)
-        for (uint32_t i = 0; i < w->listener_count; i++)
-            listener_resume(&w->listeners[i]);
+        list_each (node, &w->listeners)
+            listener_resume(&listener_of(node)->listener);
     if (w->stopping && w->client_count == 0)
         loop_stop(&w->loop);
 }
+
+/* ---- configurations ---- */
+
+static bool has_pool(const struct generation *g, const struct gateway_pool *pool)
+{
+    for (uint32_t i = 0; i < g->snapshot->pool_count; i++)
+        if (g->pools[i] == pool)
+            return true;
+    return false;
+}
+
+static void take_generation(struct worker *w, struct tenure *tenure)
+{
+    const struct snapshot *s = tenure->generation->snapshot;
+    struct tenure *old = w->tenure;
+    w->tenure = tenure;
+    w->snapshot = s;
+    w->limits = (struct head_limits){.head_bytes = (uint32_t)s->gateway.head_bytes,
+                                     .target_bytes = (uint32_t)s->gateway.target_bytes,
+                                     .fields = (uint16_t)s->gateway.fields};
+    if (!old)
+        return;
+    for (uint32_t i = 0; i < old->generation->snapshot->pool_count; i++)
+        if (!has_pool(tenure->generation, old->generation->pools[i]))
+            pool_retire(&old->generation->pools[i]->pool, w->index);
+    tenure_retire(old);
+}
+
+void worker_apply(struct worker_change *change)
+{
+    struct worker *w = change->worker;
+    take_generation(w, change->tenure);
+    w->client_limit = change->client_limit;
+    for (uint32_t i = 0; i < change->removed_count; i++)
+        remove_listener(w, change->removed[i]);
+    for (uint32_t i = 0; i < change->added_count; i++)
+        add_listener(w, &change->added[i]);
+    free(change->added);
+    free(change->removed);
+    free(change);
+}
+
+static void on_change(struct post *p)
+{
+    worker_apply(container_of(p, struct worker_change, post));
+}
+
+void worker_send(struct worker_change *change)
+{
+    change->post.run = on_change;
+    loop_post(&change->worker->loop, &change->post);
+}
+
+/* ---- stopping ---- */
 
 static void on_stop(struct post *p)
 {
     struct worker *w = container_of(p, struct worker, stop_post);
     w->stopping = true;
-    for (uint32_t i = 0; i < w->listener_count; i++)
-        listener_stop(&w->listeners[i]);
+    stop_listeners(w);
     clients_stop(w);
     if (w->client_count == 0)
         loop_stop(&w->loop);

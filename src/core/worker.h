@@ -9,34 +9,32 @@
 
 #include "base/list.h"
 #include "base/ring.h"
+#include "core/generation.h"
 #include "core/snapshot.h"
 #include "http/date.h"
 #include "http/head.h"
 #include "net/listener.h"
-#include "net/log_writer.h"
 #include "net/loop.h"
 #include "net/pipe.h"
 
 struct exchange;
-struct gateway;
 
 struct worker {
     struct loop loop;
     uint32_t index;
-    struct gateway *gateway;
-    const struct snapshot *snapshot;
-    struct head_limits limits; /* from the snapshot, in the codecs' form */
-    bool stopping;             /* no new clients, no new requests */
+    struct loop *main_loop;
+    struct tenure *tenure;           /* of the generation that new requests begin under */
+    const struct snapshot *snapshot; /* its snapshot */
+    struct head_limits limits;       /* from it, in the codecs' form */
+    bool stopping;                   /* no new clients, no new requests */
 
+    struct list listeners; /* struct worker_listener */
     struct list clients;
     uint32_t client_count, client_limit;
-    struct listener *listeners;
-    uint32_t listener_count;
     struct exchange *spare; /* finished ones, to be used again */
     uint32_t spare_count;
     struct pipe_pool pipes;
     uint64_t next_id;
-    struct log_output *access_log; /* NULL: off */
     struct ring ring; /* what happened lately */
 
     int64_t date_s; /* of date */
@@ -47,11 +45,33 @@ struct worker {
     struct post stop_post, kill_post;
 };
 
-int worker_init(struct worker *w, struct gateway *g, const struct snapshot *snapshot,
-                uint32_t index); /* 0 or -errno */
+int worker_init(struct worker *w, struct loop *main_loop, uint32_t index); /* 0 or -errno */
+/* Its thread has ended, or never begun: lets go of connections, pools and configuration. */
+void worker_let_go(struct worker *w);
 void worker_fini(struct worker *w);
-/* Accepts on fd, which it takes over; before the loop runs. */
-int worker_listen(struct worker *w, int fd);
+
+/* A socket to accept on, taken over; id names it later. */
+struct worker_socket {
+    uint32_t id;
+    int fd;
+};
+
+/* What a worker has to change when a configuration is put in place. */
+struct worker_change {
+    struct post post;
+    struct worker *worker;
+    struct tenure *tenure;
+    uint32_t client_limit;
+    struct worker_socket *added; /* ours, and so are `removed` and the change itself */
+    uint32_t added_count;
+    uint32_t *removed; /* ids */
+    uint32_t removed_count;
+};
+
+/* Carries it out, and frees it. By the worker's own thread, or before that is started. */
+void worker_apply(struct worker_change *change);
+/* Has the worker do so. */
+void worker_send(struct worker_change *change);
 
 /* From another thread. Stop: no new clients, those there are finish what they do, then the loop
  * ends. Kill: it ends now. */

@@ -71,6 +71,7 @@ int loop_init(struct loop *l)
     *l = (struct loop){.epoll_fd = -1, .wake = {.fd = -1, .on_event = on_wake}};
     heap_init(&l->timers);
     list_init(&l->deferred);
+    list_init(&l->turn_end);
     buf_pool_init(&l->bufs, BUF_KEEP);
     update_clock(l);
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -159,10 +160,11 @@ void loop_defer(struct loop *l, struct deferred *d)
  * mark ends the turn, as any other node may be taken out by what is run. */
 static void run_deferred(struct loop *l)
 {
-    struct list end, *node;
-    list_init(&end);
-    list_append(&l->deferred, &end);
-    while ((node = list_shift(&l->deferred)) != &end) {
+    struct list *node;
+    if (list_is_empty(&l->deferred))
+        return;
+    list_append(&l->deferred, &l->turn_end);
+    while ((node = list_shift(&l->deferred)) != &l->turn_end) {
         struct deferred *d = container_of(node, struct deferred, node);
         d->run(d);
     }
@@ -211,6 +213,13 @@ void loop_run(struct loop *l)
 {
     while (!l->stopping)
         turn(l);
+    while (!list_is_empty(&l->deferred))
+        run_deferred(l);
+}
+
+void loop_drain(struct loop *l)
+{
+    run_posts(l);
     while (!list_is_empty(&l->deferred))
         run_deferred(l);
 }

@@ -50,6 +50,7 @@ struct loop {
     uint64_t now_us;
     struct heap timers;
     struct list deferred;
+    struct list turn_end; /* a mark in deferred */
     struct watch wake; /* eventfd for loop_post() */
     _Atomic(struct post *) posts;
     struct buf_pool bufs;
@@ -95,6 +96,9 @@ static inline void deferred_init(struct deferred *d, void (*run)(struct deferred
 }
 /* Runs d at the end of this turn; harmless if it is waiting already. */
 void loop_defer(struct loop *l, struct deferred *d);
+
+/* Runs what was posted to a loop that has stopped: what is left to be cleaned up. */
+void loop_drain(struct loop *l);
 
 /* From any thread: p->run(p) is called by the loop's thread. */
 void loop_post(struct loop *l, struct post *p);

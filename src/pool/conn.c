@@ -124,7 +124,7 @@ static bool is_worth_keeping(struct conn *c)
 {
     const struct pool_conf *conf = c->pool->conf;
     bool worn = conf->keep_requests && c->requests >= conf->keep_requests;
-    if (worn || c->stream.hup || c->stream.in || !chain_is_empty(&c->out))
+    if (worn || atomic_load_explicit(&c->pool->is_retired, memory_order_relaxed) || c->stream.hup || c->stream.in || !chain_is_empty(&c->out))
         return false;
     /* Whether more came behind the response is not known after a splice. */
     return !c->stream.readable || stream_is_quiet(&c->stream);
@@ -146,6 +146,13 @@ void conn_give(struct conn *c)
     timer_set(c->stream.loop, &c->timer, conf->keep_ms);
     if (idle->count > conf->keep_idle) /* the one that has been idle for longest */
         conn_close(container_of(list_last(&idle->conns), struct conn, idle_node));
+}
+
+void conn_close_idle(struct backend *backend, uint32_t worker)
+{
+    struct list *node;
+    while ((node = list_first(&backend->idle[worker].conns)))
+        conn_close(container_of(node, struct conn, idle_node));
 }
 
 void conn_detach(struct conn *c)

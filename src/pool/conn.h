@@ -56,6 +56,9 @@ void conn_give(struct conn *c);
 /* Closes it now, gives its slot back and frees it at the end of the turn. Harmless when closed. */
 void conn_close(struct conn *c);
 
+/* Closes what this worker keeps to the backend. */
+void conn_close_idle(struct backend *backend, uint32_t worker);
+
 /* For pool.c: takes a promised connection off the idle list; moves one between workers. */
 struct conn *conn_take_idle(struct backend *backend, uint32_t worker);
 void conn_detach(struct conn *c);

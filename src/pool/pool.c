@@ -146,6 +146,25 @@ void pool_set_conf(struct pool *p, const struct pool_conf *conf)
     free(left);
 }
 
+/* The i-th backend, with a reference; NULL behind the last. */
+static struct backend *backend_at(struct pool *p, uint32_t i)
+{
+    lock(p);
+    struct backend *b = i < p->count ? backend_ref(p->backends[i]) : NULL;
+    unlock(p);
+    return b;
+}
+
+void pool_retire(struct pool *p, uint32_t worker)
+{
+    struct backend *b;
+    atomic_store(&p->is_retired, true);
+    for (uint32_t i = 0; (b = backend_at(p, i)); i++) {
+        conn_close_idle(b, worker);
+        backend_unref(b);
+    }
+}
+
 /* ---- slots, with the lock held ---- */
 
 static struct backend *choose(struct pool *p, uint32_t worker, const struct tried *tried)

@@ -41,6 +41,7 @@ struct pool {
     struct backend **backends;
     uint32_t count;
     uint32_t max_open, open; /* over all backends */
+    atomic_bool is_retired;
     struct list waiters;     /* oldest first */
     uint32_t waiting;
     struct tally *tally; /* by worker: what became of its requests */
@@ -56,6 +57,10 @@ void pool_fini(struct pool *p);
  * until no worker can be looking at it any more. Backends of lines that are still there keep their
  * connections, state and place; the others leave. From the thread that sets addresses. */
 void pool_set_conf(struct pool *p, const struct pool_conf *conf);
+
+/* No configuration has the pool any more: this worker's idle connections are closed, and none is kept
+ * from now on. Requests under way end in their own time. */
+void pool_retire(struct pool *p, uint32_t worker);
 
 /* One address, as resolving a backend's name gave it. */
 struct pool_address {

@@ -1,0 +1,68 @@
+/* A configuration at work: a snapshot, and the pools its routes lead to.
+ *
+ * A request is served by the generation it began under, whatever is loaded meanwhile. Workers count
+ * their requests by themselves, so that no cache line is shared for it: each has a tenure of the
+ * generation, and only the end of a tenure is told to the main thread. When the last has ended, the
+ * generation goes, and the pools that no newer one has.
+ * SPDX-License-Identifier: MIT */
+#ifndef CORE_GENERATION_H
+#define CORE_GENERATION_H
+
+#include "codec/codec.h"
+#include "core/snapshot.h"
+#include "net/log_writer.h"
+#include "pool/pool.h"
+
+struct gateway_pool {
+    struct pool pool;
+    const struct back_codec *codec;
+    uint32_t generations; /* that have it; the main thread's */
+    char *name, *protocol;
+};
+
+/* Main thread: all but what is const for the workers. */
+struct generation {
+    uint32_t number;
+    uint32_t tenures;
+    struct snapshot *snapshot;
+    struct gateway_pool **pools;   /* as snapshot->pools */
+    struct log_output *access_log; /* NULL: off */
+};
+
+/* A worker's hold on a generation. */
+struct tenure {
+    struct generation *generation;
+    uint32_t exchanges; /* the worker's, under this generation */
+    bool is_over;       /* a newer one has taken its place at this worker */
+    struct post ended;  /* to the main thread */
+    struct loop *main_loop;
+};
+
+/* Takes over the snapshot and the log. Pools that `from` (may be NULL) has under the same name and
+ * protocol are taken along, not yet with their new configuration; others are new, for that many
+ * workers. */
+struct generation *generation_new(struct snapshot *snapshot, struct log_output *access_log,
+                                  const struct generation *from, uint32_t workers, uint32_t number);
+/* Whether the pool at index was taken along. */
+bool generation_shares_pool(const struct generation *g, uint32_t index);
+/* All tenures have ended, or none began. */
+void generation_free(struct generation *g);
+
+/* A hold for a worker; main thread. */
+struct tenure *tenure_new(struct generation *g, struct loop *main_loop);
+/* Worker: a newer one takes its place. */
+void tenure_retire(struct tenure *t);
+
+static inline void tenure_enter(struct tenure *t)
+{
+    t->exchanges++;
+}
+
+void tenure_end_(struct tenure *t);
+static inline void tenure_leave(struct tenure *t)
+{
+    if (--t->exchanges == 0 && t->is_over)
+        tenure_end_(t);
+}
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/listening.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/addr.h"
+#include "net/listener.h"
+
+void listenings_init(struct listenings *ls, uint32_t workers)
+{
+    *ls = (struct listenings){.workers = workers};
+    list_init(&ls->list);
+}
+
+static struct listening *listening_of(struct list *node)
+{
+    return container_of(node, struct listening, node);
+}
+
+static void drop(struct listenings *ls, struct listening *l)
+{
+    for (uint32_t i = 0; i < ls->workers; i++)
+        if (l->fds[i] >= 0)
+            close(l->fds[i]);
+    list_remove(&l->node);
+    free(l->fds);
+    free(l->text);
+    free(l);
+}
+
+void listenings_fini(struct listenings *ls)
+{
+    list_each_safe (node, &ls->list)
+        drop(ls, listening_of(node));
+}
+
+static struct listening *find(struct listenings *ls, const struct address *address)
+{
+    list_each (node, &ls->list)
+        if (!listening_of(node)->is_wanted && address_eq(&listening_of(node)->address, address))
+            return listening_of(node);
+    return NULL;
+}
+
+static int open_sockets(const struct listen_conf *conf, uint32_t count, int *fds)
+{
+    if (conf->address.kind == ADDRESS_FD)
+        return listener_adopt(conf->address.fd, count, fds);
+    struct listener_conf how = {
+        .count = count, .backlog = (int)conf->backlog, .v6_only = !conf->address.dual};
+    memcpy(&how.addr.sa, &conf->address.sa, conf->address.len);
+    how.addr.len = conf->address.len;
+    return listener_open(&how, fds);
+}
+
+static void announce(int fd)
+{
+    char buf[NET_ADDR_TEXT_MAX];
+    struct text t = text_of(buf, sizeof(buf));
+    struct net_addr a;
+    if (listener_addr(fd, &a) < 0)
+        return;
+    net_addr_put(&t, &a);
+    const char *scheme = a.sa.sa_family == AF_UNIX ? "" : "http://";
+    printf("listening on %s" SLICE_FMT "\n", scheme, SLICE_ARG(text_slice(&t)));
+    fflush(stdout);
+}
+
+static int open_listening(struct listenings *ls, const struct listen_conf *conf)
+{
+    struct listening *l = mem_zalloc(sizeof(*l));
+    l->fds = mem_alloc(ls->workers * sizeof(*l->fds));
+    for (uint32_t i = 0; i < ls->workers; i++)
+        l->fds[i] = -1;
+    int error = open_sockets(conf, ls->workers, l->fds);
+    if (error) {
+        log_error(0, "cannot listen on " SLICE_FMT ": %s", SLICE_ARG(conf->text), strerror(-error));
+        free(l->fds);
+        free(l);
+        return error;
+    }
+    l->id = ++ls->last_id;
+    l->text = mem_dup(conf->text.p, conf->text.n);
+    l->address = conf->address;
+    l->address.path = SLICE_NONE; /* the configuration's memory; sa says the same */
+    l->is_wanted = true;
+    list_init(&l->node);
+    list_append(&ls->list, &l->node);
+    announce(l->fds[0]);
+    return 0;
+}
+
+int listenings_prepare(struct listenings *ls, const struct listen_conf *confs, uint32_t count)
+{
+    uint32_t before = ls->last_id;
+    list_each (node, &ls->list)
+        listening_of(node)->is_wanted = false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct listening *l = find(ls, &confs[i].address);
+        int error = 0;
+        if (l)
+            l->is_wanted = true;
+        else
+            error = open_listening(ls, &confs[i]);
+        if (error) {
+            list_each_safe (node, &ls->list)
+                if (listening_of(node)->id > before)
+                    drop(ls, listening_of(node));
+            listenings_revert(ls);
+            return error;
+        }
+    }
+    return 0;
+}
+
+void listenings_revert(struct listenings *ls)
+{
+    list_each (node, &ls->list)
+        listening_of(node)->is_wanted = true;
+}
+
+void listenings_commit(struct listenings *ls)
+{
+    list_each_safe (node, &ls->list)
+        if (!listening_of(node)->is_wanted)
+            drop(ls, listening_of(node));
+}

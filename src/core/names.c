@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/names.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/resolve.h"
+
+enum { ASK_AGAIN_MS = 5000, TTL_MIN_S = 1 };
+
+struct name {
+    struct list node;
+    struct names *names;
+    struct pool *pool;
+    const struct backend_conf *line;
+    struct timer again;
+};
+
+struct names {
+    struct loop *loop;
+    struct resolver *resolver;
+    struct resolver_conf conf; /* nameservers is ours */
+    struct list list;
+};
+
+struct names *names_new(struct loop *l, const struct gateway_conf *conf, int *error)
+{
+    struct names *n = mem_zalloc(sizeof(*n));
+    n->loop = l;
+    n->conf.timeout_ms = conf->resolve_ms;
+    if (conf->nameservers.n)
+        n->conf.nameservers = mem_dup(conf->nameservers.p, conf->nameservers.n);
+    list_init(&n->list);
+    n->resolver = resolver_new(l, &n->conf, error);
+    if (n->resolver)
+        return n;
+    names_free(n);
+    return NULL;
+}
+
+void names_free(struct names *n)
+{
+    struct list *node;
+    if (n->resolver)
+        resolver_free(n->resolver);
+    while ((node = list_shift(&n->list))) {
+        struct name *name = container_of(node, struct name, node);
+        timer_fini(n->loop, &name->again);
+        free(name);
+    }
+    free((void *)(uintptr_t)n->conf.nameservers);
+    free(n);
+}
+
+static void use_answer(struct name *name, const struct resolve_answer *answer)
+{
+    struct pool_address *list = mem_zalloc(answer->count * sizeof(*list));
+    for (unsigned i = 0; i < answer->count; i++) {
+        memcpy(&list[i].sa, &answer->addrs[i].sa, answer->addrs[i].len);
+        list[i].len = answer->addrs[i].len;
+    }
+    pool_set_addresses(name->pool, name->line, list, answer->count);
+    free(list);
+}
+
+static void on_answer(void *ctx, const struct resolve_answer *answer)
+{
+    struct name *name = ctx;
+    uint64_t again_ms = ASK_AGAIN_MS;
+    if (answer->status == RESOLVE_OK) {
+        use_answer(name, answer);
+        if (answer->ttl_s == RESOLVE_TTL_NEVER)
+            return;
+        if (answer->ttl_s)
+            again_ms = (answer->ttl_s > TTL_MIN_S ? answer->ttl_s : TTL_MIN_S) * 1000ul;
+    } else { /* what was known stays in use */
+        log_warn(0, "pool " SLICE_FMT ": cannot resolve " SLICE_FMT ": %s",
+                 SLICE_ARG(name->pool->conf->name), SLICE_ARG(name->line->endpoint.host),
+                 resolve_status_text(answer->status));
+    }
+    timer_set(name->names->loop, &name->again, again_ms);
+}
+
+static void on_over(struct timer *t)
+{
+    struct name *name = container_of(t, struct name, again);
+    resolve_start(name->names->resolver, name->line->endpoint.host, name->line->endpoint.port,
+                  on_answer, name);
+}
+
+static void set_unix(struct pool *pool, const struct backend_conf *line)
+{
+    struct pool_address a = {.len = sizeof(struct sockaddr_un)};
+    struct sockaddr_un *un = (struct sockaddr_un *)&a.sa;
+    struct slice path = slice_first(line->endpoint.path, sizeof(un->sun_path) - 1);
+    un->sun_family = AF_UNIX;
+    memcpy(un->sun_path, path.p, path.n);
+    pool_set_addresses(pool, line, &a, 1);
+}
+
+void names_follow(struct names *n, struct pool *pool, const struct backend_conf *line,
+                  bool is_known)
+{
+    if (line->endpoint.path.n) {
+        set_unix(pool, line);
+        return;
+    }
+    struct name *name = mem_zalloc(sizeof(*name));
+    *name = (struct name){.names = n, .pool = pool, .line = line};
+    list_init(&name->node);
+    list_append(&n->list, &name->node);
+    timer_init(&name->again, on_over);
+    if (is_known)
+        timer_set(n->loop, &name->again, 0);
+    else
+        resolve_blocking(&n->conf, line->endpoint.host, line->endpoint.port, on_answer, name);
+}

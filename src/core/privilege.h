@@ -1,0 +1,13 @@
+/* What the process gives up once it has opened what needs it, and limits it raises before.
+ * SPDX-License-Identifier: MIT */
+#ifndef CORE_PRIVILEGE_H
+#define CORE_PRIVILEGE_H
+
+#include "core/gateway_conf.h"
+
+/* As many descriptors as the hard limit allows. */
+void privilege_raise_limits(void);
+/* Becomes the configured user and group, if there is one and we are root. 0 or -errno, logged. */
+int privilege_drop(const struct gateway_conf *conf);
+
+#endif
