@@ -11,23 +11,21 @@ static uint32_t limit_of(uint32_t max_open)
     return max_open == UINT32_MAX ? 0 : max_open;
 }
 
-/* With the lock held. */
-static void view_backend(struct backend *b, struct backend_view *v)
+/* What only the main thread changes. */
+static void view_texts(struct backend *b, struct backend_view *v)
 {
     *v = (struct backend_view){
         .state = "up",
         .weight = b->weight,
         .conf_weight = b->conf->weight ? b->conf->weight : 1,
         .max_conns = limit_of(b->max_open),
-        .open = b->open,
-        .busy = b->busy,
         .backend = backend_ref(b),
     };
     snprintf(v->address, sizeof(v->address), "%s", b->text);
     snprintf(v->name, sizeof(v->name), "%s", b->host);
 }
 
-/* The list of backends changes on the main thread alone, which is ours; their numbers do not. */
+/* The list changes on the main thread alone, which is ours: the lock is held for the numbers only. */
 struct pool_view *pool_view_new(struct pool *p)
 {
     struct pool_view *v = mem_zalloc(sizeof(*v));
@@ -38,11 +36,15 @@ struct pool_view *pool_view_new(struct pool *p)
     v->max_conns = limit_of(p->max_open);
     v->backends = mem_alloc(p->count * sizeof(*v->backends));
     v->count = p->count;
+    for (uint32_t i = 0; i < v->count; i++)
+        view_texts(p->backends[i], &v->backends[i]);
     pthread_spin_lock(&p->lock);
     v->open = p->open;
     v->waiting = p->waiting;
-    for (uint32_t i = 0; i < v->count; i++)
-        view_backend(p->backends[i], &v->backends[i]);
+    for (uint32_t i = 0; i < v->count; i++) {
+        v->backends[i].open = p->backends[i]->open;
+        v->backends[i].busy = p->backends[i]->busy;
+    }
     pthread_spin_unlock(&p->lock);
     for (uint32_t i = 0; i < v->count; i++)
         v->busy += v->backends[i].busy;
