@@ -95,6 +95,7 @@ static bool dial(struct exchange *x, struct backend *b)
         return true;
     }
     note_failure(x, FAIL_CONNECT, strerror(-error), NULL);
+    stats_attempt_failed(x, FAIL_CONNECT);
     log_failure(x);
     add_tried(at);
     return false;
@@ -106,6 +107,7 @@ static void start_with(struct exchange *x, struct backend *b)
     x->attempt.sent = false;
     x->dial_us = x->worker->loop.now_us;
     remember(&x->attempt, b);
+    stats_attempt(x);
 }
 
 /* An idle connection was promised: takes it, or dials in its place. */
@@ -218,10 +220,12 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
     note_failure(x, failure, why, rule);
     bool again = may_retry(x, failure);
     bool stale = failure == FAIL_BROKEN && at->reused && x->response == MSG_NONE;
-    if (stale && again) /* expected now and then: no news */
+    if (stale && again) { /* expected now and then: no news */
         log_debug(x->id, "kept connection to %s was stale, trying a fresh one", at->backend->text);
-    else
+    } else {
+        stats_attempt_failed(x, failure);
         log_failure(x);
+    }
     conn_close(at->conn);
     at->conn = NULL;
     if (!again) {

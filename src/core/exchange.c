@@ -74,6 +74,7 @@ struct exchange *exchange_new(struct worker *w)
         x = mem_alloc(sizeof(*x));
     }
     memset(x, 0, sizeof(*x));
+    counter_add(&w->stats.begun, 1);
     x->worker = w;
     x->id = (uint64_t)(w->index + 1) << 48 | ++w->next_id;
     x->tenure = w->tenure;
@@ -103,6 +104,7 @@ void exchange_free(struct exchange *x)
     if (x->resp_spool)
         spool_close(x->resp_spool);
     arena_fini(&x->arena);
+    counter_add(&w->stats.ended, 1);
     tenure_leave(x->tenure);
     if (w->spare_count >= SPARE_MAX) {
         free(x);
@@ -359,11 +361,10 @@ static int64_t span(uint64_t from_us, uint64_t to_us)
     return from_us && to_us >= from_us ? (int64_t)(to_us - from_us) : -1;
 }
 
-static void log_access(struct exchange *x)
+static void log_access(struct exchange *x, uint64_t now_us)
 {
     struct worker *w = x->worker;
     struct access_record *r = &x->record;
-    uint64_t now_us = loop_clock_us();
     r->wall_us = loop_wall_us() - (int64_t)(now_us - x->start_us);
     r->id = x->id;
     r->client = x->peer_text;
@@ -392,8 +393,10 @@ static void log_access(struct exchange *x)
 
 static enum next step_finish(struct exchange *x)
 {
+    uint64_t now_us = loop_clock_us();
+    stats_finish(x, now_us);
     if (x->worker->tenure->generation->access_log)
-        log_access(x);
+        log_access(x, now_us);
     attempt_drop(x);
     x->front->done(x, x->broken);
     return PARK;

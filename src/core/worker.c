@@ -129,6 +129,7 @@ void worker_fini(struct worker *w)
 
 void worker_client_joined(struct worker *w)
 {
+    counter_add(&w->stats.clients_joined, 1);
     if (++w->client_count != w->client_limit)
         return;
     log_warn(0, "worker %u: %u client connections, the limit: others wait", w->index,
@@ -139,6 +140,7 @@ void worker_client_joined(struct worker *w)
 
 void worker_client_left(struct worker *w)
 {
+    counter_add(&w->stats.clients_left, 1);
     if (w->client_count-- == w->client_limit)
         list_each (node, &w->listeners)
             listener_resume(&listener_of(node)->listener);

@@ -11,6 +11,7 @@
 #include "base/ring.h"
 #include "core/generation.h"
 #include "core/snapshot.h"
+#include "core/stats.h"
 #include "http/date.h"
 #include "http/head.h"
 #include "net/listener.h"
@@ -36,6 +37,7 @@ struct worker {
     struct pipe_pool pipes;
     uint64_t next_id;
     struct ring ring; /* what happened lately */
+    struct worker_stats stats;
 
     int64_t date_s; /* of date */
     char date[DATE_LEN];

@@ -1,0 +1,48 @@
+/* What is counted of requests, by the worker that serves them and nobody else; read from the main
+ * thread at any time. Counters of pools and backends are in pool/tally.h.
+ *
+ * A request is counted when it has ended, all in one place, from what the exchange knows of itself:
+ * a few dozen additions, no lock, no shared cache line.
+ * SPDX-License-Identifier: MIT */
+#ifndef CORE_STATS_H
+#define CORE_STATS_H
+
+#include "base/hist.h"
+#include "core/attempt.h"
+
+struct exchange;
+
+enum { STATS_CLASSES = 6, STATS_ERROR_FIRST = 400, STATS_ERRORS = 200 };
+
+/* Who has ended a request before it was complete. */
+#define STATS_ENDS(X) X(client) X(backend) X(gateway)
+
+struct worker_stats {
+    _Alignas(64) struct counter classes[STATS_CLASSES]; /* [0]: no response */
+    struct counter clients_joined, clients_left;
+    struct counter begun, ended;         /* exchanges; those of incomplete heads too */
+    struct counter received_bytes, sent_bytes;
+    struct counter ends[3];              /* as in STATS_ENDS */
+    struct counter errors[STATS_ERRORS]; /* answers of our own, by status - 400 */
+    struct hist total;
+};
+
+/* All workers' together. */
+struct stats_sum {
+    uint64_t classes[STATS_CLASSES];
+    uint64_t clients_joined, clients_left, begun, ended, received_bytes, sent_bytes;
+    uint64_t ends[3], errors[STATS_ERRORS];
+    struct hist_sum total;
+};
+
+/* Adds s to sum; any thread. */
+void stats_read(const struct worker_stats *s, struct stats_sum *sum);
+
+/* An attempt has begun, on x->attempt.backend. */
+void stats_attempt(struct exchange *x);
+/* The exchange is over; what it knows of its attempt is still there. now_us: read just now. */
+void stats_finish(struct exchange *x, uint64_t now_us);
+/* The newest attempt, on x->attempt.backend, has failed. */
+void stats_attempt_failed(struct exchange *x, enum attempt_failure failure);
+
+#endif
