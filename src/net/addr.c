@@ -70,18 +70,34 @@ static void put_unix(struct text *t, const struct net_addr *a)
     }
 }
 
-void net_addr_put_host(struct text *t, const struct net_addr *a)
+/* By hand: this is done for every request, and inet_ntop formats by printf. */
+static void put_v4(struct text *t, const struct in_addr *in)
+{
+    const uint8_t *bytes = (const uint8_t *)&in->s_addr; /* network order */
+    for (int i = 0; i < 4; i++) {
+        if (i)
+            text_char(t, '.');
+        text_dec(t, bytes[i]);
+    }
+}
+
+static void put_v6(struct text *t, const struct in6_addr *in)
 {
     char out[INET6_ADDRSTRLEN] = "";
+    inet_ntop(AF_INET6, in, out, sizeof(out));
+    text_put(t, slice_str(out));
+}
+
+void net_addr_put_host(struct text *t, const struct net_addr *a)
+{
     if (a->len == 0)
         return;
     if (a->sa.sa_family == AF_UNIX)
         put_unix(t, a);
     else if (a->sa.sa_family == AF_INET)
-        inet_ntop(AF_INET, &a->in4.sin_addr, out, sizeof(out));
+        put_v4(t, &a->in4.sin_addr);
     else if (a->sa.sa_family == AF_INET6)
-        inet_ntop(AF_INET6, &a->in6.sin6_addr, out, sizeof(out));
-    text_put(t, slice_str(out));
+        put_v6(t, &a->in6.sin6_addr);
 }
 
 void net_addr_put(struct text *t, const struct net_addr *a)
