@@ -21,6 +21,7 @@
  *          sends does not reset the connection before it has read the response (RFC 9112 9.6)
  *  CLOSED  freed at the end of the turn */
 enum client_state { CLIENT_IDLE, CLIENT_BUSY, CLIENT_LINGER, CLIENT_CLOSED };
+static const char *const state_names[] = {"idle", "busy", "linger", "closed"};
 
 struct client {
     struct stream stream;
@@ -32,6 +33,7 @@ struct client {
     struct chain out;
     struct h1_reader reader;
     struct h1_writer writer;
+    uint64_t since_ms; /* accepted */
     uint64_t first_us; /* when the head under way began; 0: nothing of it yet */
     uint32_t requests;
     enum client_state state;
@@ -294,6 +296,7 @@ void client_accept(struct worker *w, int fd, const struct sockaddr *addr, sockle
         free(c);
         return;
     }
+    c->since_ms = w->loop.now_ms;
     list_append(&w->clients, &c->node);
     worker_client_joined(w);
     /* The first edge comes with the first byte; until then there is nothing to read. */
@@ -555,6 +558,58 @@ static const struct front h1_front = {
     .local = front_local,
     .done = front_done,
 };
+
+/* ---- being looked at ---- */
+
+static void copy_text(char *to, size_t room, struct slice from)
+{
+    size_t n = from.n < room - 1 ? from.n : room - 1;
+    if (n)
+        memcpy(to, from.p, n);
+    to[n] = '\0';
+}
+
+static void view_exchange(const struct exchange *x, uint64_t now_us, struct client_view *v)
+{
+    v->id = x->id;
+    v->exchange_state = exchange_state_name(x->state);
+    v->exchange_age_ms = now_us > x->start_us ? (now_us - x->start_us) / 1000 : 0;
+    v->attempts = x->attempt.count;
+    v->received_bytes = x->req_bytes;
+    v->sent_bytes = x->resp_bytes;
+    copy_text(v->method, sizeof(v->method), x->req.method_text);
+    copy_text(v->target, sizeof(v->target), x->req.target);
+    if (x->attempt.pool)
+        copy_text(v->pool, sizeof(v->pool), x->attempt.pool->conf->name);
+    if (x->attempt.backend)
+        copy_text(v->backend, sizeof(v->backend), slice_str(x->attempt.backend->text));
+}
+
+static void view_client(const struct client *c, struct client_view *v)
+{
+    struct net_addr a;
+    struct text t = text_of(v->client, sizeof(v->client) - 1);
+    net_addr_set(&a, &c->peer.sa, sizeof(c->peer));
+    if (c->peer.sa.sa_family == AF_UNIX)
+        text_lit(&t, "unix");
+    else
+        net_addr_put(&t, &a);
+    v->state = state_names[c->state];
+    v->age_ms = c->worker->loop.now_ms - c->since_ms;
+    v->requests = c->requests;
+    if (c->x)
+        view_exchange(c->x, c->worker->loop.now_us, v);
+}
+
+void clients_view(struct worker *w, void (*show)(void *ctx, const struct client_view *view),
+                  void *ctx)
+{
+    list_each (node, &w->clients) {
+        struct client_view v = {0};
+        view_client(container_of(node, struct client, node), &v);
+        show(ctx, &v);
+    }
+}
 
 /* ---- stopping ---- */
 
