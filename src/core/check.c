@@ -26,8 +26,7 @@ static bool is_stream(struct slice path)
 }
 
 /* The file, or, where there is none yet, its directory. Nothing is created. */
-static void check_log(struct slice path, const char *key, const struct gateway_conf *g,
-                      struct config_diag *diag)
+static void check_log(struct slice path, struct config_place at, struct config_diag *diag)
 {
     if (is_stream(path) || access(path.p, W_OK) == 0)
         return;
@@ -38,7 +37,7 @@ static void check_log(struct slice path, const char *key, const struct gateway_c
     struct slice directory = n ? arena_dup(&diag->arena, slice_first(path, n)) : SLICE(".");
     if (error == ENOENT && access(directory.p, W_OK | X_OK) == 0)
         return;
-    config_error(diag, g->at, "%s: cannot write " SLICE_FMT ": %s", key, SLICE_ARG(path),
+    config_error(diag, at, "cannot write the log " SLICE_FMT ": %s", SLICE_ARG(path),
                  strerror(error == ENOENT ? errno : error));
 }
 
@@ -55,10 +54,12 @@ static void on_resolved(void *ctx, const struct resolve_answer *answer)
                     SLICE_ARG(l->backend->endpoint.host), resolve_status_text(answer->status));
 }
 
-static void check_backend(const struct backend_conf *b, struct config_diag *diag)
+static void check_backend(const struct backend_conf *b, const struct gateway_conf *g,
+                          struct config_diag *diag)
 {
     struct lookup lookup = {.backend = b, .diag = diag};
-    struct resolver_conf conf = {.timeout_ms = RESOLVE_MS};
+    struct resolver_conf conf = {.nameservers = g->nameservers.n ? g->nameservers.p : NULL,
+                                 .timeout_ms = RESOLVE_MS};
     if (b->endpoint.path.n && access(b->endpoint.path.p, F_OK) != 0)
         config_warn(diag, b->at, "there is no socket " SLICE_FMT " now",
                     SLICE_ARG(b->endpoint.path));
@@ -69,9 +70,9 @@ static void check_backend(const struct backend_conf *b, struct config_diag *diag
 void check_surroundings(const struct snapshot *s, struct config_diag *diag)
 {
     check_user(&s->gateway, diag);
-    check_log(s->gateway.access_path, "access-log", &s->gateway, diag);
-    check_log(s->gateway.error_path, "error-log", &s->gateway, diag);
+    check_log(s->gateway.access_path, s->gateway.access_at, diag);
+    check_log(s->gateway.error_path, s->gateway.error_at, diag);
     for (uint32_t i = 0; i < s->pool_count; i++)
         for (uint32_t j = 0; j < s->pools[i].backend_count; j++)
-            check_backend(&s->pools[i].backends[j], diag);
+            check_backend(&s->pools[i].backends[j], &s->gateway, diag);
 }

@@ -136,6 +136,7 @@ static bool set_access_log(struct config_reader *r, const struct directive *d,
 {
     struct gateway_conf *g = target;
     (void)d;
+    g->access_at = word->at;
     return set_log(r, word, &g->access_path);
 }
 
@@ -144,6 +145,7 @@ static bool set_error_log(struct config_reader *r, const struct directive *d,
 {
     struct gateway_conf *g = target;
     (void)d;
+    g->error_at = word->at;
     return set_log(r, word, &g->error_path);
 }
 
