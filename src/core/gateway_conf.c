@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/gateway_conf.h"
 
-static key_set_fn set_access_log, set_error_log, set_trusted;
+static key_set_fn set_access_log, set_error_log, set_trusted, set_admin;
+static key_open_fn open_admin;
+static key_close_fn close_admin;
 
 static const struct key_name access_formats[] = {
     {"combined", ACCESS_COMBINED, "the format of Apache and nginx, followed by key=value pairs"},
@@ -27,6 +29,12 @@ static const struct key access_options[] = {
 static const struct key error_options[] = {
     {.name = "level", .type = KEY_ENUM, .at = at(struct gateway_conf, error_level),
      .init = "info", .names = error_levels, .help = "how much is logged"},
+    {.name = NULL},
+};
+
+static const struct key admin_options[] = {
+    {.name = "token", .type = KEY_STRING, .at = at(struct admin_conf, token), .syntax = "TEXT",
+     .help = "what has to be brought as Authorization: Bearer TEXT; a TCP address needs one"},
     {.name = NULL},
 };
 
@@ -99,6 +107,11 @@ const struct key gateway_keys[] = {
     {.name = "error-log", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_error_log, .init = "stderr",
      .syntax = "PATH | stdout | stderr | off", .options = error_options,
      .help = "where messages of the gateway go"},
+    {.name = "admin", .type = KEY_CUSTOM, .flags = KEY_ONE | KEY_REPEAT, .set = set_admin,
+     .open = open_admin, .close = close_admin, .options = admin_options,
+     .syntax = "unix:PATH | ADDRESS",
+     .help = "where `sluice status` and its like, and Prometheus, get at the gateway; a unix socket "
+             "is for its owner alone"},
     {.name = "stop-timeout", .type = KEY_MS, .at = at(struct gateway_conf, stop_ms),
      .init = "30s", .max = "1d",
      .help = "how long a graceful stop waits for requests in flight"},
@@ -147,6 +160,39 @@ static bool set_error_log(struct config_reader *r, const struct directive *d,
     (void)d;
     g->error_at = word->at;
     return set_log(r, word, &g->error_path);
+}
+
+static void *open_admin(struct config_reader *r, const struct directive *d, void *target)
+{
+    struct gateway_conf *g = target;
+    struct admin_conf *a = config_append(r, &g->admin, &g->admin_count, sizeof(*a));
+    a->at = d->name.at;
+    return a;
+}
+
+static bool set_admin(struct config_reader *r, const struct directive *d,
+                      const struct config_word *word, void *target)
+{
+    struct admin_conf *a = target;
+    (void)d;
+    a->at = word->at;
+    a->text = word->text;
+    const char *why = address_parse_listen(word->text, &a->address);
+    if (why)
+        return config_error(r->diag, word->at, "cannot listen on '" SLICE_FMT "': %s",
+                            SLICE_ARG(word->text), why);
+    return true;
+}
+
+/* Any page in a browser on this machine can send requests to a TCP port. */
+static bool close_admin(struct config_reader *r, const struct directive *d, void *opened)
+{
+    const struct admin_conf *a = opened;
+    (void)d;
+    if (a->text.n && a->address.kind == ADDRESS_INET && !a->token.n)
+        return config_error(r->diag, a->at, "an admin address that is no unix socket needs a token: "
+                                            "token=SECRET");
+    return true;
 }
 
 static bool set_trusted(struct config_reader *r, const struct directive *d,

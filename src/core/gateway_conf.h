@@ -12,6 +12,14 @@
 #include "config/source.h"
 #include "core/access_log.h"
 
+/* One `admin` line. */
+struct admin_conf {
+    struct address address;
+    struct slice text;  /* as written */
+    struct slice token; /* empty: none is needed, as only the owner of the socket gets in */
+    struct config_place at;
+};
+
 struct gateway_conf {
     uint32_t threads;  /* 0: one for each core */
     struct slice user; /* empty: stay who we are */
@@ -24,6 +32,9 @@ struct gateway_conf {
     int access_format;        /* enum access_format */
     struct slice error_path;  /* the same */
     int error_level;          /* enum log_level: what is below is not logged */
+
+    struct admin_conf *admin;
+    uint32_t admin_count;
 
     struct slice temp_dir;    /* for bodies that wait in files; followed by a NUL */
     struct slice nameservers; /* "127.0.0.1:5353"; empty: the system's */
