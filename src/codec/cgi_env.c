@@ -197,13 +197,6 @@ size_t cgi_env_bound(const struct cgi_env *env)
     return n;
 }
 
-static char *put(char *p, struct slice s)
-{
-    if (s.n)
-        memcpy(p, s.p, s.n);
-    return p + s.n;
-}
-
 /* FastCGI 3.4: one byte, or four with the highest bit set. */
 static char *put_length(char *p, size_t n)
 {
@@ -239,10 +232,10 @@ static inline char *put_back(char *p, enum cgi_form form)
 static char *put_var(char *p, enum cgi_form form, const struct cgi_var *v)
 {
     p = put_front(p, form, v->name.n, v->value.n + v->rest.n);
-    p = put(p, v->name);
+    p = slice_put(p, v->name);
     p = put_middle(p, form);
-    p = put(p, v->value);
-    p = put(p, v->rest);
+    p = slice_put(p, v->value);
+    p = slice_put(p, v->rest);
     return put_back(p, form);
 }
 
@@ -274,7 +267,7 @@ static char *put_joined(char *p, const struct fields *fields, const struct field
     struct slice between = f->id == FIELD_COOKIE ? SLICE("; ") : SLICE(", ");
     for (const struct field *next = f + 1; next < fields->v + fields->n; next++)
         if (is_same(next, f))
-            p = put(put(p, between), next->value);
+            p = slice_put(slice_put(p, between), next->value);
     return p;
 }
 
@@ -303,14 +296,14 @@ static char *put_field(char *start, const struct cgi_env *env, const struct fiel
         return start;
     size_t value_n = repeated ? joined_bytes(fields, f) : f->value.n;
     char *name = put_front(start, env->form, f->name.n + 5, value_n);
-    char *p = put(name, SLICE("HTTP_"));
+    char *p = slice_put(name, SLICE("HTTP_"));
     if (!put_mapped(p, f->name))
         return start;
     p += f->name.n;
     if (cgi->param_count && has_param(cgi, slice_of(name, (size_t)(p - name))))
         return start;
     p = put_middle(p, env->form);
-    p = put(p, f->value);
+    p = slice_put(p, f->value);
     if (repeated)
         p = put_joined(p, fields, f);
     return put_back(p, env->form);

@@ -51,8 +51,9 @@ struct record {
 struct lane {
     uint16_t id;
     enum cgi_role role;
-    /* STDOUT_ENDED: its empty record has come. ENDED: END_REQUEST has. */
-    enum { OPEN, STDOUT_ENDED, ENDED } at;
+    /* STDOUT_ENDED: its empty record has come. ENDED: END_REQUEST has. GIVEN_UP: the response is
+     * complete and what comes behind it too much to wait for the end of. */
+    enum { OPEN, STDOUT_ENDED, ENDED, GIVEN_UP } at;
     struct cgi_reader reader;
     bool keep, sent_all;
     bool cut_logged;
@@ -210,10 +211,8 @@ static enum codec_event drop_rest(struct lane *lane, struct slice *content, cons
     bool excess = lane->reader.framing.kind == BODY_LENGTH && content->n && !lane->cut_logged;
     lane->drained += (uint32_t)content->n;
     *content = slice_skip(*content, content->n);
-    if (lane->drained > DRAIN_MAX) {
-        lane->keep = false;
-        lane->at = ENDED;
-    }
+    if (lane->drained > DRAIN_MAX)
+        lane->at = GIVEN_UP;
     if (!excess)
         return CODEC_MORE;
     lane->cut_logged = true;
@@ -346,9 +345,17 @@ static enum codec_event refused(const struct lane *lane, struct codec_result *re
 static enum codec_event end_of(struct fcgi *f, struct codec_result *result)
 {
     struct lane *lane = &f->lane;
-    if (lane->protocol_status != REQUEST_COMPLETE)
-        return refused(lane, result);
-    return cgi_read_end(&lane->reader, result);
+    enum codec_event event = lane->protocol_status == REQUEST_COMPLETE
+                                 ? cgi_read_end(&lane->reader, result)
+                                 : refused(lane, result);
+    lane->keep &= event == CODEC_END;
+    return event;
+}
+
+/* With the padding of END_REQUEST, so that nothing of it is left for the next request. */
+static bool is_over(const struct fcgi *f)
+{
+    return f->lane.at == GIVEN_UP || (f->lane.at == ENDED && f->at == AT_HEADER);
 }
 
 static enum codec_event back_feed(void *state, struct slice *in, const struct head_limits *limits,
@@ -356,12 +363,12 @@ static enum codec_event back_feed(void *state, struct slice *in, const struct he
 {
     struct fcgi *f = state;
     const struct feed with = {limits, a, result};
-    while (f->lane.at != ENDED) {
+    while (!is_over(f)) {
         bool opening = f->at == AT_HEADER;
         if (opening && in->n < HEADER_BYTES)
             return CODEC_MORE;
         enum codec_event event = opening ? open_record(f, in, result) : read_record(f, in, &with);
-        bool waits = !opening && f->at == AT_CONTENT && f->lane.at != ENDED;
+        bool waits = !opening && f->at == AT_CONTENT && !is_over(f);
         if (event != CODEC_MORE || waits)
             return event;
     }
