@@ -605,8 +605,9 @@ void log_writer_detach(struct log_writer *w)
 void log_writer_install(struct log_writer *w, struct log_output *o, enum log_format format)
 {
     atomic_store(&w->errors, o);
-    w->sink =
-        (struct log_sink){.write = put_to_errors, .wall_us = wall_us, .ctx = w, .format = format};
+    if (!w->sink.write) /* later calls change the output alone: threads are logging */
+        w->sink = (struct log_sink){
+            .write = put_to_errors, .wall_us = wall_us, .ctx = w, .format = format};
     log_set_sink(o ? &w->sink : NULL);
 }
 

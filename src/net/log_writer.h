@@ -40,7 +40,8 @@ void log_writer_detach(struct log_writer *w);
 /* Hands over a line (with its \n). Never blocks; may drop. */
 void log_writer_put(struct log_output *o, struct slice line);
 
-/* base/log goes to o from here on (NULL: nowhere). Drops are reported there too. */
+/* base/log goes to o from here on (NULL: nowhere). Drops are reported there too. The first call
+ * decides the format. */
 void log_writer_install(struct log_writer *w, struct log_output *o, enum log_format format);
 
 /* Opens all files again by their paths (for logrotate). Async-signal-safe. */

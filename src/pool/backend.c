@@ -32,7 +32,6 @@ void backend_set_conf(struct backend *b, const struct backend_conf *conf)
     b->conf = conf;
     b->weight = conf->weight ? conf->weight : 1;
     b->max_open = conf->max_conns ? conf->max_conns : UINT32_MAX;
-    snprintf(b->host, sizeof(b->host), SLICE_FMT, SLICE_ARG(conf->text));
 }
 
 struct backend *backend_new(const struct backend_conf *conf, const struct sockaddr *addr,
@@ -46,6 +45,7 @@ struct backend *backend_new(const struct backend_conf *conf, const struct sockad
     memset(b, 0, size);
     atomic_init(&b->refs, 1);
     backend_set_conf(b, conf);
+    snprintf(b->host, sizeof(b->host), SLICE_FMT, SLICE_ARG(conf->text));
     memcpy(&b->addr, addr, addr_len);
     b->addr_len = addr_len;
     b->idle_lists = workers;

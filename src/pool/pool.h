@@ -33,7 +33,7 @@ struct pool_worker {
 };
 
 struct pool {
-    const struct pool_conf *conf; /* outlives the pool */
+    const struct pool_conf *_Atomic conf; /* replaced by pool_set_conf */
     const struct balancer *balancer;
     struct pool_worker *workers;
     uint32_t worker_count;
