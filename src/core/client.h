@@ -1,17 +1,67 @@
-/* A client's connection that speaks HTTP/1.1: reads requests one after the other, gives each an
- * exchange, and sends the responses. While idle it holds no buffer.
+/* A client's connection: accepting it, its end, and what is common to the protocols spoken on it.
+ *
+ * What is read and written is the business of a struct client_protocol: HTTP/1.1 at first, which
+ * hands the connection over to HTTP/2 when the client begins with that protocol's preface. A
+ * protocol gives each request an exchange and is that exchange's front.
  * SPDX-License-Identifier: MIT */
 #ifndef CORE_CLIENT_H
 #define CORE_CLIENT_H
 
-#include <stdint.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "core/client_h1.h"
+#include "net/stream.h"
+
+struct client;
+struct client_h2;
+struct exchange;
+struct gateway_conf;
 struct worker;
+
+struct client_protocol {
+    const char *name;
+    void (*on_ready)(struct client *c); /* the stream became readable or writable, or ended */
+    void (*on_due)(struct client *c);   /* c->timer */
+    void (*stop)(struct client *c);     /* graceful: what is under way ends, nothing new begins */
+    void (*kill)(struct client *c);     /* ends every exchange at once; the caller closes */
+    /* The exchanges under way, one after the other; before: NULL for the first. NULL: no more. */
+    const struct exchange *(*exchange_after)(const struct client *c, const struct exchange *before);
+    void (*fini)(struct client *c); /* before the memory goes; NULL: nothing to do */
+};
+
+/*  OPEN    the protocol's
+ *  LINGER  answered for good: reads and discards until the client closes, so that what it still
+ *          sends does not reset the connection before it has read the response (RFC 9112 9.6)
+ *  CLOSED  freed at the end of the turn */
+enum client_state { CLIENT_OPEN, CLIENT_LINGER, CLIENT_CLOSED };
+
+struct client {
+    struct stream stream;
+    struct timer timer;
+    struct deferred free;
+    struct list node;
+    struct worker *worker;
+    const struct client_protocol *protocol;
+    struct chain out;
+    enum client_state state;
+    uint32_t requests;
+    uint64_t since_ms; /* accepted */
+    bool allows_h2;    /* the listener does */
+    union {
+        struct client_h1 h1;
+        struct client_h2 *h2;
+    };
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in4;
+        struct sockaddr_in6 in6;
+    } peer;
+};
 
 /* Takes over fd, an accepted connection. */
 void client_accept(struct worker *w, int fd, const struct sockaddr *addr, socklen_t len);
-/* Graceful stop: closes those that are idle; others when their exchange is over. */
+/* Graceful stop: closes those that are idle; others when their exchanges are over. */
 void clients_stop(struct worker *w);
 /* The deadline of the stop has passed: breaks off what is left. */
 void clients_kill(struct worker *w);
@@ -32,8 +82,23 @@ struct client_view {
     uint64_t received_bytes, sent_bytes;
 };
 
-/* Shows every client of this worker, on its own thread. */
+/* Shows every client of this worker, on its own thread: once for each exchange under way, else
+ * once. */
 void clients_view(struct worker *w, void (*show)(void *ctx, const struct client_view *view),
                   void *ctx);
+
+/* For the protocols. */
+
+/* hard: with a reset. The memory goes at the end of the turn. */
+void client_close(struct client *c, bool hard);
+/* Nothing more will be said: closes in such a way that what was said arrives. */
+void client_end(struct client *c, bool all_was_read);
+/* An exchange for a request of this client, of which the first byte came at start_us. */
+struct exchange *client_exchange(struct client *c, uint64_t start_us);
+/* Its address as text, without port, in the exchange's arena. */
+struct slice client_peer_text(const struct client *c, struct exchange *x);
+const struct gateway_conf *client_conf(const struct client *c);
+/* The address the client connected to; its length, 0 if there is none. */
+socklen_t client_local(const struct client *c, struct sockaddr_storage *sa);
 
 #endif

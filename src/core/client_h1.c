@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/client_h1.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+#include "core/client.h"
+#include "core/exchange.h"
+#include "core/worker.h"
+
+static const struct front h1_front;
+
+/* ---- requests ---- */
+
+static struct exchange *start_exchange(struct client *c)
+{
+    struct exchange *x = client_exchange(c, c->h1.first_us);
+    x->front = &h1_front;
+    x->client = c;
+    return x;
+}
+
+static void become_busy(struct client *c, struct exchange *x)
+{
+    x->peer_text = client_peer_text(c, x);
+    c->h1.x = x;
+    c->h1.first_us = 0;
+    c->requests++;
+    timer_clear(&c->timer);
+}
+
+/* RFC 9112 9.3: persistence is the default of 1.1 and must be asked for in 1.0. */
+static bool wants_close(const struct client *c, const struct request_head *req)
+{
+    uint32_t limit = client_conf(c)->conn_requests;
+    if (c->worker->stopping || (limit && c->requests >= limit))
+        return true;
+    if (fields_has(&req->fields, FIELD_CONNECTION)) {
+        if (fields_has_token(&req->fields, FIELD_CONNECTION, SLICE("close")))
+            return true;
+        if (fields_has_token(&req->fields, FIELD_CONNECTION, SLICE("keep-alive")))
+            return false;
+    }
+    return req->minor < 1;
+}
+
+/* Refuses a request whose head is not good enough to be routed. */
+static void refuse(struct client *c, struct exchange *x, const struct fault *f)
+{
+    become_busy(c, x);
+    x->close_client = true;
+    exchange_fail(x, f->status, f->what, f->rule);
+    exchange_run(x);
+}
+
+/* Tries to take a request off what has been read. False: more bytes are needed. */
+static bool take_request(struct client *c)
+{
+    struct slice in = stream_bytes(&c->stream);
+    if (!in.n)
+        return false;
+    if (!c->h1.first_us)
+        c->h1.first_us = c->worker->loop.now_us;
+    struct exchange *x = start_exchange(c);
+    size_t before = in.n;
+    struct codec_result result;
+    enum codec_event event =
+        h1_read_request(&c->h1.reader, &in, &c->worker->limits, &x->arena, &x->req, &result);
+    stream_consume(&c->stream, before - in.n);
+    if (event == CODEC_MORE) {
+        exchange_free(x);
+        return false;
+    }
+    if (event == CODEC_BAD) {
+        refuse(c, x, &result.fault);
+        return true;
+    }
+    x->req_framing = result.framing;
+    x->request = c->h1.reader.at == H1_END ? MSG_COMPLETE : MSG_BODY;
+    become_busy(c, x);
+    x->close_client = wants_close(c, &x->req);
+    exchange_run(x);
+    return true;
+}
+
+/* Reads; false: nothing came, or the connection is over. */
+static bool read_more(struct client *c)
+{
+    if (!c->stream.readable)
+        return false;
+    ssize_t n = stream_fill(&c->stream);
+    if (n > 0)
+        return true;
+    if (n != -EAGAIN)
+        client_close(c, false);
+    return false;
+}
+
+static void park_idle(struct client *c)
+{
+    const struct gateway_conf *conf = client_conf(c);
+    stream_settle(&c->stream);
+    if (!c->h1.first_us)
+        timer_set(&c->worker->loop, &c->timer, conf->idle_ms);
+    else /* from the first byte on: a client cannot stretch it byte by byte */
+        timer_set_at(&c->worker->loop, &c->timer, c->h1.first_us / 1000 + conf->head_ms);
+}
+
+static bool is_idle(const struct client *c)
+{
+    return c->state == CLIENT_OPEN && !c->h1.x;
+}
+
+/* Drives the connection until it must wait. Exchanges that end at once come back through
+ * front_done(), which leaves going on to this loop. */
+static void client_run(struct client *c)
+{
+    if (c->h1.running)
+        return;
+    c->h1.running = true;
+    while (is_idle(c) && (take_request(c) || read_more(c)))
+        ;
+    if (is_idle(c)) {
+        if (c->worker->stopping && !c->h1.first_us)
+            client_close(c, false);
+        else
+            park_idle(c);
+    }
+    c->h1.running = false;
+}
+
+static void h1_on_ready(struct client *c)
+{
+    struct exchange *x = c->h1.x;
+    if (!x) {
+        client_run(c);
+        return;
+    }
+    if (c->stream.reset)
+        exchange_abort(x, "connection reset by the client");
+    else if (c->stream.hup && x->request >= MSG_COMPLETE)
+        x->client_gone = true;
+    exchange_run(x);
+}
+
+static void on_late_head(struct client *c)
+{
+    static const struct fault late = {.status = 408,
+                                      .what = "request head took too long (timeout head)",
+                                      .rule = "RFC 9110 15.5.9"};
+    refuse(c, start_exchange(c), &late);
+}
+
+static void on_busy_due(struct exchange *x)
+{
+    if (x->client_wait == WAIT_READ)
+        exchange_fail(x, 408, "request body stopped coming (timeout body)", "RFC 9110 15.5.9");
+    else if (x->client_wait == WAIT_WRITE)
+        exchange_abort(x, "client stopped reading (timeout write)");
+    else
+        exchange_abort(x, "client has closed its side (timeout half-closed)");
+    exchange_run(x);
+}
+
+static void h1_on_due(struct client *c)
+{
+    if (c->h1.x)
+        on_busy_due(c->h1.x);
+    else if (c->h1.first_us)
+        on_late_head(c);
+    else
+        client_close(c, false);
+}
+
+/* ---- the front of an exchange ---- */
+
+static bool over_limit(struct exchange *x, size_t n)
+{
+    x->req_bytes += n;
+    if (!x->route || !x->route->body_bytes || x->req_bytes <= x->route->body_bytes)
+        return false;
+    exchange_fail(x, 413, "request body is larger than the limit", "RFC 9110 15.5.14");
+    return true;
+}
+
+/* One event of the reader. False: no more for now. */
+static bool on_body_event(struct exchange *x, enum codec_event event,
+                          const struct codec_result *result, struct buf *in)
+{
+    switch (event) {
+    case CODEC_DATA:
+        chain_put(&x->req_body, in, result->data);
+        return !over_limit(x, result->data.n) && chain_room(&x->req_body);
+    case CODEC_END:
+        x->req_trailers = result->trailers;
+        x->request = MSG_COMPLETE;
+        return false;
+    case CODEC_BAD:
+        x->close_client = true;
+        exchange_fail(x, result->fault.status, result->fault.what, result->fault.rule);
+        return false;
+    case CODEC_HEAD:
+    case CODEC_LOG:
+    case CODEC_REFUSED:
+    case CODEC_MORE: return false;
+    }
+    return false;
+}
+
+static bool decode_body(struct exchange *x)
+{
+    struct client *c = x->client;
+    struct buf *hold = c->stream.in ? buf_ref(c->stream.in) : NULL;
+    bool moved = false, more = true;
+    while (more) {
+        struct slice in = stream_bytes(&c->stream);
+        size_t before = in.n;
+        struct codec_result result;
+        enum codec_event event =
+            h1_read_body(&c->h1.reader, &in, &c->worker->limits, &x->arena, &result);
+        stream_consume(&c->stream, before - in.n);
+        moved |= event != CODEC_MORE || before != in.n;
+        more = on_body_event(x, event, &result, hold);
+    }
+    if (hold)
+        buf_unref(hold);
+    return moved;
+}
+
+/* The client closed its side before its request was complete. In a tunnel that is the end of one
+ * direction, no more. */
+static void on_body_eof(struct exchange *x)
+{
+    struct client *c = x->client;
+    if (c->h1.reader.framing.kind == BODY_TUNNEL)
+        x->request = MSG_COMPLETE;
+    else
+        exchange_abort(x, "client closed before the end of its request");
+}
+
+static bool front_take(struct exchange *x)
+{
+    struct client *c = x->client;
+    if (!chain_room(&x->req_body))
+        return false;
+    if (decode_body(x)) /* also without bytes: the end may have found no room before */
+        return x->client_moved = true;
+    if (!c->stream.readable)
+        return false;
+    ssize_t n = stream_fill(&c->stream);
+    if (n == -EAGAIN)
+        return false;
+    if (n <= 0)
+        on_body_eof(x);
+    else
+        decode_body(x);
+    return x->client_moved = true;
+}
+
+static void front_put_interim(struct exchange *x, const struct response_head *head)
+{
+    struct client *c = x->client;
+    h1_put_interim(head, &c->out);
+}
+
+/* RFC 9112 6.1: chunked is for clients of HTTP/1.1; others see the end by the close. */
+static struct framing framing_out(const struct exchange *x)
+{
+    struct framing framing = x->resp_framing;
+    if (framing.kind == BODY_CHUNKED || framing.kind == BODY_CLOSE)
+        framing.kind = x->req.minor >= 1 ? BODY_CHUNKED : BODY_CLOSE;
+    return framing;
+}
+
+/* Answered without having been told to go on, the client may send its body or not (RFC 9110
+ * 10.1.1): nobody could tell it from the next request. */
+static bool may_never_come(const struct exchange *x)
+{
+    return x->request == MSG_BODY && fields_has(&x->req.fields, FIELD_EXPECT);
+}
+
+static void front_put_head(struct exchange *x)
+{
+    struct client *c = x->client;
+    struct h1_response response = {.head = &x->resp, .framing = framing_out(x)};
+    if (response.framing.kind == BODY_TUNNEL) {
+        response.upgrade = x->upgrade;
+        c->h1.reader.framing.kind = BODY_TUNNEL;
+        c->h1.reader.at = H1_BODY;
+        x->close_client = true;
+    } else if (response.framing.kind == BODY_CLOSE || c->worker->stopping || may_never_come(x)) {
+        x->close_client = true;
+    }
+    response.close = x->close_client;
+    response.keep_alive = !x->close_client && x->req.minor < 1;
+    if (!fields_find(&x->resp.fields, FIELD_DATE))
+        response.date = worker_date(c->worker);
+    h1_put_response(&c->h1.writer, &response, &c->out);
+}
+
+static void put_end(struct exchange *x)
+{
+    struct client *c = x->client;
+    x->response = MSG_PASSED;
+    if (!h1_put_end(&c->h1.writer, &x->resp_trailers, &c->out))
+        x->broken = true;
+}
+
+static bool front_send(struct exchange *x)
+{
+    struct client *c = x->client;
+    if (!chain_is_empty(&x->resp_body) && chain_room(&c->out)) {
+        x->resp_bytes += x->resp_body.bytes;
+        h1_put_body(&c->h1.writer, &x->resp_body, &c->out);
+    }
+    if (x->response == MSG_COMPLETE && chain_is_empty(&x->resp_body))
+        put_end(x);
+    size_t before = c->out.bytes;
+    if (before == 0)
+        return false;
+    if (!stream_flush(&c->stream, &c->out)) {
+        exchange_abort(x, "client closed while the response was being sent");
+        return true;
+    }
+    bool moved = c->out.bytes < before;
+    x->client_moved |= moved;
+    return moved;
+}
+
+static bool front_is_flushed(const struct exchange *x)
+{
+    const struct client *c = x->client;
+    return chain_is_empty(&c->out);
+}
+
+static uint64_t front_plain_left(const struct exchange *x)
+{
+    const struct client *c = x->client;
+    bool possible = c->stream.readable && !stream_bytes(&c->stream).n &&
+                    !(x->route && x->route->body_bytes && c->h1.reader.framing.kind != BODY_LENGTH);
+    return possible ? h1_plain_left(&c->h1.reader) : 0;
+}
+
+static bool front_is_plain_out(const struct exchange *x)
+{
+    const struct client *c = x->client;
+    return x->response == MSG_BODY && h1_is_plain(&c->h1.writer);
+}
+
+static ssize_t front_splice(struct exchange *x, int pipe_fd, size_t n)
+{
+    struct client *c = x->client;
+    ssize_t got = stream_splice(&c->stream, pipe_fd, n);
+    if (got > 0) {
+        h1_plain_taken(&c->h1.reader, (uint64_t)got);
+        x->req_bytes += (uint64_t)got;
+        x->client_moved = true;
+        if (h1_plain_left(&c->h1.reader) == 0)
+            x->request = MSG_COMPLETE;
+    } else if (got != -EAGAIN) {
+        on_body_eof(x);
+    }
+    return got;
+}
+
+static void front_set_deadline(struct exchange *x, enum wait wait)
+{
+    struct client *c = x->client;
+    const struct gateway_conf *conf = client_conf(c);
+    switch (wait) {
+    case WAIT_READ: timer_set(&c->worker->loop, &c->timer, conf->body_ms); return;
+    case WAIT_WRITE: timer_set(&c->worker->loop, &c->timer, conf->write_ms); return;
+    case WAIT_GONE: timer_set(&c->worker->loop, &c->timer, conf->half_closed_ms); return;
+    case WAIT_NOTHING:
+    case WAIT_HEAD:
+    case WAIT_TUNNEL: timer_clear(&c->timer); return;
+    }
+}
+
+static socklen_t front_local(const struct exchange *x, struct sockaddr_storage *sa)
+{
+    return client_local(x->client, sa);
+}
+
+static void front_done(struct exchange *x, bool broken)
+{
+    struct client *c = x->client;
+    bool request_read = x->request == MSG_PASSED || x->request == MSG_COMPLETE;
+    bool close = x->close_client || !request_read;
+    /* Cut off without its length known, a response ends visibly only by a reset. */
+    bool hard = broken && c->h1.writer.framing.kind == BODY_CLOSE;
+    exchange_free(x);
+    c->h1.x = NULL;
+    if (broken) {
+        client_close(c, hard);
+    } else if (close || c->worker->stopping) {
+        client_end(c, request_read);
+    } else {
+        h1_reader_init(&c->h1.reader);
+        client_run(c);
+    }
+}
+
+static const struct front h1_front = {
+    .take = front_take,
+    .put_interim = front_put_interim,
+    .put_head = front_put_head,
+    .send = front_send,
+    .is_flushed = front_is_flushed,
+    .plain_left = front_plain_left,
+    .is_plain_out = front_is_plain_out,
+    .splice = front_splice,
+    .set_deadline = front_set_deadline,
+    .local = front_local,
+    .done = front_done,
+};
+
+/* ---- the connection ---- */
+
+void client_h1_start(struct client *c)
+{
+    c->protocol = &client_h1;
+    h1_reader_init(&c->h1.reader);
+    /* The first edge comes with the first byte; until then there is nothing to read. */
+    timer_set(&c->worker->loop, &c->timer, client_conf(c)->idle_ms);
+}
+
+/* An idle one takes a request that has just arrived, else closes. */
+static void h1_stop(struct client *c)
+{
+    if (!c->h1.x && !c->h1.first_us)
+        client_run(c);
+}
+
+static void h1_kill(struct client *c)
+{
+    if (!c->h1.x)
+        return;
+    exchange_fail(c->h1.x, 503, "the gateway is stopping (stop-timeout)", NULL);
+    exchange_run(c->h1.x);
+}
+
+static const struct exchange *h1_exchange_after(const struct client *c,
+                                                const struct exchange *before)
+{
+    return before ? NULL : c->h1.x;
+}
+
+const struct client_protocol client_h1 = {
+    .name = "HTTP/1.1",
+    .on_ready = h1_on_ready,
+    .on_due = h1_on_due,
+    .stop = h1_stop,
+    .kill = h1_kill,
+    .exchange_after = h1_exchange_after,
+};
