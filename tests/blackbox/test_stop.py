@@ -35,7 +35,7 @@ def test_a_request_in_flight_is_finished(proxy, sig):
     c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
     assert asked.wait(10)
     g.signal(sig)
-    g.wait_line("stopping|draining|stop")
+    wait_for(lambda: refused(g.address), "every worker to be told")
     go.set()
     m = c.response()
     assert m.status == 200 and m.body == b"finished" and "close" in m.tokens("connection")
