@@ -5,23 +5,10 @@
 
 #include "codec/cgi.h"
 
-#include "request.h"
-
 extern const struct back_codec scgi_back_codec, cgi_back_codec;
 
-struct row {
-    const char *note;
-    enum method method;
-    struct slice bytes;
-    const char *heads;
-    struct slice body;
-    enum verdict verdict;
-    const char *why; /* NULL: the grammar's business */
-    bool closes;
-};
-
 /* clang-format off */
-static const struct row rows[] = {
+static const struct peer_row rows[] = {
 #define ROW(note, method, bytes, heads, body, verdict, why, closes) \
     {note, METHOD_##method, SLICE_INIT(bytes), heads, SLICE_INIT(body), verdict, why, closes},
 #define PEER(note, method, bytes, heads, body, verdict, why) \
@@ -33,59 +20,17 @@ static const struct row rows[] = {
 /* clang-format on */
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
-static void check(const struct row *row, const struct outcome *o, size_t first, size_t piece)
-{
-    bool same = o->verdict == row->verdict && strcmp(o->heads, row->heads) == 0 &&
-                slice_eq(slice_of(o->body, o->body_n), row->body);
-    if (same && row->why && row->verdict == BROKEN)
-        same = strcmp(o->fault.what, row->why) == 0;
-    if (same && row->verdict == BROKEN)
-        same = o->fault.status == 502 && o->fault.rule;
-    if (!same)
-        fail_msg("%s (pieces of %zu, %zu): verdict %d, heads '%s', body '%.*s', %s", row->note,
-                 first, piece, o->verdict, o->heads, (int)o->body_n, o->body,
-                 o->verdict == BROKEN ? o->fault.what : "");
-}
-
-static void play_all(const struct back_codec *codec)
-{
-    struct peer p;
-    peer_init(&p, codec);
-    for (const struct row *row = rows; row < rows + ROWS; row++) {
-        struct test_request request;
-        request_init(&request, row->method);
-        for (size_t first = 0; first <= row->bytes.n; first++) {
-            peer_reset(&p, &request.codec);
-            peer_play(&p, row->bytes, first, row->bytes.n + 1, row->closes);
-            check(row, p.result, first, row->bytes.n);
-        }
-        peer_reset(&p, &request.codec);
-        peer_play(&p, row->bytes, 1, 1, row->closes);
-        check(row, p.result, 1, 1);
-    }
-    peer_fini(&p);
-}
-
 static void test_scgi_peers(void **state)
 {
     (void)state;
-    play_all(&scgi_back_codec);
+    peer_play_rows(&scgi_back_codec, rows, ROWS);
     assert_true(ROWS >= 60);
 }
 
 static void test_cgi_peers(void **state)
 {
     (void)state;
-    play_all(&cgi_back_codec);
-}
-
-static void assert_bytes(struct slice got, struct slice want)
-{
-    size_t same = 0;
-    while (same < got.n && same < want.n && got.p[same] == want.p[same])
-        same++;
-    if (same < got.n || same < want.n)
-        fail_msg("%zu bytes, not %zu; they differ from byte %zu on", got.n, want.n, same);
+    peer_play_rows(&cgi_back_codec, rows, ROWS);
 }
 
 static void test_scgi_request_bytes(void **state)
@@ -126,7 +71,7 @@ static void test_scgi_request_bytes(void **state)
                                                 "REDIRECT_STATUS\000200\0"
                                                 "HTTP_X_Y\0\0"
                                                 ",hello");
-    assert_bytes(peer_written(&p), want);
+    peer_assert_bytes(peer_written(&p), want);
     peer_fini(&p);
 }
 
@@ -173,7 +118,7 @@ static void test_cgi_writes_the_body_alone(void **state)
     chain_copy(&body, SLICE("llo"));
     p.codec->put_body(p.state, &body, &p.out);
     p.codec->put_end(p.state, NULL, &p.out);
-    assert_bytes(peer_written(&p), SLICE("hello"));
+    peer_assert_bytes(peer_written(&p), SLICE("hello"));
     assert_true(p.codec->finishes);
     peer_fini(&p);
 }

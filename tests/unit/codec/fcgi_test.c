@@ -5,8 +5,6 @@
 
 #include "codec/fcgi.h"
 
-#include "request.h"
-
 extern const struct back_codec fcgi_back_codec;
 
 /* ---- records ---- */
@@ -190,15 +188,6 @@ static void test_endless_excess_ends(void **state)
 
 /* ---- what is sent ---- */
 
-static void assert_bytes(struct slice got, struct slice want)
-{
-    size_t same = 0;
-    while (same < got.n && same < want.n && got.p[same] == want.p[same])
-        same++;
-    if (same < got.n || same < want.n)
-        fail_msg("%zu bytes, not %zu; they differ from byte %zu on", got.n, want.n, same);
-}
-
 static void test_request_bytes(void **state)
 {
     (void)state;
@@ -228,7 +217,7 @@ static void test_request_bytes(void **state)
                    "\10\1HTTP_X_Yz"
                    "\1\4\0\1\0\0\0\0"
                    "\1\5\0\1\0\0\0\0");
-    assert_bytes(peer_written(&p), want);
+    peer_assert_bytes(peer_written(&p), want);
     peer_fini(&p);
 }
 
@@ -353,7 +342,7 @@ static void test_body_in_records(void **state)
         assert_true(chain_is_empty(&in));
         p.codec->put_end(p.state, NULL, &p.out);
         struct slice got = stream_of(&p, peer_written(&p), 5, &records);
-        assert_bytes(got, slice_of(body, sizes[i]));
+        peer_assert_bytes(got, slice_of(body, sizes[i]));
         assert_int_equal(records, (sizes[i] + 65527) / 65528);
     }
     assert_false(p.codec->is_plain_out(p.state));
@@ -520,9 +509,9 @@ static void test_get_values(void **state)
     struct peer p;
     peer_init(&p, &fcgi_back_codec);
     fcgi_put_get_values(&p.out);
-    assert_bytes(peer_written(&p),
-                 SLICE("\1\11\0\0\0\60\0\0"
-                       "\16\0FCGI_MAX_CONNS\15\0FCGI_MAX_REQS\17\0FCGI_MPXS_CONNS"));
+    peer_assert_bytes(peer_written(&p),
+                      SLICE("\1\11\0\0\0\60\0\0"
+                            "\16\0FCGI_MAX_CONNS\15\0FCGI_MAX_REQS\17\0FCGI_MPXS_CONNS"));
     peer_fini(&p);
 }
 

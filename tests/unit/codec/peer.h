@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "codec/codec.h"
+#include "request.h"
 
 enum { PEER_PAGES = 64 * 4096, PEER_BODY_MAX = 512 * 1024, PEER_TEXT_MAX = 1024 };
 
@@ -145,7 +146,8 @@ static inline size_t peer_arrive(struct peer *p, struct slice waiting)
         struct codec_result r = {.response = &head};
         assert_true(waiting.n <= PEER_PAGES);
         struct slice in = slice_of(p->guarded_end - waiting.n, waiting.n);
-        memmove(p->guarded_end - waiting.n, waiting.p, waiting.n);
+        if (waiting.n)
+            memmove(p->guarded_end - waiting.n, waiting.p, waiting.n);
         enum codec_event event = p->codec->feed(p->state, &in, p->limits, &p->arena, &r);
         assert_ptr_equal(in.p + in.n, p->guarded_end);
         waiting = slice_skip(waiting, waiting.n - in.n);
@@ -188,6 +190,64 @@ static inline struct slice peer_written(struct peer *p)
     }
     chain_clear(&p->out);
     return slice_of(bytes, n);
+}
+
+static inline void peer_assert_bytes(struct slice got, struct slice want)
+{
+    size_t same = 0;
+    while (same < got.n && same < want.n && got.p[same] == want.p[same])
+        same++;
+    if (same < got.n || same < want.n)
+        fail_msg("%zu bytes, not %zu; they differ from byte %zu on", got.n, want.n, same);
+}
+
+/* ---- tables of peers that send plain bytes ---- */
+
+struct peer_row {
+    const char *note;
+    enum method method;
+    struct slice bytes;
+    const char *heads;
+    struct slice body;
+    enum verdict verdict;
+    const char *why; /* BROKEN; NULL: the grammar's business */
+    bool closes;
+};
+
+static inline void peer_check(const struct peer_row *row, const struct outcome *o, size_t first,
+                              size_t piece)
+{
+    bool same = o->verdict == row->verdict && strcmp(o->heads, row->heads) == 0 &&
+                slice_eq(slice_of(o->body, o->body_n), row->body);
+    if (same && row->why && row->verdict == BROKEN)
+        same = strcmp(o->fault.what, row->why) == 0;
+    if (same && row->verdict == BROKEN)
+        same = o->fault.status == 502 && o->fault.rule;
+    if (!same)
+        fail_msg("%s (pieces of %zu, %zu): verdict %d, heads '%s', body '%.*s', %s", row->note,
+                 first, piece, o->verdict, o->heads, (int)o->body_n, o->body,
+                 o->verdict == BROKEN ? o->fault.what : "");
+}
+
+/* Each row whole, cut in two at every byte, and byte by byte. */
+static inline void peer_play_rows(const struct back_codec *codec, const struct peer_row *rows,
+                                  size_t count)
+{
+    struct peer p;
+    peer_init(&p, codec);
+    for (const struct peer_row *row = rows; row < rows + count; row++) {
+        struct test_request request;
+        request_init(&request, row->method);
+        for (size_t first = 0; first <= row->bytes.n; first++) {
+            peer_reset(&p, &request.codec);
+            peer_play(&p, row->bytes, first, row->bytes.n + 1, row->closes);
+            peer_check(row, p.result, first, row->bytes.n);
+        }
+        peer_reset(&p, &request.codec);
+        peer_play(&p, row->bytes, 1, 1, row->closes);
+        peer_check(row, p.result, 1, 1);
+    }
+    peer_fini(&p);
 }
 
 #endif
