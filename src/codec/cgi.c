@@ -88,6 +88,7 @@ static void back_begin(void *state, const struct codec_request *request, struct 
 const struct back_codec cgi_back_codec = {
     .name = "cgi",
     .state_bytes = sizeof(struct cgi_back),
+    .holds_process = true,
     .wants_cgi = true,
     .needs_length = true,
     .finishes = true,

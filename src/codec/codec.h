@@ -77,6 +77,9 @@ struct back_codec {
     const char *name;
     uint16_t default_port; /* 0: a port must be given */
     size_t state_bytes;
+    /* A connection occupies a process of the application, of which there are few: a slow client must
+     * not hold one, nor a connection that is kept. Decides defaults: see pool_conf.h. */
+    bool holds_process;
     bool wants_cgi;    /* codec_request.cgi must be there */
     bool needs_length; /* a request body must be of known length: no BODY_CHUNKED */
     bool finishes;     /* the request's end is told by shutting down our side of the connection */

@@ -501,6 +501,7 @@ bool fcgi_is_variable(const struct field *field, struct slice *name)
 const struct back_codec fcgi_back_codec = {
     .name = "fastcgi",
     .state_bytes = sizeof(struct fcgi),
+    .holds_process = true,
     .wants_cgi = true,
     .needs_length = true,
     .check = cgi_env_check,

@@ -43,6 +43,7 @@ static void back_begin(void *state, const struct codec_request *request, struct 
 const struct back_codec scgi_back_codec = {
     .name = "scgi",
     .state_bytes = sizeof(struct cgi_back),
+    .holds_process = true,
     .wants_cgi = true,
     .needs_length = true,
     .check = cgi_env_check,

@@ -208,20 +208,17 @@ static enum parse find_route(struct exchange *x, struct fault *f)
     return PARSE_DONE;
 }
 
-/* What the configuration says of buffering, or what is usual for the protocol. */
 static bool buffers_request(const struct exchange *x)
 {
     const struct pool_conf *conf = x->attempt.pool->conf;
-    bool usual = x->attempt.codec->wants_cgi;
     bool needed = x->attempt.codec->needs_length && x->req_framing.kind == BODY_CHUNKED;
-    return x->request == MSG_BODY && (needed || (conf->buffer_set ? conf->buffer_request : usual));
+    return x->request == MSG_BODY && (needed || conf->buffer_request);
 }
 
 static void open_buffers(struct exchange *x)
 {
     const struct pool_conf *conf = x->attempt.pool->conf;
-    bool usual = x->attempt.codec->wants_cgi;
-    x->buffer_response = conf->buffer_set ? conf->buffer_response : usual;
+    x->buffer_response = conf->buffer_response;
     if (x->buffer_response)
         x->resp_body.window = conf->buffer_file;
     if (buffers_request(x))

@@ -94,10 +94,22 @@ static bool set_pool_name(struct config_reader *r, const struct directive *d,
 
 /* ---- checks across directives ---- */
 
+/* What is not configured is as suits the protocol. */
+static void set_protocol_defaults(struct pool_conf *pool, const struct back_codec *codec)
+{
+    enum { KEEP_MS = 60000, KEEP_PROCESS_MS = 2000 };
+    if (!pool->buffer_set)
+        pool->buffer_request = pool->buffer_response = codec->holds_process;
+    if (!pool->keep_ms)
+        pool->keep_ms = codec->holds_process ? KEEP_PROCESS_MS : KEEP_MS;
+}
+
 static bool finish_pool(struct config_reader *r, struct pool_conf *pool)
 {
     pool_conf_guess_protocol(pool);
     const struct back_codec *codec = codec_find(pool->protocol);
+    if (codec)
+        set_protocol_defaults(pool, codec);
     if (codec)
         return pool_conf_finish(r, pool, codec->default_port);
     struct suggest near = suggest_for(pool->protocol);

@@ -98,6 +98,7 @@ void stats_attempt_failed(struct exchange *x, enum attempt_failure failure)
     case FAIL_BROKEN: which = TALLY_FAIL_BROKEN; break;
     case FAIL_TIMEOUT: which = TALLY_FAIL_TIMEOUT; break;
     case FAIL_PROTOCOL: which = TALLY_FAIL_PROTOCOL; break;
+    case FAIL_REFUSED: which = TALLY_FAIL_REFUSED; break;
     }
     counter_add(&at->pool->tally[x->worker->index].counters[which], 1);
     counter_add(&at->backend->tally[x->worker->index].counters[which], 1);

@@ -46,8 +46,9 @@ static const struct key keep_options[] = {
      .init = "32", .zero = "off", .max = "100000",
      .help = "idle connections kept to each backend by each thread"},
     {.name = "timeout", .type = KEY_MS, .at = at(struct pool_conf, keep_ms),
-     .init = "60s", .min = "1ms", .max = "1d",
-     .help = "how long an idle connection is kept; should be less than the backend's own limit"},
+     .init = "auto", .zero = "auto", .max = "1d",
+     .help = "how long an idle connection is kept; should be less than the backend's own limit; "
+             "auto: 60s, but 2s where a connection occupies a process (fastcgi)"},
     {.name = "requests", .type = KEY_UINT, .at = at(struct pool_conf, keep_requests),
      .init = "0", .zero = "unlimited",
      .help = "requests sent on one connection before it is closed"},

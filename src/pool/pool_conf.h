@@ -38,7 +38,7 @@ struct pool_conf {
     uint32_t queue_length; /* requests that may wait for a slot */
     uint32_t queue_ms;     /* how long */
 
-    bool buffer_set;      /* a `buffer` line says so; else as is usual for the protocol */
+    bool buffer_set;      /* by a `buffer` line; else it is as suits the protocol */
     bool buffer_request;  /* the whole request body is taken before a backend is picked */
     bool buffer_response; /* the response is taken as fast as the backend sends it */
     uint64_t buffer_memory, buffer_file; /* bytes of a body held in memory, and all told */
