@@ -9,11 +9,10 @@
 #include "core/cli_args.h"
 #include "core/cli_proxy.h"
 #include "core/explain.h"
-#include "core/gateway.h"
 #include "core/keydoc.h"
 #include "net/conf_file.h"
 
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { COMMANDS_MAX = 32 };
 
 static const char *const default_files[] = {"./sluice.conf", "/etc/sluice/sluice.conf"};
 
@@ -37,7 +36,7 @@ static const struct cli_option explain_options[] = {
     {.name = NULL},
 };
 
-static const struct command commands[] = {
+static const struct command core_commands[] = {
     {"run", "", 0, 0, config_options, run_run, "Serve, in the foreground, what a file configures",
      "SIGTERM and SIGINT stop gracefully: requests in flight are finished first."},
     {"proxy", "--to URL...", 0, 0, cli_proxy_options, run_proxy,
@@ -52,7 +51,7 @@ static const struct command commands[] = {
 };
 /* clang-format on */
 
-static const char *config_path(const struct cli_args *args)
+const char *cli_config_path(const struct cli_args *args)
 {
     const char *given = cli_args_get(args, "config");
     if (given)
@@ -80,11 +79,11 @@ static struct snapshot *load_file(void *ctx, struct config_diag *diag)
 
 static int run_run(const struct cli_args *args)
 {
-    const char *path = config_path(args);
+    const char *path = cli_config_path(args);
     if (!path)
         return EXIT_FAILED;
     const struct gateway_source source = {load_file, (void *)(uintptr_t)path};
-    return gateway_run(&source) ? EXIT_FAILED : EXIT_OK;
+    return gateway_run(&source, args->service) ? EXIT_FAILED : EXIT_OK;
 }
 
 static struct snapshot *load_options(void *ctx, struct config_diag *diag)
@@ -100,7 +99,18 @@ static int run_proxy(const struct cli_args *args)
         return EXIT_USAGE;
     }
     const struct gateway_source source = {load_options, (void *)(uintptr_t)args};
-    return gateway_run(&source) ? EXIT_FAILED : EXIT_OK;
+    return gateway_run(&source, args->service) ? EXIT_FAILED : EXIT_OK;
+}
+
+struct snapshot *cli_load(const char *path)
+{
+    struct config_diag diag;
+    config_diag_init(&diag);
+    struct snapshot *s = snapshot_load(slice_str(path), &loader, &diag);
+    if (!s)
+        print_diag(&diag);
+    config_diag_fini(&diag);
+    return s;
 }
 
 static const char *plural(uint32_t n)
@@ -110,7 +120,7 @@ static const char *plural(uint32_t n)
 
 static int run_check(const struct cli_args *args)
 {
-    const char *path = config_path(args);
+    const char *path = cli_config_path(args);
     struct config_diag diag;
     if (!path)
         return EXIT_FAILED;
@@ -133,7 +143,7 @@ static int run_check(const struct cli_args *args)
 
 static int run_explain(const struct cli_args *args)
 {
-    const char *path = config_path(args);
+    const char *path = cli_config_path(args);
     struct config_diag diag;
     if (!path)
         return EXIT_FAILED;
@@ -149,7 +159,7 @@ static int run_explain(const struct cli_args *args)
 
 /* ---- the program as a whole ---- */
 
-static void print_help(FILE *out)
+static void print_help(FILE *out, const struct command *commands)
 {
     fputs(
         "usage: sluice COMMAND [OPTION...]\n\n"
@@ -180,7 +190,7 @@ static int help_keys(const char *format)
 }
 
 /* For the shells' completion: what may follow `sluice [COMMAND]`. */
-static int complete(const char *name)
+static int complete(const struct command *commands, const char *name)
 {
     cli_print_words(stdout, commands, name);
     if (!cli_find_command(commands, name))
@@ -189,11 +199,12 @@ static int complete(const char *name)
 }
 
 /* True: argv[1] was one of the options that stand without a command. */
-static bool run_option(const char *word, const char *next, int *status)
+static bool run_option(const struct command *commands, const char *word, const char *next,
+                       int *status)
 {
     *status = EXIT_OK;
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
-        print_help(stdout);
+        print_help(stdout, commands);
     else if (strcmp(word, "--help=man") == 0)
         cli_print_man(stdout, commands);
     else if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
@@ -203,13 +214,13 @@ static bool run_option(const char *word, const char *next, int *status)
     else if (strncmp(word, "--help-keys=", 12) == 0)
         *status = help_keys(word + 12);
     else if (strcmp(word, "--complete") == 0)
-        *status = complete(next);
+        *status = complete(commands, next);
     else
         return false;
     return true;
 }
 
-static int unknown_command(const char *word)
+static int unknown_command(const struct command *commands, const char *word)
 {
     static const char *const options[] = {"--help", "--help-keys", "--version"};
     struct suggest near = suggest_for(slice_str(word));
@@ -225,24 +236,34 @@ static int unknown_command(const char *word)
     return EXIT_USAGE;
 }
 
-int cli_main(int argc, char **argv)
+static uint32_t add_commands(struct command *all, uint32_t count, const struct command *more)
+{
+    for (; more->name && count < COMMANDS_MAX - 1; more++)
+        all[count++] = *more;
+    return count;
+}
+
+int cli_main(int argc, char **argv, const struct cli_parts *parts)
 {
     int status;
+    struct command commands[COMMANDS_MAX] = {0};
+    add_commands(commands, add_commands(commands, 0, core_commands), parts->commands);
     if (argc < 2) {
-        print_help(stderr);
+        print_help(stderr, commands);
         return EXIT_USAGE;
     }
-    if (run_option(argv[1], argc > 2 ? argv[2] : "", &status))
+    if (run_option(commands, argv[1], argc > 2 ? argv[2] : "", &status))
         return status;
     const struct command *command = cli_find_command(commands, argv[1]);
     struct cli_args args;
     if (!command)
-        return unknown_command(argv[1]);
+        return unknown_command(commands, argv[1]);
     if (!cli_args_parse(&args, command, argc - 2, argv + 2))
         return EXIT_USAGE;
     if (cli_args_get(&args, "help")) {
         cli_print_help(stdout, command);
         return EXIT_OK;
     }
+    args.service = parts->service;
     return command->run(&args);
 }

@@ -19,6 +19,7 @@ struct cli_option {
 };
 
 struct cli_args;
+struct gateway_service;
 typedef int command_fn(const struct cli_args *args); /* the exit status */
 
 struct command {
@@ -38,6 +39,7 @@ struct cli_value {
 
 struct cli_args {
     const struct command *command;
+    const struct gateway_service *service; /* for commands that serve */
     struct cli_value values[CLI_VALUES_MAX];
     const char *operands[CLI_VALUES_MAX];
     uint32_t value_count, operand_count;

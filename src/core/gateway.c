@@ -23,6 +23,8 @@ enum { SUMMARY_MS = 1000 };
 
 struct gateway {
     const struct gateway_source *source;
+    const struct gateway_service *service;
+    void *service_state;
     struct loop loop; /* the main thread's */
     struct watch signals;
     struct timer stop_deadline;
@@ -232,6 +234,7 @@ bool gateway_reload(struct gateway *g, struct config_diag *diag)
         return config_error(diag, (struct config_place){0}, "cannot put it in place: %s",
                             strerror(-error));
     log_info(0, "configuration %u is in place", g->generations);
+    g->service->reloaded(g->service_state);
     return true;
 }
 
@@ -381,6 +384,8 @@ static int start(struct gateway *g, struct snapshot *s)
     }
     crash_watch(g->workers, g->worker_count);
     error = put_in_place(g, s);
+    if (!error && !(g->service_state = g->service->start(g)))
+        error = -EIO;
     if (!error)
         error = privilege_drop(conf);
     if (!error)
@@ -393,6 +398,8 @@ static void finish(struct gateway *g)
     for (uint32_t i = 0; g->are_running && i < g->worker_count; i++)
         pthread_join(g->workers[i].thread, NULL);
     crash_unwatch();
+    if (g->service_state)
+        g->service->stop(g->service_state);
     if (g->names)
         names_free(g->names);
     for (uint32_t i = 0; i < g->worker_count; i++)
@@ -422,9 +429,12 @@ static struct snapshot *load_first(const struct gateway_source *source)
     return s;
 }
 
-int gateway_run(const struct gateway_source *source)
+int gateway_run(const struct gateway_source *source, const struct gateway_service *service)
 {
-    struct gateway g = {.source = source, .signals = {.fd = -1}, .ended = {.run = on_ended}};
+    struct gateway g = {.source = source,
+                        .service = service,
+                        .signals = {.fd = -1},
+                        .ended = {.run = on_ended}};
     struct snapshot *s = load_first(source);
     if (!s)
         return EXIT_FAILURE;

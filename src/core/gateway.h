@@ -18,8 +18,18 @@ struct gateway_source {
 
 struct gateway;
 
+/* What is run on the main loop beside the workers; core does not know what it is. All is called by
+ * the main thread. */
+struct gateway_service {
+    /* The first configuration is in place; nothing is served yet. NULL: it cannot, and has logged
+     * why. */
+    void *(*start)(struct gateway *g);
+    void (*reloaded)(void *service); /* another configuration is in place */
+    void (*stop)(void *service);     /* the workers have ended */
+};
+
 /* Serves what source gives until a signal ends it. Answers the process's exit status. */
-int gateway_run(const struct gateway_source *source);
+int gateway_run(const struct gateway_source *source, const struct gateway_service *service);
 
 /* Main thread. Puts a new configuration in place: connections, queues and the state of pools that
  * are in both go on. False, with the reasons in diag and the log: the old one goes on serving. */

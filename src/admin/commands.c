@@ -1,0 +1,205 @@
+/* The commands that talk to a running gateway.
+ * SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/admin.h"
+#include "admin/cli_remote.h"
+#include "admin/table.h"
+
+static command_fn run_status, run_pools, run_reload, run_stop;
+
+/* clang-format off */
+#define CONFIG_OPTION {"config", "FILE", "the configuration that says where the gateway is reached", 'c', false}
+#define ADMIN_OPTION {"admin", "ADDRESS", "where it is reached: unix:PATH or IP:PORT; a token is taken from SLUICE_TOKEN", 0, false}
+#define JSON_OPTION {"json", NULL, "as JSON, for programs", 0, false}
+#define HELP_OPTION {"help", NULL, "show this", 'h', false}
+
+static const struct cli_option show_options[] = {CONFIG_OPTION, ADMIN_OPTION, JSON_OPTION, HELP_OPTION, {.name = NULL}};
+static const struct cli_option do_options[] = {CONFIG_OPTION, ADMIN_OPTION, HELP_OPTION, {.name = NULL}};
+
+const struct command admin_commands[] = {
+    {"status", "", 0, 0, show_options, run_status, "Show how the running gateway is",
+     "Its exit status is 1 if there is none."},
+    {"pools", "", 0, 0, show_options, run_pools, "List pools and backends with their numbers", NULL},
+    {"top", "", 0, 0, do_options, cli_run_top, "Watch pools, backends, queues and rates live",
+     "Keys: s sorts by another column, q quits."},
+    {"reload", "", 0, 0, do_options, run_reload, "Have the gateway load its configuration again",
+     "A configuration with errors is refused: they are shown, and the old one goes on serving."},
+    {"stop", "", 0, 0, do_options, run_stop, "Stop the gateway gracefully; the second time, at once", NULL},
+    {.name = NULL},
+};
+/* clang-format on */
+
+static int print_json(json_t *json)
+{
+    json_dumpf(json, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(json);
+    return EXIT_OK;
+}
+
+/* ---- status ---- */
+
+static void put_uptime(uint64_t s)
+{
+    if (s >= 86400)
+        printf("%llu d ", (unsigned long long)(s / 86400));
+    printf("%02llu:%02llu:%02llu", (unsigned long long)(s / 3600 % 24),
+           (unsigned long long)(s / 60 % 60), (unsigned long long)(s % 60));
+}
+
+static void print_status(const json_t *j)
+{
+    static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
+    char p50[TABLE_CELL_MAX], p99[TABLE_CELL_MAX], path[32];
+    const char *between = "";
+    printf("sluice %s, process %llu, %s, up ", json_text_at(j, "version"),
+           (unsigned long long)json_number_at(j, "pid"),
+           json_is_true(json_object_get(j, "stopping")) ? "stopping" : "running");
+    put_uptime(json_number_at(j, "uptime_s"));
+    printf("\nconfiguration  %llu since the start, %llu pools, %llu threads\n",
+           (unsigned long long)json_number_at(j, "generation"),
+           (unsigned long long)json_number_at(j, "pools"),
+           (unsigned long long)json_number_at(j, "threads"));
+    printf("clients        %llu connected, %llu since the start\n",
+           (unsigned long long)json_number_at(j, "clients.open"),
+           (unsigned long long)json_number_at(j, "clients.total"));
+    printf("requests       %llu in flight, %llu ended (",
+           (unsigned long long)json_number_at(j, "requests.in_flight"),
+           (unsigned long long)json_number_at(j, "requests.total"));
+    for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+        snprintf(path, sizeof(path), "requests.%s", classes[i]);
+        printf("%s%s %llu", between, classes[i], (unsigned long long)json_number_at(j, path));
+        between = ", ";
+    }
+    printf(")\nlatency        median %s, 99 %% below %s\n",
+           table_duration(p50, json_number_at(j, "requests.latency.p50_us")),
+           table_duration(p99, json_number_at(j, "requests.latency.p99_us")));
+}
+
+static int run_status(const struct cli_args *args)
+{
+    json_t *json = cli_ask(args, "GET", "/status", NULL);
+    if (!json)
+        return EXIT_FAILED;
+    if (cli_args_get(args, "json"))
+        return print_json(json);
+    print_status(json);
+    json_decref(json);
+    return EXIT_OK;
+}
+
+/* ---- pools ---- */
+
+static void add_titles(struct table *t)
+{
+    static const char *const titles[] = {"POOL / BACKEND", "STATE",    "WEIGHT", "BUSY", "OPEN",
+                                         "QUEUE",          "REQUESTS", "4XX",    "5XX",  "FAILED",
+                                         "RETRIES",        "P50",      "P99"};
+    table_row(t);
+    for (size_t i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
+        table_cell(t, "%s", titles[i]);
+}
+
+static uint64_t sum_of(const json_t *j, const char *const *paths, size_t count)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += json_number_at(j, paths[i]);
+    return sum;
+}
+
+static void add_numbers(struct table *t, const json_t *j)
+{
+    static const char *const answered[] = {"counters.1xx", "counters.2xx", "counters.3xx",
+                                           "counters.4xx", "counters.5xx", "counters.no_response"};
+    static const char *const failed[] = {"counters.failed_connect", "counters.failed_broken",
+                                         "counters.failed_timeout", "counters.failed_protocol"};
+    table_cell(t, "%llu", (unsigned long long)sum_of(j, answered, 6));
+    table_cell(t, "%llu", (unsigned long long)json_number_at(j, "counters.4xx"));
+    table_cell(t, "%llu", (unsigned long long)json_number_at(j, "counters.5xx"));
+    table_cell(t, "%llu", (unsigned long long)sum_of(j, failed, 4));
+    table_cell(t, "%llu", (unsigned long long)json_number_at(j, "counters.retries"));
+    table_cell_us(t, json_number_at(j, "latency.total_us.p50_us"));
+    table_cell_us(t, json_number_at(j, "latency.total_us.p99_us"));
+}
+
+static void add_conns(struct table *t, const json_t *j)
+{
+    table_cell(t, "%llu", (unsigned long long)json_number_at(j, "connections.busy"));
+    if (json_number_at(j, "connections.limit"))
+        table_cell(t, "%llu/%llu", (unsigned long long)json_number_at(j, "connections.open"),
+                   (unsigned long long)json_number_at(j, "connections.limit"));
+    else
+        table_cell(t, "%llu", (unsigned long long)json_number_at(j, "connections.open"));
+}
+
+static void add_pool(struct table *t, const json_t *pool)
+{
+    size_t i;
+    const json_t *b;
+    table_row(t);
+    table_cell(t, "%s", json_text_at(pool, "name"));
+    table_cell(t, "%s", json_text_at(pool, "balance"));
+    table_cell(t, "%s", "");
+    add_conns(t, pool);
+    table_cell(t, "%llu/%llu", (unsigned long long)json_number_at(pool, "queue.waiting"),
+               (unsigned long long)json_number_at(pool, "queue.length"));
+    add_numbers(t, pool);
+    json_array_foreach(json_object_get(pool, "backends"), i, b)
+    {
+        table_row(t);
+        table_cell(t, "  %s", json_text_at(b, "address"));
+        table_cell(t, "%s", json_text_at(b, "state"));
+        table_cell(t, "%llu", (unsigned long long)json_number_at(b, "weight"));
+        add_conns(t, b);
+        table_cell(t, "%s", "");
+        add_numbers(t, b);
+    }
+}
+
+static int run_pools(const struct cli_args *args)
+{
+    json_t *json = cli_ask(args, "GET", "/pools", NULL), *pool;
+    size_t i;
+    if (!json)
+        return EXIT_FAILED;
+    if (cli_args_get(args, "json"))
+        return print_json(json);
+    struct table t;
+    table_init(&t, 2);
+    add_titles(&t);
+    json_array_foreach(json_object_get(json, "pools"), i, pool) add_pool(&t, pool);
+    table_put(&t, stdout);
+    table_fini(&t);
+    json_decref(json);
+    return EXIT_OK;
+}
+
+/* ---- reload, stop ---- */
+
+static int run_reload(const struct cli_args *args)
+{
+    json_t *json = cli_ask(args, "POST", "/reload", NULL);
+    if (!json)
+        return EXIT_FAILED;
+    fputs(json_text_at(json, "warnings"), stderr);
+    printf("configuration %llu is in place\n",
+           (unsigned long long)json_number_at(json, "generation"));
+    json_decref(json);
+    return EXIT_OK;
+}
+
+static int run_stop(const struct cli_args *args)
+{
+    json_t *json = cli_ask(args, "POST", "/stop", NULL);
+    if (!json)
+        return EXIT_FAILED;
+    puts(json_is_true(json_object_get(json, "at_once"))
+             ? "stopping at once"
+             : "stopping: requests in flight are finished first");
+    json_decref(json);
+    return EXIT_OK;
+}
