@@ -331,6 +331,8 @@ static enum next step_buffer(struct exchange *x)
 
 static enum next step_pick(struct exchange *x)
 {
+    if (x->client_wait == WAIT_READ) /* nothing is asked of the client meanwhile */
+        x->front->set_deadline(x, x->client_wait = WAIT_NOTHING);
     attempt_start(x);
     return x->state == EX_CONNECT || x->state == EX_WAIT_SLOT ? PARK : NEXT;
 }

@@ -46,6 +46,7 @@ void relay_begin(struct exchange *x)
         request.cgi = &cgi;
     }
     at->codec->begin(at->conn->codec_state, &request, &at->conn->out);
+    timer_clear(&at->conn->timer); /* the deadline of connecting was another one */
     x->begin_us = x->worker->loop.now_us;
 }
 
