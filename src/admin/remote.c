@@ -137,11 +137,13 @@ static void begin(struct remote *r)
     r->body_bytes = 0;
     r->was_used = r->is_open;
     int error = r->is_open ? 0 : connect_to(r);
-    timer_set(r->loop, &r->timer, error ? 0 : ANSWER_MS);
-    chain_copy(&r->out, slice_str(r->request));
-    if (error)
+    timer_set(r->loop, &r->timer, ANSWER_MS);
+    if (error) {
         finish(r, error, "cannot connect");
-    else if (r->was_used)
+        return;
+    }
+    chain_copy(&r->out, slice_str(r->request));
+    if (r->was_used)
         on_ready(&r->stream);
 }
 
