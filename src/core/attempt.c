@@ -39,9 +39,10 @@ static void remember(struct attempt *at, struct backend *b)
     at->backend = backend_ref(b);
 }
 
+/* A process that failed is being replaced in its place: that is not the same backend again. */
 static void add_tried(struct attempt *at)
 {
-    if (at->tried.count < TRIED_MAX)
+    if (!at->pool->on_wait && at->tried.count < TRIED_MAX)
         at->tried.backends[at->tried.count++] = at->backend;
 }
 

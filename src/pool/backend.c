@@ -48,6 +48,7 @@ struct backend *backend_new(const struct backend_conf *conf, const struct sockad
     snprintf(b->host, sizeof(b->host), SLICE_FMT, SLICE_ARG(conf->text));
     memcpy(&b->addr, addr, addr_len);
     b->addr_len = addr_len;
+    b->slot = BACKEND_NO_SLOT;
     b->idle_lists = workers;
     b->tally = tally_new(workers);
     for (uint32_t i = 0; i < workers; i++)

@@ -23,6 +23,8 @@ struct idle {
     uint32_t count;                 /* of them, less those promised; under the pool's lock */
 };
 
+enum { BACKEND_NO_SLOT = UINT32_MAX };
+
 struct backend {
     atomic_uint refs;
     const struct backend_conf *conf; /* its line; not to be used once it has left its pool */
@@ -34,6 +36,8 @@ struct backend {
     uint32_t max_open; /* connections at a time; UINT32_MAX: no limit */
     uint32_t open;     /* connections there are, or that someone has leave to make */
     uint32_t busy;     /* of them, in use by an exchange */
+    uint32_t slot;     /* of the process that listens there; BACKEND_NO_SLOT: none of ours */
+    uint64_t served;   /* times it was given to an exchange */
     int64_t credit;    /* smooth weighted round-robin */
     struct tally *tally; /* by worker: what became of its requests */
     uint32_t idle_lists;

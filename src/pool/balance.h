@@ -34,8 +34,9 @@ struct choice {
 
 static inline bool choice_has(const struct choice *c, const struct backend *b)
 {
-    bool room = b->idle[c->worker].count > 0 || (c->may_open && b->open < b->max_open);
-    return room && !tried_has(c->tried, b);
+    bool may_open = c->may_open && b->open < b->max_open;
+    bool may_reuse = b->idle[c->worker].count > 0 && b->open <= b->max_open;
+    return (may_open || may_reuse) && !tried_has(c->tried, b);
 }
 
 /* Called with the pool's lock held. NULL: none may be picked. */

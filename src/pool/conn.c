@@ -139,8 +139,11 @@ void conn_give(struct conn *c)
         return;
     }
     c->state = CONN_HANDED;
-    if (!pool_park(c->pool, c))
-        return;
+    switch (pool_park(c->pool, c)) {
+    case PARK_IDLE: break;
+    case PARK_HANDED: return;
+    case PARK_FULL: conn_close(c); return;
+    }
     c->state = CONN_IDLE;
     list_push(&idle->conns, &c->idle_node);
     timer_set(c->stream.loop, &c->timer, conf->keep_ms);

@@ -119,8 +119,12 @@ static void move_lines(struct pool *p, const struct pool_conf *conf, struct back
     uint32_t kept = 0;
     for (uint32_t i = 0; i < p->count; i++) {
         struct backend *b = p->backends[i];
-        const struct backend_conf *line = find_line(conf, b->conf->text);
-        if (line) {
+        bool is_process = b->slot != BACKEND_NO_SLOT;
+        const struct backend_conf *line =
+            is_process ? NULL : find_line(conf, b->conf->text);
+        if (is_process) {
+            p->backends[kept++] = b;
+        } else if (line) {
             backend_set_conf(b, line);
             p->backends[kept++] = b;
         } else {
@@ -144,6 +148,93 @@ void pool_set_conf(struct pool *p, const struct pool_conf *conf)
     for (uint32_t i = 0; i < left_count; i++)
         backend_unref(left[i]);
     free(left);
+}
+
+/* ---- processes ---- */
+
+void pool_set_grower(struct pool *p, void (*on_wait)(void *ctx), void *ctx)
+{
+    p->on_wait_ctx = ctx;
+    p->on_wait = on_wait;
+}
+
+static struct backend *find_slot(struct pool *p, uint32_t slot)
+{
+    for (uint32_t i = 0; i < p->count; i++)
+        if (p->backends[i]->slot == slot)
+            return p->backends[i];
+    return NULL;
+}
+
+/* Puts b at the end of the list, or takes the one at index `without` out of it: a new list in the
+ * place of the old one. */
+static void replace_list(struct pool *p, struct backend *with, uint32_t without)
+{
+    struct backend **list = mem_alloc((p->count + 1) * sizeof(*list)), **old = p->backends;
+    struct backend *gone = without < p->count ? p->backends[without] : NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->count; i++)
+        if (i != without)
+            list[n++] = p->backends[i];
+    if (with)
+        list[n++] = with;
+    lock(p);
+    p->backends = list;
+    p->count = n;
+    unlock(p);
+    free(old);
+    if (gone)
+        backend_unref(gone);
+}
+
+void pool_put_slot(struct pool *p, uint32_t slot, const struct pool_address *address,
+                   uint32_t capacity)
+{
+    static const struct backend_conf process = {.weight = 1, .text = SLICE_INIT("localhost")};
+    struct backend *b = find_slot(p, slot);
+    if (b && !is_at(b, &process, address)) {
+        pool_drop_slot(p, slot);
+        b = NULL;
+    }
+    if (!b) {
+        b = backend_new(&process, (const struct sockaddr *)&address->sa, address->len,
+                        p->worker_count);
+        b->slot = slot;
+        b->max_open = capacity;
+        replace_list(p, b, UINT32_MAX);
+    }
+    lock(p);
+    b->max_open = capacity;
+    unlock(p);
+    dispatch(p);
+}
+
+void pool_drop_slot(struct pool *p, uint32_t slot)
+{
+    for (uint32_t i = 0; i < p->count; i++)
+        if (p->backends[i]->slot == slot) {
+            replace_list(p, NULL, i);
+            return;
+        }
+}
+
+struct slot_load pool_slot_load(struct pool *p, uint32_t slot)
+{
+    struct slot_load load = {0};
+    lock(p);
+    const struct backend *b = find_slot(p, slot);
+    if (b)
+        load = (struct slot_load){.busy = b->busy, .served = b->served};
+    unlock(p);
+    return load;
+}
+
+uint32_t pool_waiting(struct pool *p)
+{
+    lock(p);
+    uint32_t waiting = p->waiting;
+    unlock(p);
+    return waiting;
 }
 
 /* The i-th backend, with a reference; NULL behind the last. */
@@ -185,6 +276,7 @@ static bool may_open(const struct pool *p, const struct backend *b)
 static void open_slot(struct pool *p, struct backend *b)
 {
     b->busy++;
+    b->served++;
     b->open++;
     p->open++;
 }
@@ -197,6 +289,7 @@ static enum pick take_slot(struct pool *p, struct backend *b, uint32_t worker)
     }
     b->idle[worker].count--;
     b->busy++;
+    b->served++;
     return PICK_IDLE;
 }
 
@@ -217,7 +310,7 @@ enum pick pool_pick(struct pool *p, uint32_t worker, const struct tried *tried, 
         *backend = choose(p, worker, tried);
         if (*backend)
             pick = take_slot(p, backend_ref(*backend), worker);
-        else if (!any_untried(p, tried))
+        else if (!p->on_wait && !any_untried(p, tried))
             pick = PICK_NONE;
     }
     unlock(p);
@@ -326,12 +419,17 @@ void pool_release(struct pool *p, struct backend *b)
         dispatch(p);
 }
 
-bool pool_park(struct pool *p, struct conn *c)
+enum park pool_park(struct pool *p, struct conn *c)
 {
     struct backend *b = c->backend;
+    enum park park = PARK_IDLE;
+    struct waiter *w = NULL;
     lock(p);
-    struct waiter *w = first_waiter_for(p, b);
-    if (w) {
+    if (b->open > b->max_open || p->open > p->max_open) {
+        park = PARK_FULL;
+    } else if ((w = first_waiter_for(p, b))) {
+        park = PARK_HANDED;
+        b->served++;
         grant(w, backend_ref(b), c);
     } else {
         b->busy--;
@@ -340,7 +438,7 @@ bool pool_park(struct pool *p, struct conn *c)
     unlock(p);
     if (w)
         loop_defer(c->stream.loop, &w->hand_over);
-    return !w;
+    return park;
 }
 
 /* At the end of the turn: no event of the connection is left in the old loop's hands. */
@@ -430,6 +528,8 @@ struct waiter *pool_wait(struct pool *p, uint32_t worker, const struct tried *tr
         return NULL;
     }
     dispatch(p);
+    if (p->on_wait)
+        p->on_wait(p->on_wait_ctx);
     return w;
 }
 

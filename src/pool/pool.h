@@ -42,6 +42,8 @@ struct pool {
     uint32_t count;
     uint32_t max_open, open; /* over all backends */
     atomic_bool is_retired;
+    void (*on_wait)(void *ctx); /* NULL: the backends are what they are */
+    void *on_wait_ctx;
     struct list waiters;     /* oldest first */
     uint32_t waiting;
     struct tally *tally; /* by worker: what became of its requests */
@@ -74,6 +76,24 @@ struct pool_address {
 void pool_set_addresses(struct pool *p, const struct backend_conf *conf,
                         const struct pool_address *addresses, uint32_t count);
 
+/* ---- backends that are processes of ours ---- */
+
+/* The pool's backends come and go as somebody starts and stops processes: a request that finds none
+ * waits, and on_wait is called, by any thread. Before any request. */
+void pool_set_grower(struct pool *p, void (*on_wait)(void *ctx), void *ctx);
+/* Requests may go to the process in this slot, capacity at a time; 0: no new ones. */
+void pool_put_slot(struct pool *p, uint32_t slot, const struct pool_address *address,
+                   uint32_t capacity);
+void pool_drop_slot(struct pool *p, uint32_t slot);
+struct slot_load {
+    uint32_t busy;   /* requests it has */
+    uint64_t served; /* requests it was given since pool_put_slot() first named it */
+};
+struct slot_load pool_slot_load(struct pool *p, uint32_t slot);
+uint32_t pool_waiting(struct pool *p);
+
+/* ---- slots ---- */
+
 enum pick {
     PICK_IDLE, /* *backend, whose idle list of this worker holds a connection for the caller */
     PICK_DIAL, /* *backend, with leave to open a connection */
@@ -88,9 +108,13 @@ enum pick pool_pick(struct pool *p, uint32_t worker, const struct tried *tried, 
 
 /* Gives a slot back: the connection is closed, or was never made. Wakes a waiter, if any. */
 void pool_release(struct pool *p, struct backend *b);
-/* Gives a slot back with its connection. True: the caller puts the connection on the idle list of
- * this worker. False: it has been handed to a waiter and is no longer the caller's. */
-bool pool_park(struct pool *p, struct conn *c);
+/* Gives a slot back with its connection, if that may be kept. */
+enum park {
+    PARK_IDLE,   /* the caller puts the connection on the idle list of this worker */
+    PARK_HANDED, /* it goes to a waiter and is no longer the caller's */
+    PARK_FULL,   /* the backend has more than it may have: to be closed, and the slot released */
+};
+enum park pool_park(struct pool *p, struct conn *c);
 /* An idle connection is about to be closed. */
 void pool_unpark(struct pool *p, struct backend *b, uint32_t worker);
 
