@@ -24,11 +24,14 @@ SOURCES = git ls-files --cached --others --exclude-standard '*.[ch]'
 PLAIN_OPTIONS = --werror --prefix=$(PREFIX)
 CLANG_OPTIONS = --werror -Db_lundef=false
 
+# Quiet unless something is wrong.
+build = ninja -C $(1) >$(1)/build.log || { cat $(1)/build.log; exit 1; }
+
 .PHONY: all run test unit asan tsan fuzz fuzz-smoke format format-check tidy bench install clean \
         packages-build
 
 all: packages-build $(BUILD)/build.ninja
-	@ninja -C $(BUILD) --quiet
+	@$(call build,$(BUILD))
 
 packages-build:
 	@tools/install-packages build
@@ -61,13 +64,13 @@ unit: all
 	@meson test -C $(BUILD) --suite unit --print-errorlogs
 
 asan: packages-build $(ASAN)/build.ninja
-	@ninja -C $(ASAN) --quiet
+	@$(call build,$(ASAN))
 
 tsan-build: packages-build $(TSAN)/build.ninja
-	@ninja -C $(TSAN) --quiet
+	@$(call build,$(TSAN))
 
 fuzz-build: packages-build $(FUZZ)/build.ninja
-	@ninja -C $(FUZZ) --quiet
+	@$(call build,$(FUZZ))
 
 tsan:
 	@tools/install-packages build test

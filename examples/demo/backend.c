@@ -35,6 +35,7 @@ struct request {
     char head[HEAD_MAX_BYTES]; /* as received, for /headers */
     size_t head_bytes;
     long long length; /* of the body; -1: chunked */
+    bool expects;     /* the client waits for 100 Continue before it sends a body */
 };
 
 static const char home[] = "Sluice demo. This page came from a backend behind the gateway.\n"
@@ -100,6 +101,7 @@ static bool read_head(struct peer *p, struct request *r)
     if (!fgets(line, sizeof line, p->in) || sscanf(line, "%31s %4095s", r->method, r->target) != 2)
         return false;
     r->length = 0;
+    r->expects = false;
     r->head_bytes = 0;
     for (;;) {
         size_t n = strlen(line);
@@ -115,6 +117,8 @@ static bool read_head(struct peer *p, struct request *r)
             r->length = strtoll(line + 15, NULL, 10);
         if (strncasecmp(line, "Transfer-Encoding: chunked", 26) == 0)
             r->length = -1;
+        if (strncasecmp(line, "Expect: 100-continue", 20) == 0)
+            r->expects = true;
     }
 }
 
@@ -168,6 +172,10 @@ static void *serve(void *arg)
     struct request *r = malloc(sizeof *r);
     while (p.in && p.out && r && read_head(&p, r)) {
         long long bytes = r->length;
+        if (r->expects) {
+            fputs("HTTP/1.1 100 Continue\r\n\r\n", p.out);
+            fflush(p.out);
+        }
         if (bytes < 0)
             bytes = skip_chunked(&p);
         else if (!skip(&p, bytes))
