@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/mem.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static void *checked(void *p)
 {
-    if (!p) {
-        fputs("sluice: out of memory\n", stderr);
+    if (!p)
         abort();
-    }
     return p;
 }
 
@@ -26,7 +23,10 @@ void *mem_zalloc(size_t n)
 
 void *mem_grow(void *p, size_t count, size_t size)
 {
-    return checked(reallocarray(p, count ? count : 1, size));
+    size_t bytes;
+    if (__builtin_mul_overflow(count ? count : 1, size, &bytes))
+        abort();
+    return checked(realloc(p, bytes));
 }
 
 char *mem_dup(const char *p, size_t n)

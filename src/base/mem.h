@@ -1,5 +1,5 @@
 /* Allocation that cannot fail: sizes a peer can influence are checked against a budget before,
- * so running out of memory is a misconfigured machine, and the process ends with a message.
+ * so running out of memory is a misconfigured machine, and the process ends, leaving its trace.
  * SPDX-License-Identifier: MIT */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
