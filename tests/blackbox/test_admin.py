@@ -45,6 +45,7 @@ def held():
 def test_status_tells_what_runs(managed):
     g = managed(threads=3)
     g.get()
+    wait_for(lambda: ask(g, "/status")["requests"]["in_flight"] == 0, "its end")
     s = ask(g, "/status")
     assert s["pid"] == g.pid and s["threads"] == 3 and s["generation"] == 1 and s["pools"] == 1
     assert s["requests"]["2xx"] == s["requests"]["total"] == 1 and s["requests"]["in_flight"] == 0
@@ -438,6 +439,50 @@ def test_a_signal_ends_it_with_admin_clients_connected(managed):
     assert g.wait_exit() == 0
     for c in clients:
         c.close()
+
+
+@pytest.mark.load
+def test_looking_at_it_does_not_disturb_requests(managed):
+    """Everything is looked at, and reloaded, while requests go on: none fails, all are counted."""
+    g = managed(threads=4)
+    stop, done, failures = threading.Event(), [], []
+
+    def until_stop(act):
+        def run():
+            n = 0
+            try:
+                while not stop.is_set():
+                    act()
+                    n += 1
+            except Exception as e:      # shown below
+                failures.append(repr(e))
+            done.append((act.__name__, n))
+        return run
+
+    def request():
+        assert g.get().status == 200
+
+    def look():
+        for target in ("/metrics", "/connections", "/pools", "/status"):
+            with AdminClient(g) as c:
+                assert c.get(target).status == 200
+
+    def reload():
+        ask(g, "/reload", "POST")
+        stop.wait(0.01)
+    threads = [threading.Thread(target=until_stop(act)) for act in [request] * 4 + [look] * 2 + [reload]]
+    for t in threads:
+        t.start()
+    stop.wait(3)
+    stop.set()
+    for t in threads:
+        t.join()
+    assert not failures
+    requests = sum(n for name, n in done if name == "request")
+    assert requests > 20 and all(n > 1 for _, n in done)
+    wait_for(lambda: ask(g, "/status")["requests"]["total"] == requests, "every request to be counted")
+    counters = ask(g, "/pools/app")["counters"]
+    assert counters["2xx"] == requests == sum(b["counters"]["2xx"] for b in ask(g, "/pools/app")["backends"])
 
 
 # ---- commands ----

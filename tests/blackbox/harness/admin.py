@@ -7,6 +7,8 @@ import subprocess
 
 from .client import Client
 from .gateway import command
+from .messages import Reader
+from .wait import STRETCH
 
 ADMIN = ("admin unix:admin.sock",)      # for make_config(gateway=...)
 
@@ -15,19 +17,14 @@ class AdminClient(Client):
     """A raw client on the admin socket of a gateway; ask() and the like work as everywhere."""
 
     def __init__(self, g, name="admin.sock", timeout=10):
-        here = os.getcwd()
-        os.chdir(g.folder)              # a path relative to it always fits into an address
-        try:
-            self.connect(name, timeout)
-        finally:
-            os.chdir(here)
-
-    def connect(self, name, timeout):
-        from .messages import Reader
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(timeout)
-        self.socket.connect(name)
+        self.socket.settimeout(timeout * STRETCH)
         self.reader = Reader(self.recv)
+        folder = os.open(g.folder, os.O_PATH)
+        try:
+            self.socket.connect(f"/proc/self/fd/{folder}/{name}")      # the whole path may be too long
+        finally:
+            os.close(folder)
 
     def json(self, target, method="GET", status=200, body=b"", fields=""):
         m = self.ask(method, target, fields, body)
