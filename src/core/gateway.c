@@ -14,8 +14,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/apps.h"
 #include "core/crash.h"
 #include "core/listening.h"
+#include "core/master.h"
 #include "core/names.h"
 #include "core/privilege.h"
 
@@ -32,6 +34,9 @@ struct gateway {
     struct log_writer *log_writer;
     struct log_output *error_log;
     struct listenings listenings;
+    const struct master_link *link; /* NULL: nothing is run, and there is no master */
+    struct apps *apps;              /* likewise */
+    struct watch control;           /* from the master */
     struct names *names;
     struct generation *current;
     uint32_t generations; /* put in place so far */
@@ -208,6 +213,8 @@ static int put_in_place(struct gateway *g, struct snapshot *s)
         return error;
     }
     g->current = next;
+    if (g->apps)
+        apps_follow(g->apps, next);
     tell_workers(g);
     listenings_commit(&g->listenings);
     return 0;
@@ -228,6 +235,10 @@ bool gateway_reload(struct gateway *g, struct config_diag *diag)
     struct snapshot *s = g->stopping ? NULL : g->source->load(g->source->ctx, diag);
     if (!s)
         return false;
+    if (!apps_check(g->apps, s, diag)) {
+        snapshot_unref(s);
+        return false;
+    }
     warn_of_fixed_settings(g, s);
     int error = put_in_place(g, s);
     if (error)
@@ -306,9 +317,45 @@ static int start_workers(struct gateway *g)
     return 0;
 }
 
+static void on_apps_stopped(void *ctx)
+{
+    struct gateway *g = ctx;
+    loop_stop(&g->loop);
+}
+
+/* No request is left: applications may end, too. */
 static void on_ended(struct post *p)
 {
-    loop_stop(&container_of(p, struct gateway, ended)->loop);
+    struct gateway *g = container_of(p, struct gateway, ended);
+    if (g->apps)
+        apps_stop(g->apps, on_apps_stopped, g);
+    else
+        loop_stop(&g->loop);
+}
+
+/* ---- applications ---- */
+
+static void on_control(struct watch *w, uint32_t events)
+{
+    struct gateway *g = container_of(w, struct gateway, control);
+    int channel;
+    (void)events;
+    while ((channel = master_receive(w->fd)) >= 0)
+        apps_reconnect(g->apps, channel);
+    if (channel != -EAGAIN)
+        loop_close(&g->loop, w);
+}
+
+static int open_apps(struct gateway *g)
+{
+    int error;
+    if (!g->link)
+        return 0;
+    g->apps = apps_new(&g->loop, g->link->defs, g->link->channel, &error);
+    if (!g->apps)
+        return failed("applications", error);
+    g->control = (struct watch){.fd = g->link->control, .on_event = on_control};
+    return loop_watch(&g->loop, &g->control, EPOLLIN);
 }
 
 /* ---- signals ---- */
@@ -383,7 +430,9 @@ static int start(struct gateway *g, struct snapshot *s)
         return error;
     }
     crash_watch(g->workers, g->worker_count);
-    error = put_in_place(g, s);
+    error = open_apps(g);
+    if (!error)
+        error = put_in_place(g, s);
     if (!error && !(g->service_state = g->service->start(g)))
         error = -EIO;
     if (!error)
@@ -429,27 +478,54 @@ static struct snapshot *load_first(const struct gateway_source *source)
     return s;
 }
 
-int gateway_run(const struct gateway_source *source, const struct gateway_service *service)
+/* What a gateway process begins with. */
+struct beginning {
+    const struct gateway_source *source;
+    const struct gateway_service *service;
+    struct snapshot *snapshot;
+};
+
+static int serve(void *ctx, const struct master_link *link)
 {
-    struct gateway g = {.source = source,
-                        .service = service,
+    const struct beginning *with = ctx;
+    struct gateway g = {.source = with->source,
+                        .service = with->service,
+                        .link = link,
                         .signals = {.fd = -1},
+                        .control = {.fd = -1},
                         .ended = {.run = on_ended}};
-    struct snapshot *s = load_first(source);
-    if (!s)
-        return EXIT_FAILURE;
     timer_init(&g.stop_deadline, on_stop_deadline);
     timer_init(&g.summary, on_summary);
     privilege_raise_limits();
     int error = loop_init(&g.loop);
     if (error) {
-        snapshot_unref(s);
+        snapshot_unref(with->snapshot);
         return EXIT_FAILURE;
     }
     timer_set(&g.loop, &g.summary, SUMMARY_MS);
-    error = start(&g, s);
+    error = start(&g, with->snapshot);
     if (!error)
         loop_run(&g.loop);
     finish(&g);
     return error ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* With applications to run: in a process of its own, beside the spawner. */
+static int serve_with_apps(struct beginning *with)
+{
+    struct app_defs defs;
+    int status = EXIT_FAILURE;
+    if (app_defs_make(&defs, with->snapshot))
+        status = master_run(&defs, serve, with);
+    app_defs_fini(&defs);
+    snapshot_unref(with->snapshot);
+    return status;
+}
+
+int gateway_run(const struct gateway_source *source, const struct gateway_service *service)
+{
+    struct beginning with = {source, service, load_first(source)};
+    if (!with.snapshot)
+        return EXIT_FAILURE;
+    return app_defs_wanted(with.snapshot) ? serve_with_apps(&with) : serve(&with, NULL);
 }

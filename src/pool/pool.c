@@ -414,9 +414,13 @@ void pool_release(struct pool *p, struct backend *b)
     b->busy--;
     p->open--;
     bool waiting = !list_is_empty(&p->waiters);
+    bool is_drained = b->busy == 0 && b->max_open == 0;
     unlock(p);
+    void (*on_wait)(void *ctx) = p->on_wait;
     if (waiting)
         dispatch(p);
+    if (is_drained && on_wait) /* whoever grows the pool waits for it, too */
+        on_wait(p->on_wait_ctx);
 }
 
 enum park pool_park(struct pool *p, struct conn *c)
@@ -528,8 +532,9 @@ struct waiter *pool_wait(struct pool *p, uint32_t worker, const struct tried *tr
         return NULL;
     }
     dispatch(p);
-    if (p->on_wait)
-        p->on_wait(p->on_wait_ctx);
+    void (*on_wait)(void *ctx) = p->on_wait;
+    if (on_wait)
+        on_wait(p->on_wait_ctx);
     return w;
 }
 

@@ -42,7 +42,7 @@ struct pool {
     uint32_t count;
     uint32_t max_open, open; /* over all backends */
     atomic_bool is_retired;
-    void (*on_wait)(void *ctx); /* NULL: the backends are what they are */
+    void (*_Atomic on_wait)(void *ctx); /* NULL: the backends are what they are */
     void *on_wait_ctx;
     struct list waiters;     /* oldest first */
     uint32_t waiting;

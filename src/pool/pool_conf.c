@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/pool_conf.h"
 
+#include "proc/spawn_conf.h"
+
 static key_set_fn set_backend, set_buffer, set_host, set_protocol;
-static key_open_fn open_backend;
+static key_open_fn open_backend, open_spawn;
 
 static const struct key_name balances[] = {
     {"round-robin", BALANCE_ROUND_ROBIN, "in turn, as often as their weights say"},
@@ -80,11 +82,15 @@ const struct key pool_keys[] = {
     {.name = "protocol", .type = KEY_CUSTOM, .at = at(struct pool_conf, protocol), .init = "http",
      .flags = KEY_ONE, .set = set_protocol, .syntax = "NAME",
      .help = "what the backends speak; without it what their URLs say, else http"},
-    {.name = "backend", .type = KEY_CUSTOM, .flags = KEY_REQUIRED | KEY_REPEAT | KEY_ONE,
-     .syntax = "HOST:PORT | unix:PATH | URL", .set = set_backend, .open = open_backend,
+    {.name = "backend", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_ONE,
+     .syntax = "HOST:PORT | unix:PATH | URL | cgi://PATH", .set = set_backend, .open = open_backend,
      .options = backend_options,
      .help = "where requests go: a host name stands for all its addresses; a URL such as "
              "http://127.0.0.1:9000 is the same as its address"},
+    {.name = "spawn", .type = KEY_CUSTOM, .set = spawn_conf_set, .open = open_spawn,
+     .block = spawn_keys, .close = spawn_conf_close, .syntax = "COMMAND [ARGUMENT...]",
+     .help = "runs the application itself: starts as many processes as requests need, watches and "
+             "renews them; they are the pool's backends"},
     {.name = "balance", .type = KEY_ENUM, .at = at(struct pool_conf, balance),
      .init = "round-robin", .names = balances,
      .help = "how a backend is picked"},
@@ -168,6 +174,15 @@ static void *open_backend(struct config_reader *r, const struct directive *d, vo
     return config_append(r, &pool->backends, &pool->backend_count, sizeof(*pool->backends));
 }
 
+static void *open_spawn(struct config_reader *r, const struct directive *d, void *target)
+{
+    struct pool_conf *pool = target;
+    if (pool->spawn)
+        config_error(r->diag, d->name.at, "a pool runs one application\nmake a pool for each");
+    pool->spawn = arena_zalloc(r->arena, sizeof(*pool->spawn));
+    return pool->spawn;
+}
+
 /* Takes "scheme://" off *text, and an empty path behind the address. */
 static bool split_url(struct slice *text, struct slice *scheme)
 {
@@ -191,6 +206,13 @@ static bool set_backend(struct config_reader *r, const struct directive *d,
     b->at = word->at;
     struct slice address = word->text;
     bool is_url = split_url(&address, &b->scheme);
+    if (slice_eq(b->scheme, SLICE("cgi"))) {
+        b->program = address;
+        return address.n && address.p[0] == '/'
+                   ? true
+                   : config_error(r->diag, word->at,
+                                  "a CGI backend is an absolute path: cgi:///usr/lib/cgi-bin");
+    }
     bool has_path = !slice_starts(address, SLICE("unix:")) && slice_find(address, '/') < address.n;
     if (is_url && has_path)
         return config_error(r->diag, word->at,
@@ -218,6 +240,10 @@ static bool finish_backend(struct config_reader *r, const struct pool_conf *pool
                             "the pool speaks '" SLICE_FMT "', not '" SLICE_FMT "'\n"
                             "all backends of a pool speak the same protocol",
                             SLICE_ARG(pool->protocol), SLICE_ARG(b->scheme));
+    if (b->program.n) {
+        b->text = arena_printf(r->arena, "cgi:" SLICE_FMT, SLICE_ARG(b->program));
+        return true;
+    }
     if (!b->endpoint.path.n && !b->endpoint.port)
         b->endpoint.port = default_port;
     if (!b->endpoint.path.n && !b->endpoint.port)
@@ -238,6 +264,13 @@ void pool_conf_guess_protocol(struct pool_conf *pool)
 bool pool_conf_finish(struct config_reader *r, struct pool_conf *pool, uint16_t default_port)
 {
     bool ok = true;
+    if (!pool->backend_count && !pool->spawn)
+        ok = config_error(r->diag, pool->at, "pool '" SLICE_FMT "' has no backend", SLICE_ARG(pool->name));
+    if (pool->backend_count && pool->spawn)
+        ok = config_error(r->diag, pool->at,
+                          "pool '" SLICE_FMT "' has backends and runs an application\nits processes are "
+                          "its backends: make another pool for the others",
+                          SLICE_ARG(pool->name));
     for (uint32_t i = 0; i < pool->backend_count; i++)
         ok = finish_backend(r, pool, &pool->backends[i], default_port) && ok;
     return ok;

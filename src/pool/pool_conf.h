@@ -17,9 +17,12 @@ enum host_mode {
     HOST_FIXED,   /* pool_conf.host */
 };
 
+struct spawn_conf;
+
 /* One `backend` line. A host name becomes a backend for each of its addresses. */
 struct backend_conf {
     struct endpoint endpoint;
+    struct slice program; /* CGI: a directory or a program; then there is no endpoint */
     struct slice scheme; /* of a URL; empty else */
     struct slice text;   /* "host:port", "[v6]:port" or "unix:/path": for logs and HOST_BACKEND */
     uint32_t weight;     /* 1..1000 */
@@ -30,6 +33,7 @@ struct backend_conf {
 struct pool_conf {
     struct slice name;
     struct slice protocol; /* a codec's name: "http" */
+    struct spawn_conf *spawn; /* the application we run for it; NULL: none */
     struct backend_conf *backends;
     uint32_t backend_count;
     int balance; /* enum balance_kind */

@@ -11,7 +11,7 @@
 
 #include "base/list.h"
 #include "net/loop.h"
-#include "proc/message.h"
+#include "proc/channel.h"
 
 struct spawn_child;
 
@@ -43,10 +43,8 @@ struct spawn_child {
 };
 
 struct spawn {
-    struct loop *loop;
-    struct watch watch;
+    struct channel channel;
     struct list children;
-    struct list unsent; /* messages that wait for room */
     uint64_t last_id;
     void (*on_lost)(struct spawn *s); /* may be NULL */
     void *ctx;                        /* the owner's */

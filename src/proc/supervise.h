@@ -17,6 +17,7 @@
 
 #include "net/addr.h"
 #include "net/loop.h"
+#include "proc/define.h"
 #include "proc/policy.h"
 #include "proc/spawn.h"
 #include "proc/spawn_conf.h"
@@ -41,25 +42,10 @@ struct app_owner {
     void (*on_stopped)(void *ctx);  /* after app_stop(), when the last process is gone */
 };
 
-/* What main has to prepare before it drops its privileges: resolves user and group, so that the
- * spawner can be told. index: of the definition, for spawner_define() and app_new(). run_dir: see
- * app_run_dir(). Texts point into conf and memory, from malloc, which the caller frees. NULL, or
- * what is wrong. */
-const char *app_define(const struct spawn_conf *conf, struct slice name, uint32_t index,
-                       const char *run_dir, struct spawn_def *def, char **memory)
-    __attribute__((warn_unused_result));
-
-/* Makes a directory for the sockets of this gateway, beneath $RUNTIME_DIRECTORY, /run/sluice or
- * $TMPDIR; nobody else can enter it. path: of at least APP_RUN_DIR_MAX bytes. 0 or -errno. */
-enum { APP_RUN_DIR_MAX = 64 };
-int app_run_dir(char *path, size_t cap) __attribute__((warn_unused_result));
-/* Removes it with what is in it. */
-void app_run_dir_remove(const char *path);
-
 struct app_setup {
     const struct spawn_conf *conf; /* outlives the app */
     struct slice name;             /* the pool's; outlives the app */
-    uint32_t def;                  /* index of the definition the spawner has */
+    const struct spawn_def *def;   /* the spawner has it; outlives the app */
     const char *run_dir;           /* outlives the app */
     struct app_owner owner;
 };
