@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import pwd
 import re
 import subprocess
 
@@ -240,3 +241,22 @@ def test_the_reference_lists_every_key():
     for name in ("threads", "access-log", "trusted-proxies", "backend", "keep-alive", "retry", "proxy"):
         assert re.search(rf"\b{name}\b", keys), name
     assert pathlib.Path(TOP / "docs").is_dir()
+
+
+# ---- privileges ----
+
+def test_root_is_given_up_once_the_listeners_are_open(gateway, backend):
+    """As nobody, if we may become that; otherwise the key is only warned of."""
+    b = backend()
+    text = (f"gateway {{\n user nobody\n access-log off\n}}\nlisten 127.0.0.1:0\n"
+            f"pool app {{\n backend {b.address}\n}}\nsite * {{\n proxy app\n}}\n")
+    if os.geteuid() == 0:
+        g = gateway(text)
+        assert g.get().status == 200    # requests are served by nobody but that user
+        status = pathlib.Path(f"/proc/{g.pid}/status").read_text()
+        uid = pwd.getpwnam("nobody").pw_uid
+        assert re.search(rf"^Uid:\s+{uid}\s+{uid}\s+{uid}\s+{uid}$", status, re.M)
+        assert re.search(r"^CapEff:\s+0+$", status, re.M)
+    else:
+        g = gateway(text)
+        g.wait_line("warning: .*user")
