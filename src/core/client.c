@@ -39,6 +39,7 @@ void client_close(struct client *c, bool hard)
     timer_clear(&c->timer);
     list_remove(&c->node);
     loop_defer(&c->worker->loop, &c->free);
+    counter_add(&c->listener->left, 1);
     worker_client_left(c->worker);
 }
 
@@ -101,10 +102,12 @@ static void on_due(struct timer *t)
     }
 }
 
-void client_accept(struct worker *w, int fd, const struct sockaddr *addr, socklen_t len)
+void client_accept(struct worker *w, struct listener_stats *stats, int fd,
+                   const struct sockaddr *addr, socklen_t len)
 {
     struct client *c = mem_zalloc(sizeof(*c));
     c->worker = w;
+    c->listener = stats;
     c->allows_h2 = true;
     memcpy(&c->peer, addr, len < sizeof(c->peer) ? len : sizeof(c->peer));
     if (len < sizeof(addr->sa_family))
@@ -120,6 +123,7 @@ void client_accept(struct worker *w, int fd, const struct sockaddr *addr, sockle
     c->since_ms = w->loop.now_ms;
     list_append(&w->clients, &c->node);
     worker_client_joined(w);
+    counter_add(&stats->joined, 1);
     client_h1_start(c);
 }
 
@@ -140,6 +144,7 @@ struct slice client_peer_text(const struct client *c, struct exchange *x)
 struct exchange *client_exchange(struct client *c, uint64_t start_us)
 {
     struct exchange *x = exchange_new(c->worker);
+    x->listener = c->listener;
     x->peer = &c->peer.sa;
     x->start_us = start_us;
     x->read_us = c->worker->loop.now_us;

@@ -17,6 +17,7 @@ struct client;
 struct client_h2;
 struct exchange;
 struct gateway_conf;
+struct listener_stats;
 struct worker;
 
 struct client_protocol {
@@ -42,6 +43,7 @@ struct client {
     struct deferred free;
     struct list node;
     struct worker *worker;
+    struct listener_stats *listener; /* that it came by */
     const struct client_protocol *protocol;
     struct chain out;
     enum client_state state;
@@ -59,8 +61,9 @@ struct client {
     } peer;
 };
 
-/* Takes over fd, an accepted connection. */
-void client_accept(struct worker *w, int fd, const struct sockaddr *addr, socklen_t len);
+/* Takes over fd, an accepted connection. stats: where it is counted; outlives it. */
+void client_accept(struct worker *w, struct listener_stats *stats, int fd,
+                   const struct sockaddr *addr, socklen_t len);
 /* Graceful stop: closes those that are idle; others when their exchanges are over. */
 void clients_stop(struct worker *w);
 /* The deadline of the stop has passed: breaks off what is left. */

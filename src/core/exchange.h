@@ -88,6 +88,7 @@ struct exchange {
     enum progress request, response;
     uint64_t id;
     struct worker *worker;
+    struct listener_stats *listener; /* that the client came by */
     struct tenure *tenure; /* the configuration it is served by */
     const struct front *front;
     void *client;

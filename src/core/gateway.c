@@ -58,6 +58,11 @@ struct loop *gateway_loop(struct gateway *g)
     return &g->loop;
 }
 
+const struct listenings *gateway_listenings(const struct gateway *g)
+{
+    return &g->listenings;
+}
+
 struct worker *gateway_workers(struct gateway *g, uint32_t *count)
 {
     *count = g->worker_count;
@@ -171,7 +176,8 @@ static struct worker_change *make_change(struct gateway *g, uint32_t worker)
             c->removed[c->removed_count++] = l->id;
         } else if (l->fds[worker] >= 0) {
             c->added = mem_grow(c->added, c->added_count + 1, sizeof(*c->added));
-            c->added[c->added_count++] = (struct worker_socket){l->id, l->fds[worker]};
+            c->added[c->added_count++] = 
+                (struct worker_socket){l->id, l->fds[worker], &l->stats[worker]};
             l->fds[worker] = -1;
         }
     }

@@ -7,6 +7,7 @@
 #define CORE_GATEWAY_H
 
 #include "core/generation.h"
+#include "core/listening.h"
 #include "core/snapshot.h"
 #include "core/worker.h"
 
@@ -41,5 +42,6 @@ void gateway_stop(struct gateway *g);
 const struct generation *gateway_generation(const struct gateway *g);
 struct loop *gateway_loop(struct gateway *g);
 struct worker *gateway_workers(struct gateway *g, uint32_t *count);
+const struct listenings *gateway_listenings(const struct gateway *g);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/stats.h"
 #include "net/addr.h"
 #include "net/listener.h"
 
@@ -28,6 +29,8 @@ static void drop(struct listenings *ls, struct listening *l)
         if (l->fds[i] >= 0)
             close(l->fds[i]);
     list_remove(&l->node);
+    ls->left = mem_grow(ls->left, ls->left_count + 1, sizeof(struct listener_stats *));
+    ls->left[ls->left_count++] = l->stats;
     free(l->fds);
     free(l->text);
     free(l);
@@ -37,6 +40,9 @@ void listenings_fini(struct listenings *ls)
 {
     list_each_safe (node, &ls->list)
         drop(ls, listening_of(node));
+    for (uint32_t i = 0; i < ls->left_count; i++)
+        free(ls->left[i]);
+    free(ls->left);
 }
 
 static struct listening *find(struct listenings *ls, const struct address *address)
@@ -89,6 +95,7 @@ static int open_listening(struct listenings *ls, const struct listen_conf *conf)
     l->address = conf->address;
     l->address.path = SLICE_NONE; /* the configuration's memory; sa says the same */
     l->is_wanted = true;
+    l->stats = listener_stats_new(ls->workers);
     list_init(&l->node);
     list_append(&ls->list, &l->node);
     announce(l->fds[0]);

@@ -10,6 +10,8 @@
 #include "base/list.h"
 #include "core/listen_conf.h"
 
+struct listener_stats;
+
 struct listening {
     struct list node;
     uint32_t id; /* how workers name it */
@@ -17,11 +19,14 @@ struct listening {
     char *text;  /* as configured */
     struct address address;
     bool is_wanted; /* by the configuration being put in place */
+    struct listener_stats *stats; /* by worker */
 };
 
 struct listenings {
     struct list list;
     uint32_t last_id, workers;
+    struct listener_stats **left; /* of those that are gone: clients still count there */
+    uint32_t left_count;
 };
 
 void listenings_init(struct listenings *ls, uint32_t workers);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/stats.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "core/exchange.h"
 #include "core/worker.h"
 
@@ -76,6 +79,7 @@ void stats_finish(struct exchange *x, uint64_t now_us)
     uint32_t worker = x->worker->index;
     const struct outcome o = outcome_of(x, now_us);
     count_worker(&x->worker->stats, x, &o);
+    counter_add(&x->listener->classes[o.class - TALLY_NONE], 1);
     if (at->pool)
         count(&at->pool->tally[worker], x, &o);
     if (at->backend)
@@ -102,6 +106,26 @@ void stats_attempt_failed(struct exchange *x, enum attempt_failure failure)
     }
     counter_add(&at->pool->tally[x->worker->index].counters[which], 1);
     counter_add(&at->backend->tally[x->worker->index].counters[which], 1);
+}
+
+struct listener_stats *listener_stats_new(uint32_t workers)
+{
+    struct listener_stats *s = aligned_alloc(_Alignof(struct listener_stats), workers * sizeof(*s));
+    if (!s)
+        abort();
+    memset(s, 0, workers * sizeof(*s));
+    return s;
+}
+
+void listener_stats_read(const struct listener_stats *s, uint32_t workers,
+                         struct listener_sum *sum)
+{
+    for (uint32_t w = 0; w < workers; w++) {
+        sum->joined += counter_get(&s[w].joined);
+        sum->left += counter_get(&s[w].left);
+        for (uint32_t i = 0; i < STATS_CLASSES; i++)
+            sum->classes[i] += counter_get(&s[w].classes[i]);
+    }
 }
 
 void stats_read(const struct worker_stats *s, struct stats_sum *sum)

@@ -27,6 +27,22 @@ struct worker_stats {
     struct hist total;
 };
 
+/* What came by one listener; a worker's part. */
+struct listener_stats {
+    _Alignas(64) struct counter joined, left; /* connections */
+    struct counter classes[STATS_CLASSES];
+};
+
+/* All workers' together. */
+struct listener_sum {
+    uint64_t joined, left, classes[STATS_CLASSES];
+};
+
+struct listener_stats *listener_stats_new(uint32_t workers) __attribute__((returns_nonnull));
+/* Adds those of all workers to sum; any thread. */
+void listener_stats_read(const struct listener_stats *s, uint32_t workers,
+                         struct listener_sum *sum);
+
 /* All workers' together. */
 struct stats_sum {
     uint64_t classes[STATS_CLASSES];

@@ -48,6 +48,8 @@ int worker_init(struct worker *w, struct loop *main_loop, uint32_t index)
 struct worker_listener {
     struct list node;
     uint32_t id;
+    struct worker *worker;
+    struct listener_stats *stats;
     struct listener listener;
     struct deferred free;
 };
@@ -64,16 +66,19 @@ static void free_listener(struct deferred *d)
 
 static void on_accept(void *ctx, int fd, const struct sockaddr *addr, socklen_t len)
 {
-    client_accept(ctx, fd, addr, len);
+    const struct worker_listener *l = ctx;
+    client_accept(l->worker, l->stats, fd, addr, len);
 }
 
 static void add_listener(struct worker *w, const struct worker_socket *socket)
 {
     struct worker_listener *l = mem_zalloc(sizeof(*l));
     l->id = socket->id;
+    l->worker = w;
+    l->stats = socket->stats;
     list_init(&l->node);
     list_append(&w->listeners, &l->node);
-    int error = listener_start(&l->listener, &w->loop, socket->fd, on_accept, w);
+    int error = listener_start(&l->listener, &w->loop, socket->fd, on_accept, l);
     if (error)
         log_error(0, "worker %u cannot accept connections: %s", w->index, strerror(-error));
 }

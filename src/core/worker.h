@@ -56,6 +56,7 @@ void worker_fini(struct worker *w);
 struct worker_socket {
     uint32_t id;
     int fd;
+    struct listener_stats *stats; /* this worker's; outlives it */
 };
 
 /* What a worker has to change when a configuration is put in place. */
