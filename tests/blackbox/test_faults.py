@@ -16,13 +16,9 @@ pytestmark = pytest.mark.faults
 ONCE = ["retry attempts=1"]
 
 
-def fds_now(g):
-    return len(g.fds())
-
-
 def wait_noticed(g, count):
     """Until the gateway has closed its side of what a backend closed."""
-    wait_for(lambda: fds_now(g) <= count, "the gateway to notice a closed connection")
+    wait_for(lambda: len(g.fds()) <= count, "the gateway to notice a closed connection")
 
 
 # ---- before a response ----
@@ -159,27 +155,26 @@ def test_a_chunked_body_that_breaks_off_has_no_end(proxy, part, end):
 
 def test_a_reset_close_delimited_body_is_broken_for_the_client(proxy):
     """The client is told by a missing last chunk, or by a reset: never by a clean end."""
-    resets = []
+    got = threading.Event()
 
     def script(c):
         c.request()
         c.send("HTTP/1.1 200 OK\r\n\r\nhalf a page")
-        wait_for(lambda: got, "the client to have it")
+        assert got.wait(10)
         c.reset()
-    got = []
     g = proxy(then=script, pool=ONCE)
     c = g.client()
     c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
     m = c.reader.head()
     c.reader.until(b"half a page")
-    got.append(1)
+    got.set()
     if "chunked" in m.tokens("transfer-encoding"):
         with pytest.raises(Broken):
             c.reader.until(b"0\r\n\r\n")
     else:
         with pytest.raises(ConnectionResetError):
             while c.socket.recv(100):
-                resets.append(1)
+                pass
 
 
 # ---- timeouts ----
@@ -245,13 +240,13 @@ def test_a_backend_that_takes_no_more_of_the_body_is_given_up(proxy):
 
 # ---- stale connections ----
 
-def stale(then, count=1):
-    """Answers once and closes when the next request has been read."""
+def stale(end):
+    """Answers once and ends the connection when the next request has been read."""
     def script(c):
         c.request()
         c.respond("first")
         if c.request() is not None:
-            c.reset() if then == "reset" else c.close()
+            getattr(c, end)()
     return script
 
 
@@ -295,16 +290,9 @@ def test_a_connection_closed_while_idle_is_not_used(proxy, end, method):
 
 def test_many_stale_connections_in_a_row(proxy):
     """Each kept connection turns out dead; the request still gets through."""
-    def script(c):
-        c.request()
-        c.respond("ok")
-        if c.request() is not None:
-            c.close()
-    g = proxy(then=script, threads=1)
+    g = proxy(then=stale("close"), threads=1)
     c = g.client()
-    for n in range(20):
-        m = c.get(f"/{n}")
-        assert m.status == 200, n
+    assert [c.get(f"/{n}").status for n in range(20)] == [200] * 20
 
 
 def test_a_head_begun_on_a_stale_connection_is_not_retried(proxy):

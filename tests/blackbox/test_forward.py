@@ -47,11 +47,8 @@ def test_obs_text_in_a_field_passes_through(proxy):
     """RFC 9110 5.5"""
     def script(c):
         assert c.request()["x-name"] == "caf\xe9"
-        c.respond(fields="X-Back: \xe9t\xe9\r\n".encode("latin-1").decode("latin-1"))
-    def raw(c):
-        assert c.request()["x-name"] == "caf\xe9"
         c.send("HTTP/1.1 200 OK\r\nX-Back: \xe9t\xe9\r\nContent-Length: 0\r\n\r\n")
-    assert proxy(raw).get("/", "X-Name: caf\xe9\r\n")["x-back"] == "\xe9t\xe9"
+    assert proxy(script).get("/", "X-Name: caf\xe9\r\n")["x-back"] == "\xe9t\xe9"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "GET", "PURGE", "M-SEARCH"])
