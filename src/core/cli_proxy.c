@@ -25,6 +25,7 @@ const struct cli_option cli_proxy_options[] = {
     {"response-timeout", "TIME", "how long a backend may take to answer: 60s", 0, false},
     {"max-body", "SIZE", "limit for request bodies: 10m", 0, false},
     {"trust", "CIDR", "a network of proxies whose X-Forwarded-* fields count", 0, true},
+    {"admin", "unix:PATH", "a socket for `sluice status`, `sluice top` and their like", 0, false},
     {"user", "NAME", "who to run as, when started by root", 0, false},
     {"access-log", "PATH", "a file, stdout, stderr or off", 0, false},
     {"log-format", "NAME", "of the access log: combined or json", 0, false},
@@ -37,6 +38,7 @@ const struct cli_option cli_proxy_options[] = {
 static const struct line lines[] = {
     {"threads",          PART_GATEWAY, "    threads  %s\n"},
     {"user",             PART_GATEWAY, "    user  %s\n"},
+    {"admin",            PART_GATEWAY, "    admin  %s\n"},
     {"max-body",         PART_GATEWAY, "    limit  body=%s\n"},
     {"trust",            PART_GATEWAY, "    trusted-proxies  %s\n"},
     {"listen",           PART_TOP,     "listen %s\n"},
