@@ -58,6 +58,11 @@ struct loop *gateway_loop(struct gateway *g)
     return &g->loop;
 }
 
+struct apps *gateway_apps(struct gateway *g)
+{
+    return g->apps;
+}
+
 const struct listenings *gateway_listenings(const struct gateway *g)
 {
     return &g->listenings;

@@ -6,6 +6,7 @@
 #ifndef CORE_GATEWAY_H
 #define CORE_GATEWAY_H
 
+#include "core/apps.h"
 #include "core/generation.h"
 #include "core/listening.h"
 #include "core/snapshot.h"
@@ -43,5 +44,6 @@ const struct generation *gateway_generation(const struct gateway *g);
 struct loop *gateway_loop(struct gateway *g);
 struct worker *gateway_workers(struct gateway *g, uint32_t *count);
 const struct listenings *gateway_listenings(const struct gateway *g);
+struct apps *gateway_apps(struct gateway *g); /* NULL: there are none */
 
 #endif
