@@ -129,16 +129,14 @@ void client_accept(struct worker *w, struct listener_stats *stats, int fd,
 
 /* ---- exchanges ---- */
 
-struct slice client_peer_text(const struct client *c, struct exchange *x)
+void client_put_peer(const struct client *c, struct text *t)
 {
-    if (c->peer.sa.sa_family == AF_UNIX)
-        return SLICE("unix");
-    char *p = arena_alloc(&x->arena, NET_ADDR_TEXT_MAX);
     struct net_addr a;
     net_addr_set(&a, &c->peer.sa, sizeof(c->peer));
-    struct text t = text_of(p, NET_ADDR_TEXT_MAX);
-    net_addr_put_host(&t, &a);
-    return text_slice(&t);
+    if (c->peer.sa.sa_family == AF_UNIX)
+        text_lit(t, "unix");
+    else
+        net_addr_put_host(t, &a);
 }
 
 struct exchange *client_exchange(struct client *c, uint64_t start_us)

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "base/text.h"
 #include "core/client_h1.h"
 #include "net/stream.h"
 
@@ -50,10 +51,8 @@ struct client {
     uint32_t requests;
     uint64_t since_ms; /* accepted */
     bool allows_h2;    /* the listener does */
-    union {
-        struct client_h1 h1;
-        struct client_h2 *h2;
-    };
+    struct client_h1 h1;
+    struct client_h2 *h2; /* NULL: speaks HTTP/1.1 */
     union {
         struct sockaddr sa;
         struct sockaddr_in in4;
@@ -98,8 +97,8 @@ void client_close(struct client *c, bool hard);
 void client_end(struct client *c, bool all_was_read);
 /* An exchange for a request of this client, of which the first byte came at start_us. */
 struct exchange *client_exchange(struct client *c, uint64_t start_us);
-/* Its address as text, without port, in the exchange's arena. */
-struct slice client_peer_text(const struct client *c, struct exchange *x);
+/* Its address as text, without port. */
+void client_put_peer(const struct client *c, struct text *t);
 const struct gateway_conf *client_conf(const struct client *c);
 /* The address the client connected to; its length, 0 if there is none. */
 socklen_t client_local(const struct client *c, struct sockaddr_storage *sa);

@@ -4,9 +4,12 @@
 #include <errno.h>
 
 #include "base/log.h"
+#include "codec/h2.h"
 #include "core/client.h"
+#include "core/client_h2.h"
 #include "core/exchange.h"
 #include "core/worker.h"
+#include "net/addr.h"
 
 static const struct front h1_front;
 
@@ -20,9 +23,16 @@ static struct exchange *start_exchange(struct client *c)
     return x;
 }
 
+static struct slice peer_text(const struct client *c, struct exchange *x)
+{
+    struct text t = text_of(arena_alloc(&x->arena, NET_ADDR_TEXT_MAX), NET_ADDR_TEXT_MAX);
+    client_put_peer(c, &t);
+    return text_slice(&t);
+}
+
 static void become_busy(struct client *c, struct exchange *x)
 {
-    x->peer_text = client_peer_text(c, x);
+    x->peer_text = peer_text(c, x);
     c->h1.x = x;
     c->h1.first_us = 0;
     c->requests++;
@@ -53,6 +63,17 @@ static void refuse(struct client *c, struct exchange *x, const struct fault *f)
     exchange_run(x);
 }
 
+/* A client that knows that we speak HTTP/2 begins so (RFC 9113 3.3). False: this one does not. */
+static bool try_preface(struct client *c, struct slice in)
+{
+    if (!c->allows_h2 || c->requests)
+        return false;
+    enum parse found = h2_is_preface(in);
+    if (found == PARSE_DONE)
+        client_h2_start(c);
+    return found != PARSE_BAD;
+}
+
 /* Tries to take a request off what has been read. False: more bytes are needed. */
 static bool take_request(struct client *c)
 {
@@ -61,6 +82,8 @@ static bool take_request(struct client *c)
         return false;
     if (!c->h1.first_us)
         c->h1.first_us = c->worker->loop.now_us;
+    if (try_preface(c, in))
+        return false;
     struct exchange *x = start_exchange(c);
     size_t before = in.n;
     struct codec_result result;
@@ -108,7 +131,7 @@ static void park_idle(struct client *c)
 
 static bool is_idle(const struct client *c)
 {
-    return c->state == CLIENT_OPEN && !c->h1.x;
+    return c->state == CLIENT_OPEN && !c->h2 && !c->h1.x;
 }
 
 /* Drives the connection until it must wait. Exchanges that end at once come back through

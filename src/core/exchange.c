@@ -360,6 +360,13 @@ static int64_t span(uint64_t from_us, uint64_t to_us)
     return from_us && to_us >= from_us ? (int64_t)(to_us - from_us) : -1;
 }
 
+static struct slice version_of(const struct request_head *req)
+{
+    if (req->is_h2)
+        return SLICE("HTTP/2.0");
+    return req->minor ? SLICE("HTTP/1.1") : SLICE("HTTP/1.0");
+}
+
 static void log_access(struct exchange *x, uint64_t now_us)
 {
     struct worker *w = x->worker;
@@ -369,7 +376,7 @@ static void log_access(struct exchange *x, uint64_t now_us)
     r->client = x->peer_text;
     r->method = x->req.method_text;
     r->target = x->req.target;
-    r->version = x->req.minor ? SLICE("HTTP/1.1") : SLICE("HTTP/1.0");
+    r->version = version_of(&x->req);
     r->host = x->req.authority;
     r->status = x->response == MSG_NONE ? 0 : x->resp.status;
     r->sent_bytes = x->resp_bytes;

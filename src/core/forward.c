@@ -149,12 +149,18 @@ static void add_forwarded(struct exchange *x)
     add(x, fields, FIELD_FORWARDED, forwarded(x, elements));
 }
 
+static struct slice minor_text(uint8_t minor)
+{
+    return minor ? SLICE("1.1") : SLICE("1.0");
+}
+
 /* RFC 9110 7.6.3. */
-static void add_via(struct exchange *x, struct fields *fields, uint8_t minor)
+static void add_via(struct exchange *x, struct fields *fields, struct slice version)
 {
     struct slice name = x->worker->snapshot->gateway.name;
-    char *start = arena_alloc(&x->arena, name.n + 4);
-    char *p = slice_put(start, minor ? SLICE("1.1 ") : SLICE("1.0 "));
+    char *start = arena_alloc(&x->arena, name.n + version.n + 1);
+    char *p = slice_put(start, version);
+    *p++ = ' ';
     p = slice_put(p, name);
     add(x, fields, FIELD_VIA, slice_of(start, (size_t)(p - start)));
 }
@@ -175,7 +181,7 @@ void forward_request(struct exchange *x)
     if (req->minor < 1)
         fields_drop(&req->fields, FIELD_EXPECT); /* RFC 9110 10.1.1 */
     add_forwarded(x);
-    add_via(x, &req->fields, req->minor);
+    add_via(x, &req->fields, req->is_h2 ? SLICE("2.0") : minor_text(req->minor));
     if (x->worker->snapshot->gateway.request_id)
         add_request_id(x);
 }
@@ -185,5 +191,5 @@ void forward_response(struct exchange *x, struct response_head *head)
     if (head->status == 101)
         x->upgrade = fields_value(&head->fields, FIELD_UPGRADE);
     drop_hop_by_hop(&head->fields);
-    add_via(x, &head->fields, head->minor);
+    add_via(x, &head->fields, minor_text(head->minor));
 }

@@ -62,6 +62,14 @@ static const struct key limit_options[] = {
     {.name = "window", .type = KEY_SIZE, .at = at(struct gateway_conf, window),
      .init = "64k", .min = "4k", .max = "16m",
      .help = "bytes of a body held at a time, in each direction of each request"},
+    {.name = "h2-streams", .type = KEY_UINT, .at = at(struct gateway_conf, h2_streams),
+     .init = "128", .min = "1", .max = "10000",
+     .help = "requests at a time on one HTTP/2 client connection"},
+#define ABUSE(id, key, init_, max_, what, help_)                                                   \
+    {.name = key, .type = KEY_UINT, .at = at(struct gateway_conf, h2_abuse[H2_ABUSE_##id]),        \
+     .init = init_, .max = max_, .help = help_},
+#include "codec/h2_abuse.def"
+#undef ABUSE
     {.name = NULL},
 };
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "codec/h2.h"
 #include "config/address.h"
 #include "config/schema.h"
 #include "config/source.h"
@@ -50,6 +51,8 @@ struct gateway_conf {
     uint32_t conns;         /* client connections; 0: what the descriptor limit allows */
     uint32_t conn_requests; /* on one client connection; 0: no limit */
     uint64_t window;        /* bytes of a body held, each way */
+    uint32_t h2_streams;    /* of one client connection at a time */
+    uint32_t h2_abuse[H2_ABUSES];
 
     uint32_t head_ms;        /* a request head from its first byte to its last */
     uint32_t body_ms;        /* between two pieces of a request body */

@@ -39,6 +39,7 @@ struct request_head {
     struct slice query; /* raw, without '?' */
     bool has_query;
     uint8_t minor; /* HTTP/1.minor, 0 or 1 (higher minors count as 1) */
+    bool is_h2;    /* came over HTTP/2: no less than 1.1, so minor is 1 */
     struct fields fields;
 };
 

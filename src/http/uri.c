@@ -114,3 +114,8 @@ bool uri_split_authority(struct slice authority, struct slice *host, int *port)
     *port = (int)number;
     return true;
 }
+
+bool uri_split_target(struct slice target, struct slice *path, struct slice *query)
+{
+    return target.n && uri_target_lex(target, path, query);
+}

@@ -19,4 +19,8 @@ enum parse uri_normalise_path(struct slice raw, struct arena *a, struct slice *o
  * for HTTP (userinfo, bad port, bad characters). host keeps its brackets off. */
 bool uri_split_authority(struct slice authority, struct slice *host, int *port);
 
+/* Splits a target of origin-form (RFC 9112 3.2.1) into raw path and query; query.p is NULL if there
+ * is none. False if it is not of that form. */
+bool uri_split_target(struct slice target, struct slice *path, struct slice *query);
+
 #endif

@@ -74,3 +74,21 @@ done:
     *path = slice_skip(*path, token->n);
     return found;
 }
+
+/* RFC 3986 3.3 and 3.4, with what browsers send raw (URL Standard); as in a request line. */
+bool uri_target_lex(struct slice target, struct slice *path, struct slice *query)
+{
+    const unsigned char *start = (const unsigned char *)target.p, *cur = start;
+    const unsigned char *limit = cur + target.n, *marker, *path_end;
+    /*!stags:re2c format = "const unsigned char *@@;\n"; */
+    /*!re2c
+    path_char  = [-A-Za-z0-9._~!$&'()*+,;=:@[\]^|] | "%" hex hex;
+    query_char = [!-~] \ ["#<>];
+    "/" ("/" | path_char)* @path_end ("?" query_char*)? { goto whole; }
+    *                                                   { return false; }
+    */
+whole:
+    *path = slice_of(start, (size_t)(path_end - start));
+    *query = path_end < cur ? slice_of(path_end + 1, (size_t)(cur - path_end - 1)) : SLICE_NONE;
+    return cur == limit;
+}

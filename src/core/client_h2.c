@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/client_h2.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "codec/h2.h"
+#include "core/client.h"
+#include "core/exchange.h"
+#include "core/worker.h"
+#include "net/addr.h"
+
+enum {
+    READS_PER_TURN = 2, /* of up to BUF_LARGE each; then others get their turn */
+    WRITES_PER_TURN = 8,
+    GOODBYE_MS = 1000, /* for the answer to a PING before the last GOAWAY */
+};
+
+/*  SERVING  takes streams
+ *  NOTICED  has said that it will stop, and takes what comes before the client knows
+ *  LEAVING  takes no more; ends with the last stream */
+enum phase { SERVING, NOTICED, LEAVING };
+
+/* Which deadline the connection is under. */
+enum waits { WAITS_NOT, WAITS_IDLE, WAITS_HEAD, WAITS_WRITE, WAITS_GOODBYE };
+
+struct client_h2 {
+    struct client *client;
+    struct h2 *session;
+    struct deferred turn;
+    enum phase phase;
+    enum waits waits;
+    bool is_lost;      /* nothing can be sent any more */
+    uint64_t wrote_ms; /* when the client took bytes last */
+    struct slice peer_text;
+    char peer[NET_ADDR_TEXT_MAX];
+};
+
+/* What an exchange needs of its stream, in its arena. */
+struct lane {
+    struct client *client;
+    struct h2_stream *stream;
+    struct exchange *exchange;
+    struct timer timer;
+};
+
+static const struct front h2_front;
+
+static void turn_soon(struct client *c)
+{
+    loop_defer(&c->worker->loop, &c->h2->turn);
+}
+
+/* ---- streams and their exchanges ---- */
+
+static void on_lane_due(struct timer *t)
+{
+    struct lane *lane = container_of(t, struct lane, timer);
+    struct exchange *x = lane->exchange;
+    const struct client_h2 *h2 = lane->client->h2;
+    uint32_t write_ms = client_conf(lane->client)->write_ms;
+    uint64_t now_ms = x->worker->loop.now_ms;
+    if (x->client_wait == WAIT_READ)
+        exchange_fail(x, 408, "request body stopped coming (timeout body)", "RFC 9110 15.5.9");
+    else if (h2_is_held(lane->stream) || now_ms - h2->wrote_ms >= write_ms)
+        exchange_abort(x, "client stopped reading (timeout write)");
+    else /* it reads, but what others are sent: no fault of this stream */
+        timer_set(&x->worker->loop, &lane->timer, write_ms);
+    exchange_run(x);
+}
+
+static struct lane *lane_new(struct client *c, struct h2_stream *s, struct exchange *x)
+{
+    struct lane *lane = arena_alloc(&x->arena, sizeof(*lane));
+    *lane = (struct lane){.client = c, .stream = s, .exchange = x};
+    timer_init(&lane->timer, on_lane_due);
+    return lane;
+}
+
+static void begin_exchange(struct client *c, struct h2_stream *s)
+{
+    struct exchange *x = client_exchange(c, s->begin_us);
+    uint32_t limit = client_conf(c)->conn_requests;
+    x->arena = s->own;
+    s->arena = &x->arena;
+    s->owner = x;
+    x->front = &h2_front;
+    x->client = lane_new(c, s, x);
+    x->peer_text = c->h2->peer_text;
+    x->req = s->head;
+    x->req_framing = s->framing;
+    x->request = s->framing.kind == BODY_NONE ? MSG_COMPLETE : MSG_BODY;
+    if (++c->requests == limit)
+        client_h2.stop(c);
+    if (s->fault.status)
+        exchange_fail(x, s->fault.status, s->fault.what, s->fault.rule);
+    exchange_run(x);
+}
+
+/* Tells the exchanges what has happened to their streams. */
+static void run_news(struct client *c)
+{
+    struct h2_stream *s;
+    unsigned news;
+    while ((s = h2_next(c->h2->session, &news))) {
+        struct exchange *x = s->owner;
+        if (news & H2_REQUEST) {
+            begin_exchange(c, s);
+            continue;
+        }
+        x->resp_bytes = s->sent_bytes;
+        x->client_moved |= (news & H2_ROOM) != 0;
+        if (news & H2_GONE)
+            exchange_abort(x, "stream reset by the client");
+        exchange_run(x);
+    }
+}
+
+static void abort_all(struct client *c, const char *why)
+{
+    struct h2_stream *s;
+    while ((s = h2_any(c->h2->session))) {
+        struct exchange *x = s->owner;
+        exchange_abort(x, why);
+        exchange_run(x);
+    }
+}
+
+/* ---- the connection ---- */
+
+static void lose(struct client *c, const char *why)
+{
+    c->h2->is_lost = true;
+    abort_all(c, why);
+    client_close(c, false);
+}
+
+/* Reads and acts on it. False: the connection is lost. */
+static bool read_some(struct client *c)
+{
+    struct client_h2 *h2 = c->h2;
+    for (int i = 0; i < READS_PER_TURN && c->stream.readable; i++) {
+        ssize_t n = stream_fill(&c->stream);
+        if (n == -EAGAIN)
+            break;
+        if (n <= 0) {
+            lose(c, n ? "connection reset by the client" : "client closed its connection");
+            return false;
+        }
+        struct slice in = stream_bytes(&c->stream);
+        h2_feed(h2->session, in, c->stream.in, c->worker->loop.now_us);
+        stream_consume(&c->stream, in.n);
+        run_news(c);
+    }
+    return true;
+}
+
+/* Sends what is due. False: the connection is lost. */
+static bool write_some(struct client *c)
+{
+    struct client_h2 *h2 = c->h2;
+    for (int i = 0; i < WRITES_PER_TURN; i++) {
+        h2_emit(h2->session, &c->out, NULL);
+        size_t before = c->out.bytes;
+        if (!before)
+            return true;
+        if (!stream_flush(&c->stream, &c->out)) {
+            lose(c, "client closed while responses were being sent");
+            return false;
+        }
+        if (c->out.bytes < before)
+            h2->wrote_ms = c->worker->loop.now_ms;
+        run_news(c);
+        if (!c->stream.writable)
+            return true; /* the next edge goes on */
+    }
+    turn_soon(c);
+    return true;
+}
+
+static void log_end(struct client *c)
+{
+    const struct client_h2 *h2 = c->h2;
+    enum h2_abuse abuse = h2_abuse_found(h2->session);
+    const char *why = h2_error_text(h2->session);
+    if (abuse != H2_ABUSE_NONE)
+        log_warn(0, "client " SLICE_FMT ": HTTP/2 connection closed: %s", SLICE_ARG(h2->peer_text),
+                 h2_abuse_text(abuse));
+    else if (why)
+        log_info(0, "client " SLICE_FMT ": HTTP/2 connection closed: %s", SLICE_ARG(h2->peer_text),
+                 why);
+}
+
+/* True: the connection has come to its end, and has been closed. */
+static bool close_if_over(struct client *c)
+{
+    struct client_h2 *h2 = c->h2;
+    if (h2->phase == NOTICED && h2_notice_arrived(h2->session)) {
+        h2->phase = LEAVING;
+        h2_goodbye(h2->session);
+        turn_soon(c);
+        return false;
+    }
+    if (!h2_is_over(h2->session) || !chain_is_empty(&c->out))
+        return false;
+    log_end(c);
+    h2->is_lost = true;
+    abort_all(c, "HTTP/2 connection ended by an error of the client");
+    client_end(c, false);
+    return true;
+}
+
+static enum waits what_it_waits_for(const struct client *c)
+{
+    const struct client_h2 *h2 = c->h2;
+    if (!chain_is_empty(&c->out))
+        return WAITS_WRITE;
+    if (h2->phase == NOTICED)
+        return WAITS_GOODBYE;
+    if (h2_is_in_head(h2->session))
+        return WAITS_HEAD;
+    return h2_is_idle(h2->session) ? WAITS_IDLE : WAITS_NOT;
+}
+
+static uint32_t wait_ms(const struct client *c, enum waits waits)
+{
+    const struct gateway_conf *conf = client_conf(c);
+    switch (waits) {
+    case WAITS_NOT: return 0;
+    case WAITS_IDLE: return conf->idle_ms;
+    case WAITS_HEAD: return conf->head_ms;
+    case WAITS_WRITE: return conf->write_ms;
+    case WAITS_GOODBYE: return GOODBYE_MS;
+    }
+    return 0;
+}
+
+/* A deadline runs from when its reason began; that for writing, from the last byte taken. */
+static void set_deadline(struct client *c)
+{
+    struct client_h2 *h2 = c->h2;
+    enum waits waits = what_it_waits_for(c);
+    bool moved = waits == WAITS_WRITE && h2->wrote_ms == c->worker->loop.now_ms;
+    if (waits == h2->waits && !moved)
+        return;
+    h2->waits = waits;
+    if (waits == WAITS_NOT)
+        timer_clear(&c->timer);
+    else
+        timer_set(&c->worker->loop, &c->timer, wait_ms(c, waits));
+}
+
+static void on_turn(struct deferred *d)
+{
+    struct client *c = container_of(d, struct client_h2, turn)->client;
+    if (c->state != CLIENT_OPEN || !read_some(c) || !write_some(c) || close_if_over(c))
+        return;
+    if (c->stream.readable)
+        turn_soon(c);
+    set_deadline(c);
+}
+
+static void h2_on_ready(struct client *c)
+{
+    if (c->stream.reset)
+        lose(c, "connection reset by the client");
+    else if (read_some(c))
+        turn_soon(c);
+}
+
+static void h2_on_due(struct client *c)
+{
+    struct client_h2 *h2 = c->h2;
+    switch (h2->waits) {
+    case WAITS_NOT: return;
+    case WAITS_WRITE: lose(c, "client stopped reading (timeout write)"); return;
+    case WAITS_GOODBYE:
+    case WAITS_IDLE:
+        h2->phase = LEAVING;
+        h2_goodbye(h2->session);
+        break;
+    case WAITS_HEAD:
+        log_info(0, "client " SLICE_FMT ": request head took too long (timeout head)",
+                 SLICE_ARG(h2->peer_text));
+        h2_give_up(h2->session);
+        break;
+    }
+    h2->waits = WAITS_NOT;
+    turn_soon(c);
+}
+
+static void h2_stop(struct client *c)
+{
+    if (c->h2->phase != SERVING)
+        return;
+    c->h2->phase = NOTICED;
+    h2_notice(c->h2->session);
+    turn_soon(c);
+}
+
+static void h2_kill(struct client *c)
+{
+    struct h2_stream *s;
+    while ((s = h2_any(c->h2->session))) {
+        struct exchange *x = s->owner;
+        if (x->response == MSG_NONE)
+            exchange_fail(x, 503, "the gateway is stopping (stop-timeout)", NULL);
+        else
+            exchange_abort(x, "the gateway is stopping (stop-timeout)");
+        exchange_run(x);
+    }
+    h2_emit(c->h2->session, &c->out, NULL);
+    stream_flush(&c->stream, &c->out);
+}
+
+static const struct exchange *h2_exchange_after(const struct client *c,
+                                                const struct exchange *before)
+{
+    const struct lane *lane = before ? before->client : NULL;
+    const struct h2_stream *s = h2_stream_after(c->h2->session, lane ? lane->stream : NULL);
+    return s ? s->owner : NULL;
+}
+
+static void h2_fini(struct client *c)
+{
+    list_remove(&c->h2->turn.node);
+    h2_free(c->h2->session);
+    free(c->h2);
+    c->h2 = NULL;
+}
+
+const struct client_protocol client_h2 = {
+    .name = "HTTP/2",
+    .on_ready = h2_on_ready,
+    .on_due = h2_on_due,
+    .stop = h2_stop,
+    .kill = h2_kill,
+    .exchange_after = h2_exchange_after,
+    .fini = h2_fini,
+};
+
+static void fill_random(unsigned char *p, size_t n)
+{
+    ssize_t got = getrandom(p, n, 0);
+    (void)got; /* fewer than 256 bytes come at once, once the kernel's pool is filled */
+}
+
+static void set_peer_text(struct client_h2 *h2, const struct client *c)
+{
+    struct text t = text_of(h2->peer, sizeof(h2->peer));
+    client_put_peer(c, &t);
+    h2->peer_text = text_slice(&t);
+}
+
+void client_h2_start(struct client *c)
+{
+    const struct gateway_conf *conf = client_conf(c);
+    struct h2_conf session = {.streams = conf->h2_streams,
+                              .window = (uint32_t)conf->window,
+                              .limits = c->worker->limits,
+                              .random = fill_random};
+    memcpy(session.abuse, conf->h2_abuse, sizeof(session.abuse));
+    struct client_h2 *h2 = mem_zalloc(sizeof(*h2));
+    h2->client = c;
+    h2->session = h2_new(&session, &c->worker->loop.bufs);
+    deferred_init(&h2->turn, on_turn);
+    set_peer_text(h2, c);
+    c->h2 = h2;
+    c->protocol = &client_h2;
+    timer_clear(&c->timer);
+    struct slice in = stream_bytes(&c->stream);
+    h2_feed(h2->session, in, c->stream.in, c->worker->loop.now_us);
+    stream_consume(&c->stream, in.n);
+    if (c->worker->stopping)
+        h2_stop(c);
+    run_news(c);
+    turn_soon(c);
+}
+
+/* ---- the front of an exchange ---- */
+
+static bool over_limit(struct exchange *x, size_t n)
+{
+    x->req_bytes += n;
+    if (!x->route || !x->route->body_bytes || x->req_bytes <= x->route->body_bytes)
+        return false;
+    exchange_fail(x, 413, "request body is larger than the limit", "RFC 9110 15.5.14");
+    return true;
+}
+
+static void end_request(struct exchange *x, const struct h2_stream *s)
+{
+    if (s->fault.status) {
+        exchange_fail(x, s->fault.status, s->fault.what, s->fault.rule);
+        return;
+    }
+    x->req_trailers = s->trailers;
+    x->request = MSG_COMPLETE;
+}
+
+static bool front_take(struct exchange *x)
+{
+    struct lane *lane = x->client;
+    struct h2_stream *s = lane->stream;
+    size_t n = h2_take(s, &x->req_body, chain_room(&x->req_body));
+    if (n) {
+        x->client_moved = true;
+        turn_soon(lane->client);
+        if (over_limit(x, n))
+            return true;
+    }
+    if (!s->ended || !chain_is_empty(&s->in))
+        return n > 0;
+    end_request(x, s);
+    return x->client_moved = true;
+}
+
+static void front_put_interim(struct exchange *x, const struct response_head *head)
+{
+    struct lane *lane = x->client;
+    h2_put_interim(lane->stream, head);
+    turn_soon(lane->client);
+}
+
+/* RFC 8441 5: 101 becomes 200, and no other success may look like one. */
+static void translate_upgrade(struct exchange *x)
+{
+    if (x->resp_framing.kind != BODY_TUNNEL) {
+        if (x->resp.status / 100 == 2)
+            x->resp.status = 502;
+        return;
+    }
+    x->resp.status = 200;
+    struct field *accept = fields_find_name(&x->resp.fields, SLICE("Sec-WebSocket-Accept"));
+    if (accept)
+        accept->dropped = true;
+}
+
+static void front_put_head(struct exchange *x)
+{
+    struct lane *lane = x->client;
+    if (lane->stream->is_websocket)
+        translate_upgrade(x);
+}
+
+/* The head goes out with what is there of the body, so that a short response is two frames and its
+ * end at once. */
+static void put_response(struct exchange *x, struct h2_stream *s)
+{
+    bool is_whole =
+        x->response == MSG_COMPLETE && chain_is_empty(&x->resp_body) && x->resp_trailers.n == 0;
+    struct slice date = SLICE_NONE;
+    if (!fields_find(&x->resp.fields, FIELD_DATE))
+        date = worker_date(x->worker);
+    h2_put_response(s, &x->resp, date, &x->resp_body,
+                    !is_whole && x->resp_framing.kind != BODY_NONE);
+}
+
+static bool front_send(struct exchange *x)
+{
+    struct lane *lane = x->client;
+    struct h2_stream *s = lane->stream;
+    uint64_t before = s->sent_bytes;
+    if (x->response == MSG_NONE)
+        return false;
+    s->complete = x->response == MSG_COMPLETE;
+    s->resp_trailers = &x->resp_trailers;
+    if (!s->responded)
+        put_response(x, s);
+    else
+        h2_resume(s);
+    h2_emit(lane->client->h2->session, &lane->client->out, s);
+    turn_soon(lane->client);
+    if (s->passed && x->response == MSG_COMPLETE)
+        x->response = MSG_PASSED;
+    x->resp_bytes = s->sent_bytes;
+    bool moved = s->sent_bytes > before;
+    x->client_moved |= moved;
+    return moved || x->response == MSG_PASSED;
+}
+
+static bool front_is_flushed(const struct exchange *x)
+{
+    return chain_is_empty(&x->resp_body) && x->response != MSG_COMPLETE;
+}
+
+static uint64_t front_plain_left(const struct exchange *x)
+{
+    (void)x;
+    return 0; /* everything is in frames */
+}
+
+static bool front_is_plain_out(const struct exchange *x)
+{
+    (void)x;
+    return false;
+}
+
+static void front_set_deadline(struct exchange *x, enum wait wait)
+{
+    struct lane *lane = x->client;
+    const struct gateway_conf *conf = client_conf(lane->client);
+    switch (wait) {
+    case WAIT_READ: timer_set(&x->worker->loop, &lane->timer, conf->body_ms); return;
+    case WAIT_WRITE: timer_set(&x->worker->loop, &lane->timer, conf->write_ms); return;
+    case WAIT_GONE:
+    case WAIT_NOTHING:
+    case WAIT_HEAD:
+    case WAIT_TUNNEL: timer_clear(&lane->timer); return;
+    }
+}
+
+static socklen_t front_local(const struct exchange *x, struct sockaddr_storage *sa)
+{
+    const struct lane *lane = x->client;
+    return client_local(lane->client, sa);
+}
+
+static void front_done(struct exchange *x, bool broken)
+{
+    struct lane *lane = x->client;
+    struct client *c = lane->client;
+    struct h2_stream *s = lane->stream;
+    timer_fini(&x->worker->loop, &lane->timer);
+    h2_release(s, !broken ? H2_DONE : x->response == MSG_NONE ? H2_CANCELLED : H2_BROKEN);
+    exchange_free(x);
+    if (!c->h2->is_lost)
+        turn_soon(c);
+}
+
+static const struct front h2_front = {
+    .take = front_take,
+    .put_interim = front_put_interim,
+    .put_head = front_put_head,
+    .send = front_send,
+    .is_flushed = front_is_flushed,
+    .plain_left = front_plain_left,
+    .is_plain_out = front_is_plain_out,
+    .set_deadline = front_set_deadline,
+    .local = front_local,
+    .done = front_done,
+};
