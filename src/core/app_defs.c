@@ -54,10 +54,12 @@ static bool add(struct app_defs *defs, const struct pool_conf *pool, struct slic
                            .run_dir = defs->run_dir,
                            .user = g->user,
                            .group = g->group};
-    if (program.n)
+    if (program.n) {
+        in.conf = pool->run;
         split_program(program, &in);
-    else
+    } else {
         in.conf = d->conf = pool->spawn;
+    }
     defs->count++;
     const char *why = define(&in, &d->def, &d->memory);
     if (why)

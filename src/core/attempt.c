@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/attempt.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "core/cgi_launch.h"
 #include "core/exchange.h"
 #include "core/relay.h"
 #include "core/worker.h"
@@ -81,6 +83,25 @@ static void begin(struct exchange *x, const char *why)
     exchange_enter(x, EX_RELAY, why);
 }
 
+/* The backend is a program: a process of it is the connection. Takes over slot and reference. */
+static struct conn *run_program(struct exchange *x, struct backend *b,
+                                const struct conn_owner *owner, int *error)
+{
+    struct attempt *at = &x->attempt;
+    int fd;
+    struct cgi_run *run = cgi_launch(x, b, &fd, error);
+    if (!run) {
+        pool_release(at->pool, b);
+        backend_unref(b);
+        return NULL;
+    }
+    struct conn *c = conn_adopt(&x->worker->loop, fd, b, at->pool, x->worker->index,
+                                at->codec->state_bytes, owner, error);
+    if (c)
+        cgi_bind(run, c);
+    return c;
+}
+
 /* Opens a connection, with a slot and a reference of b. False: it failed at once. */
 static bool dial(struct exchange *x, struct backend *b)
 {
@@ -88,14 +109,18 @@ static bool dial(struct exchange *x, struct backend *b)
     const struct conn_owner owner = owner_of(x);
     int error;
     at->reused = false;
-    at->conn = conn_dial(&x->worker->loop, b, at->pool, x->worker->index, at->codec->state_bytes,
-                         &owner, &error);
+    at->conn = b->addr.ss_family == AF_UNSPEC
+                   ? run_program(x, b, &owner, &error)
+                   : conn_dial(&x->worker->loop, b, at->pool, x->worker->index,
+                               at->codec->state_bytes, &owner, &error);
     if (at->conn) {
         timer_set(&x->worker->loop, &at->conn->timer, at->pool->conf->connect_ms);
         exchange_enter(x, EX_CONNECT, "connecting");
         return true;
     }
     note_failure(x, FAIL_CONNECT, strerror(-error), NULL);
+    if (at->backend->addr.ss_family == AF_UNSPEC)
+        at->status = error == -ENOENT ? 404 : error == -EACCES ? 403 : 502;
     stats_attempt_failed(x, FAIL_CONNECT);
     log_failure(x);
     add_tried(at);

@@ -20,6 +20,7 @@
 #include "core/master.h"
 #include "core/names.h"
 #include "core/privilege.h"
+#include "proc/spawner.h"
 
 enum { SUMMARY_MS = 1000 };
 
@@ -346,13 +347,29 @@ static void on_ended(struct post *p)
 
 /* ---- applications ---- */
 
+/* Each worker starts CGI programs by a channel of its own. */
+static void connect_workers(struct gateway *g, int channel)
+{
+    for (uint32_t i = 0; i < g->worker_count; i++) {
+        struct worker *w = &g->workers[i];
+        int own = spawner_channel(channel);
+        w->app_defs = g->link->defs;
+        if (own < 0)
+            failed("a channel to the spawner", own);
+        else
+            worker_set_spawner(w, own, !g->are_running);
+    }
+}
+
 static void on_control(struct watch *w, uint32_t events)
 {
     struct gateway *g = container_of(w, struct gateway, control);
     int channel;
     (void)events;
-    while ((channel = master_receive(w->fd)) >= 0)
+    while ((channel = master_receive(w->fd)) >= 0) {
+        connect_workers(g, channel);
         apps_reconnect(g->apps, channel);
+    }
     if (channel != -EAGAIN)
         loop_close(&g->loop, w);
 }
@@ -362,6 +379,7 @@ static int open_apps(struct gateway *g)
     int error;
     if (!g->link)
         return 0;
+    connect_workers(g, g->link->channel);
     g->apps = apps_new(&g->loop, g->link->defs, g->link->channel, &error);
     if (!g->apps)
         return failed("applications", error);
@@ -460,6 +478,9 @@ static void finish(struct gateway *g)
     crash_unwatch();
     if (g->service_state)
         g->service->stop(g->service_state);
+    if (g->apps)
+        apps_free(g->apps);
+    loop_close(&g->loop, &g->control);
     if (g->names)
         names_free(g->names);
     for (uint32_t i = 0; i < g->worker_count; i++)

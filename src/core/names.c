@@ -101,9 +101,20 @@ static void set_unix(struct pool *pool, const struct backend_conf *line)
     pool_set_addresses(pool, line, &a, 1);
 }
 
+/* A program has no address; what stands for one tells whoever connects. */
+static void set_program(struct pool *pool, const struct backend_conf *line)
+{
+    struct pool_address a = {.sa.ss_family = AF_UNSPEC, .len = sizeof(sa_family_t)};
+    pool_set_addresses(pool, line, &a, 1);
+}
+
 void names_follow(struct names *n, struct pool *pool, const struct backend_conf *line,
                   bool is_known)
 {
+    if (line->program.n) {
+        set_program(pool, line);
+        return;
+    }
     if (line->endpoint.path.n) {
         set_unix(pool, line);
         return;

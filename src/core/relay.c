@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "core/cgi_info.h"
+#include "core/cgi_launch.h"
 #include "core/forward.h"
 #include "core/worker.h"
 #include "net/pipe.h"
@@ -26,25 +27,34 @@ static struct slice origin_target(struct exchange *x)
                         SLICE_ARG(req->query));
 }
 
-void relay_begin(struct exchange *x)
+void relay_fill_request(struct exchange *x, const struct backend *b, struct codec_request *request,
+                        struct cgi_info *info)
 {
-    struct attempt *at = &x->attempt;
-    const struct pool_conf *conf = at->conn->pool->conf;
-    struct cgi_info cgi;
-    struct codec_request request = {
+    const struct pool_conf *conf = x->attempt.pool->conf;
+    *request = (struct codec_request){
         .head = &x->req,
         .framing = x->req_framing,
         .target = origin_target(x),
         .host = conf->host_mode == HOST_KEEP      ? x->req.authority
-                : conf->host_mode == HOST_BACKEND ? slice_str(at->conn->backend->host)
+                : conf->host_mode == HOST_BACKEND ? slice_str(b->host)
                                                   : conf->host,
         .upgrade = x->upgrade,
         .keep = conf->keep_idle > 0,
     };
-    if (at->codec->wants_cgi) {
-        cgi_info_fill(&cgi, x);
-        request.cgi = &cgi;
+    if (x->attempt.codec->wants_cgi) {
+        cgi_info_fill(info, x);
+        if (b->addr.ss_family == AF_UNSPEC)
+            cgi_locate(x, b, info);
+        request->cgi = info;
     }
+}
+
+void relay_begin(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    struct cgi_info cgi;
+    struct codec_request request;
+    relay_fill_request(x, at->conn->backend, &request, &cgi);
     at->codec->begin(at->conn->codec_state, &request, &at->conn->out);
     timer_clear(&at->conn->timer); /* the deadline of connecting was another one */
     x->begin_us = x->worker->loop.now_us;

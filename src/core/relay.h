@@ -8,6 +8,10 @@
 
 /* Writes the request's head into the connection just made or reused. */
 void relay_begin(struct exchange *x);
+/* The request as it goes to b: *info is where request->cgi points, for codecs that want it. */
+struct backend;
+void relay_fill_request(struct exchange *x, const struct backend *b, struct codec_request *request,
+                        struct cgi_info *info);
 /* Moves what can be moved. NEXT: the state has changed. */
 enum next relay_run(struct exchange *x);
 /* A deadline on the backend's side has passed. */

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/cgi_launch.h"
 #include "core/client.h"
 #include "core/exchange.h"
 #include "net/listener.h"
@@ -34,10 +35,13 @@ int worker_init(struct worker *w, struct loop *main_loop, uint32_t index)
     *w = (struct worker){.index = index, .main_loop = main_loop};
     list_init(&w->listeners);
     list_init(&w->clients);
+    list_init(&w->programs);
     pipe_pool_init(&w->pipes);
     ring_init(&w->ring, RING_RECORDS);
     int error = loop_init(&w->loop);
     timer_init(&w->summary, on_summary);
+    if (!error)
+        error = spawn_init(&w->spawn, &w->loop, -1);
     if (!error)
         timer_set(&w->loop, &w->summary, SUMMARY_MS);
     return error;
@@ -106,6 +110,8 @@ void worker_let_go(struct worker *w)
 {
     stop_listeners(w);
     loop_drain(&w->loop);
+    cgi_abandon_all(w);
+    loop_drain(&w->loop);
     if (!w->tenure)
         return;
     const struct generation *g = w->tenure->generation;
@@ -127,6 +133,7 @@ void worker_fini(struct worker *w)
         free(x);
     }
     timer_fini(&w->loop, &w->summary);
+    spawn_fini(&w->spawn);
     pipe_pool_fini(&w->pipes);
     ring_fini(&w->ring);
     loop_fini(&w->loop);
@@ -203,6 +210,34 @@ void worker_send(struct worker_change *change)
 {
     change->post.run = on_change;
     loop_post(&change->worker->loop, &change->post);
+}
+
+/* ---- the spawner ---- */
+
+struct spawner_post {
+    struct post post;
+    struct worker *worker;
+    int channel;
+};
+
+static void on_spawner(struct post *post)
+{
+    struct spawner_post *p = container_of(post, struct spawner_post, post);
+    int error = spawn_reconnect(&p->worker->spawn, p->channel);
+    if (error)
+        log_error(0, "worker %u cannot talk to the spawner: %s", p->worker->index,
+                  strerror(-error));
+    free(p);
+}
+
+void worker_set_spawner(struct worker *w, int channel, bool direct)
+{
+    struct spawner_post *p = mem_zalloc(sizeof(*p));
+    *p = (struct spawner_post){.post = {.run = on_spawner}, .worker = w, .channel = channel};
+    if (direct)
+        on_spawner(&p->post);
+    else
+        loop_post(&w->loop, &p->post);
 }
 
 /* ---- stopping ---- */

@@ -17,7 +17,9 @@
 #include "net/listener.h"
 #include "net/loop.h"
 #include "net/pipe.h"
+#include "proc/spawn.h"
 
+struct app_defs;
 struct exchange;
 
 struct worker {
@@ -28,6 +30,10 @@ struct worker {
     const struct snapshot *snapshot; /* its snapshot */
     struct head_limits limits;       /* from it, in the codecs' form */
     bool stopping;                   /* no new clients, no new requests */
+
+    const struct app_defs *app_defs; /* NULL: nothing may be run */
+    struct spawn spawn;              /* for CGI programs; not connected without app_defs */
+    struct list programs;            /* those that run */
 
     struct list listeners; /* struct worker_listener */
     struct list clients;
@@ -75,6 +81,10 @@ struct worker_change {
 void worker_apply(struct worker_change *change);
 /* Has the worker do so. */
 void worker_send(struct worker_change *change);
+
+/* A channel to the spawner, or to another one: by the worker's own thread, or before it is started
+ * (direct). */
+void worker_set_spawner(struct worker *w, int channel, bool direct);
 
 /* From another thread. Stop: no new clients, those there are finish what they do, then the loop
  * ends. Kill: it ends now. */

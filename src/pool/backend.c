@@ -15,6 +15,10 @@
 static void put_text(struct backend *b)
 {
     char host[NI_MAXHOST], port[NI_MAXSERV];
+    if (b->addr.ss_family == AF_UNSPEC) {
+        snprintf(b->text, sizeof(b->text), "%.79s", b->host);
+        return;
+    }
     if (b->addr.ss_family == AF_UNIX) {
         const struct sockaddr_un *un = (const void *)&b->addr;
         snprintf(b->text, sizeof(b->text), "unix:%.70s", un->sun_path);

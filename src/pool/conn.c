@@ -20,6 +20,8 @@ static void free_conn(struct deferred *d)
 static void discard(struct conn *c)
 {
     c->state = CONN_CLOSED;
+    if (c->on_closed)
+        c->on_closed(c->closed_ctx, c->stream.eof);
     list_remove(&c->idle_node);
     chain_clear(&c->out);
     stream_close(&c->stream, false);
@@ -66,12 +68,10 @@ static void own(struct conn *c, const struct conn_owner *owner)
     c->requests++;
 }
 
-struct conn *conn_dial(struct loop *loop, struct backend *backend, struct pool *pool,
-                       uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
-                       int *error)
+static struct conn *open_conn(struct loop *loop, int fd, struct backend *backend, struct pool *pool,
+                              uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
+                              int *error)
 {
-    int fd;
-    *error = stream_dial((const struct sockaddr *)&backend->addr, backend->addr_len, &fd);
     struct conn *c = mem_zalloc(sizeof(*c) + codec_bytes);
     c->backend = backend;
     c->pool = pool;
@@ -90,6 +90,23 @@ struct conn *conn_dial(struct loop *loop, struct backend *backend, struct pool *
     }
     own(c, owner);
     return c;
+}
+
+struct conn *conn_dial(struct loop *loop, struct backend *backend, struct pool *pool,
+                       uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
+                       int *error)
+{
+    int fd;
+    *error = stream_dial((const struct sockaddr *)&backend->addr, backend->addr_len, &fd);
+    return open_conn(loop, fd, backend, pool, worker, codec_bytes, owner, error);
+}
+
+struct conn *conn_adopt(struct loop *loop, int fd, struct backend *backend, struct pool *pool,
+                        uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
+                        int *error)
+{
+    *error = 0;
+    return open_conn(loop, fd, backend, pool, worker, codec_bytes, owner, error);
 }
 
 struct conn *conn_take_idle(struct backend *backend, uint32_t worker)

@@ -29,6 +29,9 @@ struct conn {
     void *owner;
     void (*on_ready)(void *owner);
     void (*on_due)(void *owner);
+    /* Told when it closes, if set; by_peer: the other end had said all. */
+    void (*on_closed)(void *ctx, bool by_peer);
+    void *closed_ctx;
     _Alignas(16) char codec_state[]; /* the codec's; zeroed when the connection is opened */
 };
 
@@ -44,6 +47,10 @@ struct conn_owner {
 struct conn *conn_dial(struct loop *loop, struct backend *backend, struct pool *pool,
                        uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
                        int *error);
+/* The same with a descriptor that is connected already. */
+struct conn *conn_adopt(struct loop *loop, int fd, struct backend *backend, struct pool *pool,
+                        uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
+                        int *error);
 /* The idle connection that pool_pick promised, now busy with owner; takes over the caller's reference
  * on backend. NULL if it turns out to be dead: slot and reference stay with the caller, who may
  * dial. sure: look at it with a system call. */

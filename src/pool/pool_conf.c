@@ -4,7 +4,7 @@
 #include "proc/spawn_conf.h"
 
 static key_set_fn set_backend, set_buffer, set_host, set_protocol;
-static key_open_fn open_backend, open_spawn;
+static key_open_fn open_backend, open_run, open_spawn;
 
 static const struct key_name balances[] = {
     {"round-robin", BALANCE_ROUND_ROBIN, "in turn, as often as their weights say"},
@@ -91,6 +91,8 @@ const struct key pool_keys[] = {
      .block = spawn_keys, .close = spawn_conf_close, .syntax = "COMMAND [ARGUMENT...]",
      .help = "runs the application itself: starts as many processes as requests need, watches and "
              "renews them; they are the pool's backends"},
+    {.name = "run", .type = KEY_NONE, .open = open_run, .block = spawn_keys,
+     .help = "how CGI programs are run: user, group, env, umask, limit, cgroup of `spawn`"},
     {.name = "balance", .type = KEY_ENUM, .at = at(struct pool_conf, balance),
      .init = "round-robin", .names = balances,
      .help = "how a backend is picked"},
@@ -181,6 +183,14 @@ static void *open_spawn(struct config_reader *r, const struct directive *d, void
         config_error(r->diag, d->name.at, "a pool runs one application\nmake a pool for each");
     pool->spawn = arena_zalloc(r->arena, sizeof(*pool->spawn));
     return pool->spawn;
+}
+
+static void *open_run(struct config_reader *r, const struct directive *d, void *target)
+{
+    struct pool_conf *pool = target;
+    (void)d;
+    pool->run = arena_zalloc(r->arena, sizeof(*pool->run));
+    return pool->run;
 }
 
 /* Takes "scheme://" off *text, and an empty path behind the address. */

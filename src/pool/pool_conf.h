@@ -34,6 +34,7 @@ struct pool_conf {
     struct slice name;
     struct slice protocol; /* a codec's name: "http" */
     struct spawn_conf *spawn; /* the application we run for it; NULL: none */
+    struct spawn_conf *run;   /* how CGI programs are run; NULL: as the gateway */
     struct backend_conf *backends;
     uint32_t backend_count;
     int balance; /* enum balance_kind */

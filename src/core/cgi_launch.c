@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/cgi_launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "codec/cgi.h"
+#include "core/app_defs.h"
+#include "core/exchange.h"
+#include "core/relay.h"
+#include "core/worker.h"
+#include "pool/conn.h"
+#include "proc/output.h"
+#include "proc/spawn.h"
+
+enum { FINISH_MS = 10000, TERM_MS = 2000 }; /* for a program that has answered; from TERM to KILL */
+
+struct cgi_run {
+    struct list node; /* of the worker's */
+    struct spawn_child child;
+    struct output output;
+    struct timer timer;
+    struct deferred free;
+    struct worker *worker;
+    struct conn *conn; /* NULL: closed */
+    const struct app_def *def;
+    uint64_t exchange;
+    bool is_termed;
+};
+
+/* ---- finding the program ---- */
+
+static const struct app_def *def_of(const struct exchange *x, const struct backend *b)
+{
+    static const struct slice prefix = SLICE_INIT("cgi:");
+    struct slice program = slice_skip(slice_str(b->host), prefix.n);
+    return app_defs_find(x->worker->app_defs, x->attempt.pool->conf->name, program);
+}
+
+/* Bytes of the path that the route's longest prefix covers, without the last '/'. */
+static size_t mount_length(const struct exchange *x)
+{
+    size_t longest = 1;
+    for (uint32_t i = 0; i < x->route->path_count; i++) {
+        const struct path_match *m = &x->route->paths[i];
+        if (m->kind == PATH_PREFIX && slice_starts(x->path, m->text) && m->text.n > longest)
+            longest = m->text.n;
+    }
+    return longest - 1;
+}
+
+/* The file that the front of rest names beneath dir, *n bytes of it. */
+static bool find_file(const struct exchange *x, struct slice dir, struct slice rest, size_t *n)
+{
+    (void)x;
+    char path[4096];
+    struct stat st;
+    for (size_t end = 0; end < rest.n;) {
+        end += 1 + slice_find(slice_skip(rest, end + 1), '/');
+        if (dir.n + end >= sizeof(path))
+            return false;
+        memcpy(path, dir.p, dir.n);
+        memcpy(path + dir.n, rest.p, end);
+        path[dir.n + end] = '\0';
+        if (stat(path, &st) < 0)
+            return false;
+        *n = end;
+        if (S_ISREG(st.st_mode))
+            return true;
+    }
+    return false;
+}
+
+static struct slice joined(struct arena *a, struct slice dir, struct slice name)
+{
+    return arena_printf(a, SLICE_FMT SLICE_FMT, SLICE_ARG(dir), SLICE_ARG(name));
+}
+
+bool cgi_locate(struct exchange *x, const struct backend *b, struct cgi_info *info)
+{
+    const struct app_def *def = def_of(x, b);
+    size_t mount = mount_length(x), file = 0;
+    struct slice rest = slice_skip(x->path, mount);
+    if (!def)
+        return false;
+    bool is_single = def->def.argv.count > 0;
+    if (!is_single && !find_file(x, def->def.directory, rest, &file))
+        return false;
+    info->script_name = slice_first(x->path, mount + file);
+    info->path_info = slice_skip(rest, file);
+    info->script_filename = is_single ? def->program
+                                      : joined(&x->arena, def->def.directory, slice_first(rest, file));
+    if (!info->document_root.n)
+        info->document_root = def->def.directory;
+    return true;
+}
+
+/* ---- its life ---- */
+
+static void free_now(struct deferred *d)
+{
+    struct cgi_run *run = container_of(d, struct cgi_run, free);
+    timer_fini(&run->worker->loop, &run->timer);
+    free(run);
+}
+
+/* At the end of the turn: events of its output may be under way. */
+static void free_run(struct cgi_run *run)
+{
+    output_close(&run->output);
+    list_remove(&run->node);
+    loop_defer(&run->worker->loop, &run->free);
+}
+
+void cgi_abandon_all(struct worker *w)
+{
+    list_each_safe (node, &w->programs) {
+        struct cgi_run *run = container_of(node, struct cgi_run, node);
+        if (run->child.state != CHILD_NONE)
+            spawn_abandon(&w->spawn, &run->child);
+        free_run(run);
+    }
+}
+
+static void end_if_over(struct cgi_run *run)
+{
+    if (!run->conn && run->child.state == CHILD_NONE)
+        free_run(run);
+}
+
+static void on_due(struct timer *t)
+{
+    struct cgi_run *run = container_of(t, struct cgi_run, timer);
+    spawn_signal(&run->worker->spawn, &run->child, run->is_termed ? SIGKILL : SIGTERM);
+    if (!run->is_termed)
+        timer_set(&run->worker->loop, t, TERM_MS);
+    run->is_termed = true;
+}
+
+static void on_started(struct spawn_child *child, int error, enum spawn_stage stage)
+{
+    struct cgi_run *run = container_of(child, struct cgi_run, child);
+    if (!error)
+        return; /* our end tells the rest */
+    log_error(run->exchange, "pool " SLICE_FMT ": cannot start the program (%s): %s",
+              SLICE_ARG(run->def->pool), spawn_stage_name(stage), strerror(-error));
+    end_if_over(run);
+}
+
+static void on_exited(struct spawn_child *child, const struct spawn_exit *e)
+{
+    struct cgi_run *run = container_of(child, struct cgi_run, child);
+    timer_clear(&run->timer);
+    if (e->signo && !run->is_termed)
+        log_warn(run->exchange, "pool " SLICE_FMT ": the program was killed by signal %d",
+                 SLICE_ARG(run->def->pool), e->signo);
+    else if (e->status > 0)
+        log_warn(run->exchange, "pool " SLICE_FMT ": the program exited with status %d",
+                 SLICE_ARG(run->def->pool), e->status);
+    end_if_over(run);
+}
+
+/* The connection is closed: by the program, when it has said all, or by us, since nobody wants to
+ * know. */
+static void on_closed(void *ctx, bool by_peer)
+{
+    struct cgi_run *run = ctx;
+    run->conn = NULL;
+    if (run->child.state == CHILD_NONE)
+        free_run(run);
+    else if (by_peer)
+        timer_set(&run->worker->loop, &run->timer, FINISH_MS);
+    else
+        on_due(&run->timer);
+}
+
+void cgi_bind(struct cgi_run *run, struct conn *c)
+{
+    run->conn = c;
+    c->closed_ctx = run;
+    c->on_closed = on_closed;
+}
+
+/* ---- starting ---- */
+
+/* What the spawner would refuse is left out: it belongs into the pool's `run { env }`. */
+static struct strings environment(struct exchange *x, const struct backend *b)
+{
+    struct cgi_info info;
+    struct codec_request request;
+    relay_fill_request(x, b, &request, &info);
+    char **v = cgi_environ(&request, &x->arena);
+    size_t bytes = 0;
+    for (size_t i = 0; v[i]; i++)
+        bytes += strlen(v[i]) + 1;
+    char *p = arena_alloc(&x->arena, bytes + 1);
+    struct strings env = {.p = p};
+    for (size_t i = 0; v[i]; i++) {
+        size_t n = strlen(v[i]) + 1;
+        if (!message_is_cgi_variable(v[i]) || env.count >= MESSAGE_ENV_MAX)
+            continue;
+        memcpy(p + env.bytes, v[i], n);
+        env.bytes += (uint32_t)n;
+        env.count++;
+    }
+    return env;
+}
+
+/* *program: relative to the definition's directory. 0 or -errno. */
+static int find_program(struct exchange *x, const struct app_def *def, const struct backend *b,
+                        struct slice *program)
+{
+    struct cgi_info info = {0};
+    *program = slice_str(def->def.argv.p);
+    if (def->def.argv.count)
+        return 0;
+    if (!cgi_locate(x, b, &info))
+        return -ENOENT;
+    *program = slice_skip(info.script_filename, def->def.directory.n + 1);
+    return access(info.script_filename.p, X_OK) < 0 ? -errno : 0;
+}
+
+static int start(struct cgi_run *run, struct exchange *x, const struct backend *b,
+                 struct slice program, int child_end)
+{
+    int stderr_end;
+    int error = output_open(&run->output, &stderr_end);
+    if (error)
+        return error;
+    struct spawn_order order = {.def = run->def->def.index,
+                                .program = program,
+                                .env = environment(x, b),
+                                .fd_count = 3,
+                                .targets = {0, 1, 2}};
+    const int fds[] = {child_end, child_end, stderr_end};
+    error = spawn_start(&run->worker->spawn, &run->child, &order, fds);
+    close(stderr_end);
+    return error;
+}
+
+struct cgi_run *cgi_launch(struct exchange *x, const struct backend *b, int *fd, int *error)
+{
+    int pair[2];
+    const struct app_def *def = def_of(x, b);
+    struct slice program;
+    *error = def ? find_program(x, def, b, &program) : -ENOENT;
+    if (*error)
+        return NULL;
+    *error = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
+    if (*error)
+        return NULL;
+    struct cgi_run *run = mem_zalloc(sizeof(*run));
+    *run = (struct cgi_run){.worker = x->worker, .def = def, .exchange = x->id};
+    list_init(&run->node);
+    list_append(&x->worker->programs, &run->node);
+    spawn_child_init(&run->child);
+    run->child.on_started = on_started;
+    run->child.on_exited = on_exited;
+    output_init(&run->output, &x->worker->loop, def->pool, LEVEL_WARN);
+    run->output.exchange = x->id;
+    timer_init(&run->timer, on_due);
+    deferred_init(&run->free, free_now);
+    *error = fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : start(run, x, b, program, pair[1]);
+    close(pair[1]);
+    *fd = pair[0];
+    if (!*error)
+        return run;
+    close(pair[0]);
+    free_run(run);
+    return NULL;
+}

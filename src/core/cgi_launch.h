@@ -1,0 +1,31 @@
+/* A CGI program for one request: finds it, has the spawner start it on a socket pair, and ends it
+ * when its connection ends.
+ *
+ * To the rest of the core it is a connection to a backend that was dialled. One that has answered
+ * may finish what it does; one whose client or deadline is gone gets TERM, and then KILL.
+ * SPDX-License-Identifier: MIT */
+#ifndef CORE_CGI_LAUNCH_H
+#define CORE_CGI_LAUNCH_H
+
+#include "codec/codec.h"
+#include "pool/backend.h"
+
+struct exchange;
+struct conn;
+
+/* What the path means for a backend that is a program, or a directory of programs: the route's
+ * prefix is where it is mounted. Fills script_name, path_info and script_filename. False: there is
+ * no such program. */
+bool cgi_locate(struct exchange *x, const struct backend *b, struct cgi_info *info);
+
+/* Starts it. *fd: our end, which the caller makes a connection of and then passes to cgi_bind().
+ * NULL: *error is -errno. */
+struct cgi_run;
+struct cgi_run *cgi_launch(struct exchange *x, const struct backend *b, int *fd, int *error);
+void cgi_bind(struct cgi_run *run, struct conn *c);
+
+/* The worker ends: KILLs what still runs. No connection to any is open. */
+struct worker;
+void cgi_abandon_all(struct worker *w);
+
+#endif
