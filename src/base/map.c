@@ -159,9 +159,8 @@ void *map_remove(struct map *m, struct slice key)
 
 struct map_slot *map_next(const struct map *m, struct map_slot *s)
 {
-    for (s = s ? s + 1 : m->slots; s < m->slots + m->cap; s++) {
-        if (s->value)
-            return s;
-    }
+    for (size_t i = s ? (size_t)(s - m->slots) + 1 : 0; i < m->cap; i++)
+        if (m->slots[i].value)
+            return &m->slots[i];
     return NULL;
 }
