@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "pool/members.h"
 #include "proc/supervise.h"
 
 struct pool_app {

@@ -44,14 +44,18 @@ static void remember(struct attempt *at, struct backend *b)
 /* A process that failed is being replaced in its place: that is not the same backend again. */
 static void add_tried(struct attempt *at)
 {
-    if (!at->pool->on_wait && at->tried.count < TRIED_MAX)
-        at->tried.backends[at->tried.count++] = at->backend;
+    struct tried *tried = &at->demand.tried;
+    if (!at->pool->on_wait && tried->count < TRIED_MAX)
+        tried->backends[tried->count++] = at->backend;
 }
 
 static void note_failure(struct exchange *x, enum attempt_failure failure, const char *why,
                          const char *rule)
 {
-    x->attempt.status = failure == FAIL_TIMEOUT ? 504 : failure == FAIL_REFUSED ? 503 : 502;
+    x->attempt.status = failure == FAIL_TIMEOUT   ? 504
+                        : failure == FAIL_REFUSED ? 503
+                        : failure == FAIL_STATUS  ? x->resp.status
+                                                  : 502;
     x->attempt.why = why;
     x->attempt.rule = rule;
 }
@@ -91,7 +95,8 @@ static struct conn *run_program(struct exchange *x, struct backend *b,
     int fd;
     struct cgi_run *run = cgi_launch(x, b, &fd, error);
     if (!run) {
-        pool_release(at->pool, b);
+        static const struct pool_outcome nothing; /* it is the program that is missing */
+        pool_release(at->pool, b, x->worker->index, &nothing);
         backend_unref(b);
         return NULL;
     }
@@ -114,7 +119,8 @@ static bool dial(struct exchange *x, struct backend *b)
                    : conn_dial(&x->worker->loop, b, at->pool, x->worker->index,
                                at->codec->state_bytes, &owner, &error);
     if (at->conn) {
-        timer_set(&x->worker->loop, &at->conn->timer, at->pool->conf->connect_ms);
+        timer_set(&x->worker->loop, &at->conn->timer,
+                  attempt_limit_ms(x, at->pool->conf->connect_ms));
         exchange_enter(x, EX_CONNECT, "connecting");
         return true;
     }
@@ -148,13 +154,33 @@ static bool reuse(struct exchange *x, struct backend *b)
     return true;
 }
 
-/* A slot has become ours, by the worker's loop. */
-static void on_granted(void *ctx, struct backend *b, struct conn *c)
+/* ---- deadlines ---- */
+
+static bool is_overdue(const struct exchange *x)
 {
-    struct exchange *x = ctx;
+    return x->attempt.deadline_us && x->worker->loop.now_us >= x->attempt.deadline_us;
+}
+
+uint64_t attempt_limit_ms(const struct exchange *x, uint32_t ms)
+{
+    uint64_t deadline_us = x->attempt.deadline_us, now_us = x->worker->loop.now_us;
+    if (!deadline_us || x->response != MSG_NONE)
+        return ms;
+    uint64_t left_ms = deadline_us > now_us ? (deadline_us - now_us + 999) / 1000 : 0;
+    return left_ms < ms ? left_ms : ms;
+}
+
+/* ---- picking and waiting ---- */
+
+static void fail_for_good(struct exchange *x)
+{
+    exchange_fail(x, x->attempt.status, x->attempt.why, x->attempt.rule);
+}
+
+/* A slot has become ours, by the worker's loop. */
+static void use_slot(struct exchange *x, struct backend *b, struct conn *c)
+{
     const struct conn_owner owner = owner_of(x);
-    x->attempt.waiter = NULL;
-    timer_clear(&x->timer);
     start_with(x, b);
     x->attempt.conn = c ? conn_own(c, must_be_sure(x), &owner) : NULL;
     if (x->attempt.conn) {
@@ -163,6 +189,20 @@ static void on_granted(void *ctx, struct backend *b, struct conn *c)
     } else if (!dial(x, b)) {
         exchange_enter(x, EX_PICK, "cannot connect");
     }
+}
+
+static void on_granted(void *ctx, enum grant grant, struct backend *b, struct conn *c)
+{
+    struct exchange *x = ctx;
+    x->attempt.waiter = NULL;
+    timer_clear(&x->timer);
+    switch (grant) {
+    case GRANT_SLOT: use_slot(x, b, c); break;
+    case GRANT_NONE: fail_for_good(x); break;
+    case GRANT_OVERLOAD:
+        exchange_fail(x, 503, "others are served before it under overload (queue)", NULL);
+        break;
+    }
     exchange_run(x);
 }
 
@@ -170,14 +210,33 @@ static void wait_for_slot(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
     const struct pool_conf *conf = at->pool->conf;
-    at->waiter = pool_wait(at->pool, x->worker->index, &at->tried, at->count > 0, x, on_granted);
+    at->waiter = pool_wait(at->pool, x->worker->index, &at->demand, x, on_granted);
     if (!at->waiter) {
         exchange_fail(x, 503, "the pool's queue is full (queue length)", NULL);
         return;
     }
     x->wait_us = x->worker->loop.now_us;
-    timer_set(&x->worker->loop, &x->timer, conf->queue_ms);
+    timer_set(&x->worker->loop, &x->timer, attempt_limit_ms(x, conf->queue_ms));
     exchange_enter(x, EX_WAIT_SLOT, "no slot free");
+}
+
+void attempt_wait_over(struct exchange *x)
+{
+    if (is_overdue(x))
+        exchange_fail(x, 504, "no slot became free in time (timeout request)", NULL);
+    else
+        exchange_fail(x, 503, "no slot became free in time (queue timeout)", NULL);
+}
+
+static enum pick pick(struct exchange *x, struct backend **b)
+{
+    struct attempt *at = &x->attempt;
+    uint32_t request_ms = at->pool->conf->request_ms;
+    if (at->count == 0 && request_ms)
+        at->deadline_us = x->worker->loop.now_us + request_ms * UINT64_C(1000);
+    at->demand.is_again = at->count > 0;
+    at->demand.is_retry = at->count > 0 && !at->is_stale;
+    return pool_pick(at->pool, x->worker->index, &at->demand, b);
 }
 
 void attempt_start(struct exchange *x)
@@ -185,7 +244,7 @@ void attempt_start(struct exchange *x)
     struct attempt *at = &x->attempt;
     while (x->state == EX_PICK && at->count < at->pool->conf->attempts) {
         struct backend *b;
-        switch (pool_pick(at->pool, x->worker->index, &at->tried, at->count > 0, &b)) {
+        switch (pick(x, &b)) {
         case PICK_IDLE:
             start_with(x, b);
             reuse(x, b);
@@ -195,19 +254,27 @@ void attempt_start(struct exchange *x)
             dial(x, b);
             continue;
         case PICK_WAIT: wait_for_slot(x); return;
+        case PICK_DOWN:
+            if (at->count == 0)
+                at->why = "every backend of the pool is down";
+            break;
+        case PICK_BUDGET:
+            log_warn(x->id, "pool " SLICE_FMT ": too many retries, not tried again (retry budget)",
+                     SLICE_ARG(at->pool->conf->name));
+            break;
         case PICK_NONE: break;
         }
         break;
     }
     if (x->state == EX_PICK)
-        exchange_fail(x, at->status, at->why, at->rule);
+        fail_for_good(x);
 }
 
 void attempt_connected(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
     struct stream *s = &at->conn->stream;
-    int rc = s->reset ? stream_dial_result(s) : 0;
+    int rc = s->error ? s->error : s->reset ? stream_dial_result(s) : 0;
     if (rc < 0) {
         attempt_fail(x, FAIL_CONNECT, strerror(-rc), NULL);
     } else if (s->writable) {
@@ -216,17 +283,33 @@ void attempt_connected(struct exchange *x)
     }
 }
 
+/* ---- failing ---- */
+
+/* Whether the pool's configuration wants this to be tried again. */
+static bool is_wanted(const struct exchange *x, enum attempt_failure failure)
+{
+    const struct pool_conf *conf = x->attempt.pool->conf;
+    switch (failure) {
+    case FAIL_CONNECT: return conf->retry_on & RETRY_CONNECT;
+    case FAIL_BROKEN: return conf->retry_on & RETRY_BROKEN;
+    case FAIL_TIMEOUT:
+        return conf->retry_on & (x->state == EX_CONNECT ? RETRY_CONNECT : RETRY_TIMEOUT);
+    case FAIL_PROTOCOL: return conf->retry_on & RETRY_PROTOCOL;
+    case FAIL_REFUSED: return true;
+    case FAIL_STATUS: return status_set_has(&conf->retry_statuses, x->resp.status);
+    }
+    return false;
+}
+
 static bool may_retry(const struct exchange *x, enum attempt_failure failure)
 {
     const struct attempt *at = &x->attempt;
-    if (x->response != MSG_NONE || x->client_gone || at->count >= at->pool->conf->attempts)
+    if (x->response != MSG_NONE || x->client_gone || is_overdue(x) ||
+        at->count >= at->pool->conf->attempts || !is_wanted(x, failure))
         return false;
-    if (x->state == EX_CONNECT)
-        return true;
-    if (failure == FAIL_REFUSED)
-        return at->replay_complete;
-    bool harmless = !at->sent || method_is_idempotent(x->req.method);
-    return failure == FAIL_BROKEN && harmless && at->replay_complete;
+    bool harmless = x->state == EX_CONNECT || failure == FAIL_REFUSED || !at->sent ||
+                    method_is_idempotent(x->req.method);
+    return harmless && at->replay_complete;
 }
 
 /* What was passed of the body goes back in front of what was not. */
@@ -239,26 +322,45 @@ static void rewind_request(struct exchange *x)
         x->request = MSG_COMPLETE;
 }
 
-void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *why,
-                  const char *rule)
+/* What the attempt says of its backend. */
+static enum verdict verdict_on(const struct exchange *x, enum attempt_failure failure)
+{
+    if (failure == FAIL_REFUSED || x->attempt.is_stale || x->resp_framing.kind == BODY_TUNNEL)
+        return VERDICT_NONE;
+    return failure == FAIL_STATUS && x->resp.status < 500 ? VERDICT_OK
+           : failure == FAIL_STATUS                       ? VERDICT_ERROR
+                                                          : VERDICT_FAIL;
+}
+
+static void give_up(struct exchange *x, enum attempt_failure failure)
 {
     struct attempt *at = &x->attempt;
-    note_failure(x, failure, why, rule);
-    bool again = may_retry(x, failure);
-    bool stale = failure == FAIL_BROKEN && at->reused && x->response == MSG_NONE;
-    if (stale && again) { /* expected now and then: no news */
+    if (at->is_stale) { /* expected now and then: no news */
         log_debug(x->id, "kept connection to %s was stale, trying a fresh one", at->backend->text);
     } else {
         stats_attempt_failed(x, failure);
         log_failure(x);
     }
+    at->conn->outcome.verdict = verdict_on(x, failure);
     conn_close(at->conn);
     at->conn = NULL;
+}
+
+void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *why,
+                  const char *rule)
+{
+    struct attempt *at = &x->attempt;
+    bool again = may_retry(x, failure);
+    if (failure == FAIL_TIMEOUT && x->response == MSG_NONE && is_overdue(x))
+        why = "no response in time, all attempts together (timeout request)";
+    note_failure(x, failure, why, rule);
+    at->is_stale = again && failure == FAIL_BROKEN && at->reused;
+    give_up(x, failure);
     if (!again) {
         exchange_fail(x, at->status, why, rule);
         return;
     }
-    if (stale)
+    if (at->is_stale)
         at->fresh_only = true;
     else
         add_tried(at);
@@ -266,9 +368,36 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
     exchange_enter(x, EX_PICK, "trying again");
 }
 
+bool attempt_rejects(struct exchange *x)
+{
+    if (!status_set_has(&x->attempt.pool->conf->retry_statuses, x->resp.status) ||
+        !may_retry(x, FAIL_STATUS))
+        return false;
+    attempt_fail(x, FAIL_STATUS, "answered with a status that is tried again (retry on)", NULL);
+    return true;
+}
+
+/* ---- ending ---- */
+
+/* 501 and 505 are about the request. */
+static bool is_own_failure(uint16_t status)
+{
+    return status == 500 || (status >= 502 && status <= 504);
+}
+
+/* A response head has come: that is what the pool is told. */
+static void note_answer(struct exchange *x)
+{
+    struct pool_outcome *o = &x->attempt.conn->outcome;
+    uint64_t latency_us = x->head_us > x->dial_us ? x->head_us - x->dial_us : 1;
+    o->verdict = is_own_failure(x->resp.status) ? VERDICT_ERROR : VERDICT_OK;
+    o->latency_us = latency_us < UINT32_MAX ? (uint32_t)latency_us : UINT32_MAX;
+}
+
 void attempt_finish(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
+    note_answer(x);
     if (at->codec->is_reusable(at->conn->codec_state) && chain_is_empty(&at->conn->out))
         conn_give(at->conn);
     else
@@ -279,6 +408,8 @@ void attempt_finish(struct exchange *x)
 void attempt_drop(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
+    if (at->conn && x->response != MSG_NONE)
+        note_answer(x);
     if (at->conn)
         conn_close(at->conn);
     at->conn = NULL;

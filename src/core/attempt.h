@@ -21,21 +21,25 @@ struct attempt {
     struct waiter *waiter;   /* while it waits for a slot */
     struct conn *conn;       /* NULL: none open */
     struct backend *backend; /* of the newest attempt, for the log; a reference */
-    struct tried tried;
-    uint32_t count;  /* attempts begun */
-    uint16_t status; /* what to answer if there is no other: 502, or 504 when time ran out */
+    struct demand demand;
+    uint64_t deadline_us;   /* for all attempts, until the response head; 0: none */
+    uint32_t count;         /* attempts begun */
+    uint16_t status;        /* what to answer if there is no other: 502, or 504 when time ran out */
     const char *why, *rule; /* the newest failure */
-    bool reused;     /* conn had been idle */
-    bool sent;       /* any byte of the request */
-    bool fresh_only; /* a kept connection turned out stale: do not trust another */
-    struct chain replay;  /* what was passed of the request body, while it can be sent again */
-    bool replay_complete; /* replay holds all of it */
+    bool reused;            /* conn had been idle */
+    bool sent;              /* any byte of the request */
+    bool is_stale;          /* the newest failure was a kept connection's: no fault of anybody */
+    bool fresh_only;        /* a kept connection turned out stale: do not trust another */
+    struct chain replay;    /* what was passed of the request body, while it can be sent again */
+    bool replay_complete;   /* replay holds all of it */
 };
 
 void attempt_init(struct attempt *at, struct pool *pool, const struct back_codec *codec);
 /* Picks a backend and gets a connection to it: busy and ready (EX_RELAY), connecting (EX_CONNECT),
  * or waiting for a slot (EX_WAIT_SLOT). With none left, answers with the newest failure. */
 void attempt_start(struct exchange *x);
+/* No slot became free in time. */
+void attempt_wait_over(struct exchange *x);
 /* The connection under way is established, or failed. */
 void attempt_connected(struct exchange *x);
 
@@ -45,7 +49,13 @@ enum attempt_failure {
     FAIL_TIMEOUT,
     FAIL_PROTOCOL,
     FAIL_REFUSED, /* the backend says that it has not executed the request */
+    FAIL_STATUS,  /* it has answered with a status that is tried again */
 };
+/* The head of a response, x->resp, has come and nothing of it is passed on yet. True: it will not
+ * be, for another backend is asked. */
+bool attempt_rejects(struct exchange *x);
+/* How long something may take that has ms by itself, before the request's own deadline. */
+uint64_t attempt_limit_ms(const struct exchange *x, uint32_t ms);
 /* This attempt is over: tries again where that is safe, else answers 502 or 504. */
 void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *why,
                   const char *rule);

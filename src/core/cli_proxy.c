@@ -18,7 +18,7 @@ const struct cli_option cli_proxy_options[] = {
     {"listen", "ADDRESS", "PORT, IP:PORT, [IPv6]:PORT or unix:PATH; without it :8080", 'l', true},
     {"port", "PORT", "the same as --listen PORT; 0: any free one", 'p', false},
     {"threads", "N", "worker threads; without it one for each core", 0, false},
-    {"balance", "NAME", "how a backend is picked: round-robin", 0, false},
+    {"balance", "NAME", "how a backend is picked: least-conn, ewma, hash=path, ...", 0, false},
     {"max-conns", "N", "connections to each backend at a time", 0, false},
     {"host", "NAME", "the Host field that backends see: keep, backend or a name", 0, false},
     {"attempts", "N", "connections tried for a request", 0, false},

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "core/demand.h"
 #include "core/error_page.h"
 #include "core/forward.h"
 #include "core/generation.h"
@@ -60,7 +61,7 @@ static void run_again(struct deferred *d)
 static void on_due(struct timer *t)
 {
     struct exchange *x = container_of(t, struct exchange, timer);
-    exchange_fail(x, 503, "no slot became free in time (queue timeout)", NULL);
+    attempt_wait_over(x);
     exchange_run(x);
 }
 
@@ -122,6 +123,13 @@ static void add_field(struct exchange *x, enum field_id id, struct slice value)
     fields_add(&x->resp.fields, &x->arena, id, slice_str(field_name(id)), value);
 }
 
+static struct slice retry_after(struct exchange *x)
+{
+    char *digits = arena_alloc(&x->arena, NUM_DEC_MAX);
+    uint32_t s = x->attempt.pool ? pool_retry_after_s(x->attempt.pool) : 1;
+    return slice_of(digits, num_put_dec(digits, s));
+}
+
 static void make_error_response(struct exchange *x, uint16_t status)
 {
     enum error_format format = error_page_format(fields_value(&x->req.fields, FIELD_ACCEPT));
@@ -133,7 +141,7 @@ static void make_error_response(struct exchange *x, uint16_t status)
     add_field(x, FIELD_SERVER, x->worker->snapshot->gateway.name);
     add_field(x, FIELD_CONTENT_TYPE, error_page_type(format));
     if (status == 503) /* RFC 9110 10.2.3: load passes */
-        add_field(x, FIELD_RETRY_AFTER, SLICE("1"));
+        add_field(x, FIELD_RETRY_AFTER, retry_after(x));
     add_field(x, FIELD_CONTENT_LENGTH, slice_of(digits, num_put_dec(digits, n)));
     bool bodiless = x->req.method == METHOD_HEAD;
     x->resp_framing = (struct framing){.kind = bodiless ? BODY_NONE : BODY_LENGTH, .length = n};
@@ -239,6 +247,7 @@ static enum next step_route(struct exchange *x)
     }
     struct gateway_pool *pool = x->tenure->generation->pools[x->route->pool_index];
     attempt_init(&x->attempt, &pool->pool, pool->codec);
+    demand_init(x);
     if (pool->codec->check && pool->codec->check(&x->req.fields, &f) != PARSE_DONE) {
         exchange_fail(x, f.status, f.what, f.rule);
         return NEXT;

@@ -20,6 +20,7 @@
 #include "core/master.h"
 #include "core/names.h"
 #include "core/privilege.h"
+#include "pool/members.h"
 #include "proc/spawner.h"
 
 enum { SUMMARY_MS = 1000 };

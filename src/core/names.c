@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/resolve.h"
+#include "pool/members.h"
 
 enum { ASK_AGAIN_MS = 5000, TTL_MIN_S = 1 };
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "core/cgi_info.h"
 #include "core/cgi_launch.h"
+#include "core/demand.h"
 #include "core/forward.h"
 #include "core/worker.h"
 #include "net/pipe.h"
@@ -147,6 +148,8 @@ static void on_interim(struct exchange *x, struct response_head *head)
 /* The final head: from here on no other attempt may be made. */
 static void on_head(struct exchange *x, const struct codec_result *result)
 {
+    if (attempt_rejects(x))
+        return;
     x->resp_framing = result->framing;
     x->response = MSG_BODY;
     x->head_us = x->worker->loop.now_us;
@@ -155,6 +158,7 @@ static void on_head(struct exchange *x, const struct codec_result *result)
     if (result->framing.kind == BODY_TUNNEL)
         x->request = MSG_BODY;
     forward_response(x, &x->resp);
+    demand_mark_response(x);
     x->front->put_head(x);
 }
 
@@ -337,7 +341,7 @@ static void set_backend_deadline(struct exchange *x)
         if (wait == WAIT_NOTHING)
             timer_clear(&c->timer);
         else
-            timer_set(&x->worker->loop, &c->timer, backend_ms(x, wait));
+            timer_set(&x->worker->loop, &c->timer, attempt_limit_ms(x, backend_ms(x, wait)));
     }
     x->conn_wait = wait;
     x->conn_moved = false;

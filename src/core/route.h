@@ -28,6 +28,8 @@ struct snapshot;
 
 enum path_kind { PATH_ANY, PATH_EXACT, PATH_PREFIX, PATH_SUFFIX, PATH_REGEX };
 
+enum priority { PRIORITY_NORMAL, PRIORITY_HIGH, PRIORITY_LOW };
+
 struct path_match {
     enum path_kind kind;
     struct slice text;   /* what is compared: without the asterisk */
@@ -51,6 +53,7 @@ struct route_conf {
 
     const struct pool_conf *pool; /* proxy */
     uint32_t pool_index;          /* of pool in snapshot.pools */
+    int priority;                 /* enum priority: in the pool's queue */
     uint64_t body_bytes;          /* limit for a request body that counts here; 0: none */
 
     struct script_conf script;

@@ -44,9 +44,19 @@ static const struct key route_limit_options[] = {
      .open = opener, .syntax = "NAME VALUE",                                                       \
      .help = "a variable for FastCGI, SCGI and CGI, in place of ours of the same name"}
 
+static const struct key_name priorities[] = {
+    {"high", PRIORITY_HIGH, "before all others"},
+    {"normal", PRIORITY_NORMAL, "in its turn"},
+    {"low", PRIORITY_LOW, "behind all others"},
+    {NULL, 0, NULL},
+};
+
 static const struct key route_keys[] = {
     {.name = "proxy", .type = KEY_CUSTOM, .set = set_proxy, .flags = KEY_REQUIRED | KEY_ONE,
      .syntax = "POOL", .help = "pass the request to a pool"},
+    {.name = "priority", .type = KEY_ENUM, .at = at(struct route_conf, priority),
+     .init = "normal", .names = priorities,
+     .help = "whose turn it is first where requests wait for a connection to a backend"},
     {.name = "limit", .type = KEY_NONE, .options = route_limit_options,
      .help = "how much a client may send here"},
     SCRIPT_KEYS(open_route_script),

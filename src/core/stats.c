@@ -103,6 +103,7 @@ void stats_attempt_failed(struct exchange *x, enum attempt_failure failure)
     case FAIL_TIMEOUT: which = TALLY_FAIL_TIMEOUT; break;
     case FAIL_PROTOCOL: which = TALLY_FAIL_PROTOCOL; break;
     case FAIL_REFUSED: which = TALLY_FAIL_REFUSED; break;
+    case FAIL_STATUS: which = TALLY_FAIL_STATUS; break;
     }
     counter_add(&at->pool->tally[x->worker->index].counters[which], 1);
     counter_add(&at->backend->tally[x->worker->index].counters[which], 1);

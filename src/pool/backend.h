@@ -1,13 +1,14 @@
-/* A backend: one socket address of a pool, its idle connections and its numbers.
+/* A backend: one socket address of a pool, its state, its idle connections and its numbers.
  *
  * Counted, because an exchange or a connection may still use one that has left its pool. The count
- * is atomic; everything else that changes is guarded by the pool's lock, but for the lists of idle
- * connections: each is touched by its own worker alone.
+ * is atomic; what names it never changes; everything else is guarded by the pool's lock, but for
+ * the lists of idle connections: each is touched by its own worker alone.
  * SPDX-License-Identifier: MIT */
 #ifndef POOL_BACKEND_H
 #define POOL_BACKEND_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -17,36 +18,81 @@
 struct backend_conf;
 struct tally;
 
+enum backend_state {
+#define STATE(id, name) BACKEND_##id,
+#include "pool/backend_states.def"
+#undef STATE
+    BACKEND_STATES
+};
+
+enum {
+    BACKEND_TEXT_MAX = 120,
+    BACKEND_HOST_MAX = 264,
+    BACKEND_NO_SLOT = -1,          /* no process of ours */
+    BACKEND_SHARE = 256,           /* of a weight of 1 */
+    BACKEND_TIER_BACKUP = 1 << 16, /* behind all priorities of SRV records */
+};
+
 /* The idle connections of one worker to one backend; on a cache line of its own. */
 struct idle {
     _Alignas(64) struct list conns; /* most recently used first */
     uint32_t count;                 /* of them, less those promised; under the pool's lock */
 };
 
-enum { BACKEND_NO_SLOT = UINT32_MAX };
+/* What requests, and probes, have shown of a backend. */
+struct health {
+    uint64_t since_us;   /* the state was entered */
+    uint64_t retry_us;   /* DOWN: not asked again before */
+    uint32_t backoff_ms; /* how long the newest pause was */
+    uint32_t fails;      /* in a row */
+    uint64_t fail_us;    /* the first of them */
+    bool is_probed;      /* probes run: they bring it back, not a trial */
+    bool probe_ok;       /* what they say */
+    const char *why;     /* it is in its state */
+    uint64_t window_us;  /* the window of what follows began */
+    uint32_t answers, errors;
+    uint64_t latency_sum_us;
+};
+
+/* What has happened to its state; what became of its requests is in the tally. */
+struct backend_counts {
+    uint64_t picked, failures, errors, downs, ejections;
+};
 
 struct backend {
     atomic_uint refs;
-    const struct backend_conf *conf; /* its line; not to be used once it has left its pool */
-    char host[256];                  /* as the line writes it, for the Host field if it is to be ours */
+    char host[BACKEND_HOST_MAX]; /* as its line writes it; the Host field if that is to be ours */
     struct sockaddr_storage addr;
     socklen_t addr_len;
-    char text[80]; /* address for logs: "10.0.0.9:8080", "unix:/run/app.sock" */
-    uint32_t weight;
-    uint32_t max_open; /* connections at a time; UINT32_MAX: no limit */
-    uint32_t open;     /* connections there are, or that someone has leave to make */
-    uint32_t busy;     /* of them, in use by an exchange */
-    uint32_t slot;     /* of the process that listens there; BACKEND_NO_SLOT: none of ours */
-    uint64_t served;   /* times it was given to an exchange */
-    int64_t credit;    /* smooth weighted round-robin */
+    char text[BACKEND_TEXT_MAX]; /* address for logs: "10.0.0.9:8080", "unix:/run/app.sock" */
+    uint64_t id;                 /* hash of text, for balancers that hash */
+    uint64_t stick;              /* what a cookie calls it; 0: there are no cookies */
+    bool is_runtime;             /* added at run time: no line names it */
+    int64_t slot;                /* of the process that listens there; BACKEND_NO_SLOT: none of ours */
+
+    enum backend_state state;
+    uint32_t tier;                       /* the lowest that can be used is */
+    uint32_t weight, conf_weight;        /* the latter: without what was set at run time */
+    uint32_t record_tier, record_weight; /* priority and weight of its SRV record; 0: none */
+    bool weight_is_set;                  /* at run time: a new configuration does not change it */
+    uint32_t max_open;                   /* connections at a time; UINT32_MAX: no limit */
+    uint32_t open;  /* connections there are, or that someone has leave to make */
+    uint32_t busy;  /* of them, in use by an exchange */
+    int64_t credit; /* smooth weighted round-robin */
+    uint64_t warm_from_us, warm_until_us; /* slow start; 0: at its full weight */
+    uint64_t ewma_us, ewma_at_us;         /* peak-sensitive mean of latency, and when */
+    struct health health;
+    struct backend_counts counts;
+    struct list gone_node;
     struct tally *tally; /* by worker: what became of its requests */
     uint32_t idle_lists;
     struct idle idle[]; /* by worker */
 };
 
-struct backend *backend_new(const struct backend_conf *conf, const struct sockaddr *addr,
-                            socklen_t addr_len, uint32_t workers);
-/* Its line in a new configuration. With the pool's lock held. */
+/* line: as the configuration names it. */
+struct backend *backend_new(struct slice line, const struct sockaddr *addr, socklen_t addr_len,
+                            uint32_t workers);
+/* Its line in the configuration, or in a new one. With the pool's lock held. */
 void backend_set_conf(struct backend *b, const struct backend_conf *conf);
 void backend_unref(struct backend *b);
 static inline struct backend *backend_ref(struct backend *b)
@@ -54,5 +100,17 @@ static inline struct backend *backend_ref(struct backend *b)
     atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
     return b;
 }
+
+const char *backend_state_name(enum backend_state state);
+
+/* Its weight in BACKEND_SHAREths; less for as long as it starts slowly. With the lock held. */
+uint32_t backend_warm_share(const struct backend *b, uint64_t now_us);
+static inline uint32_t backend_share(const struct backend *b, uint64_t now_us)
+{
+    return now_us < b->warm_until_us ? backend_warm_share(b, now_us) : b->weight * BACKEND_SHARE;
+}
+
+/* Idle connections of all workers. With the lock held. */
+uint32_t backend_idle(const struct backend *b);
 
 #endif

@@ -23,20 +23,45 @@ static inline bool tried_has(const struct tried *t, const struct backend *b)
     return false;
 }
 
-/* What may be picked: not tried, and with an idle connection of this worker or room for a new one. */
+/* What may be picked: in one of the states, of the tier, not tried, and with an idle connection of
+ * this worker or room for a new one. */
 struct choice {
     struct backend **backends;
     uint32_t count;
     const struct tried *tried;
+    uint32_t states; /* a bit for each */
+    uint32_t tier;
     uint32_t worker;
+    bool use_idle; /* an idle connection of the worker will do */
     bool may_open; /* the pool as a whole has room for another connection */
+    uint64_t key;  /* of the request, for balancers that hash */
+    uint64_t now_us;
+    uint64_t *random; /* state of choice_random(), not 0 */
 };
+
+static inline bool choice_is_usable(const struct choice *c, const struct backend *b)
+{
+    return c->states >> b->state & 1 && b->tier == c->tier && !tried_has(c->tried, b);
+}
+
+static inline bool choice_has_room(const struct choice *c, const struct backend *b)
+{
+    bool may_reuse = c->use_idle && b->idle[c->worker].count > 0 && b->open <= b->max_open;
+    return may_reuse || (c->may_open && b->open < b->max_open);
+}
 
 static inline bool choice_has(const struct choice *c, const struct backend *b)
 {
-    bool may_open = c->may_open && b->open < b->max_open;
-    bool may_reuse = b->idle[c->worker].count > 0 && b->open <= b->max_open;
-    return (may_open || may_reuse) && !tried_has(c->tried, b);
+    return choice_has_room(c, b) && choice_is_usable(c, b);
+}
+
+/* xorshift64*: plenty for spreading requests. */
+static inline uint64_t choice_random(const struct choice *c)
+{
+    *c->random ^= *c->random >> 12;
+    *c->random ^= *c->random << 25;
+    *c->random ^= *c->random >> 27;
+    return *c->random * UINT64_C(0x2545f4914f6cdd1d);
 }
 
 /* Called with the pool's lock held. NULL: none may be picked. */
@@ -46,5 +71,12 @@ struct balancer {
     const char *name;
     balance_pick_fn *pick;
 };
+
+/* Smooth weighted round-robin among those that `among` names: for balancers whose measure has found
+ * several alike. */
+typedef bool balance_among_fn(const struct choice *choice, const struct backend *b,
+                              const void *ctx);
+struct backend *balance_in_turn(const struct choice *choice, balance_among_fn *among,
+                                const void *ctx);
 
 #endif

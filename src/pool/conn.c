@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/conn.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
 #include "base/mem.h"
 
-enum { OUT_WINDOW = 64 * 1024 };
+enum { OUT_WINDOW = 64 * 1024, REDIAL_MAX_MS = 32 };
 
 static void free_conn(struct deferred *d)
 {
     struct conn *c = container_of(d, struct conn, free);
     timer_fini(c->stream.loop, &c->timer);
+    timer_fini(c->stream.loop, &c->redial);
     backend_unref(c->backend);
     free(c);
 }
@@ -26,6 +28,7 @@ static void discard(struct conn *c)
     chain_clear(&c->out);
     stream_close(&c->stream, false);
     timer_clear(&c->timer);
+    timer_clear(&c->redial);
     loop_defer(c->stream.loop, &c->free);
 }
 
@@ -38,7 +41,7 @@ void conn_close(struct conn *c)
     if (state == CONN_IDLE)
         pool_unpark(c->pool, c->backend, c->worker);
     else
-        pool_release(c->pool, c->backend);
+        pool_release(c->pool, c->backend, c->worker, &c->outcome);
 }
 
 static void on_ready(struct stream *s)
@@ -66,48 +69,92 @@ static void own(struct conn *c, const struct conn_owner *owner)
     c->on_ready = owner->on_ready;
     c->on_due = owner->on_due;
     c->requests++;
+    c->outcome = (struct pool_outcome){.begun_us = c->stream.loop->now_us};
 }
 
-static struct conn *open_conn(struct loop *loop, int fd, struct backend *backend, struct pool *pool,
-                              uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
-                              int *error)
+/* ---- connecting ---- */
+
+/* Linux answers EAGAIN at once where a TCP connect would wait for room in the backlog (connect(2)):
+ * nothing tells when there is some, so it is tried again, ever less often. */
+static bool backlog_is_full(const struct conn *c, int error)
+{
+    return error == -EAGAIN && c->backend->addr.ss_family == AF_UNIX;
+}
+
+static int dial(struct conn *c)
+{
+    int fd;
+    int error = stream_dial((const struct sockaddr *)&c->backend->addr, c->backend->addr_len, &fd);
+    if (!error)
+        return stream_open(&c->stream, c->stream.loop, fd, on_ready);
+    if (!backlog_is_full(c, error))
+        return error;
+    c->redial_ms = c->redial_ms * 2 < REDIAL_MAX_MS ? c->redial_ms * 2 : REDIAL_MAX_MS;
+    timer_set(c->stream.loop, &c->redial, c->redial_ms);
+    return 0;
+}
+
+static void on_redial(struct timer *t)
+{
+    struct conn *c = container_of(t, struct conn, redial);
+    int error = c->state == CONN_BUSY ? dial(c) : 0;
+    if (!error)
+        return;
+    c->stream.error = error;
+    c->stream.reset = true;
+    c->on_ready(c->owner);
+}
+
+static struct conn *new_conn(struct loop *loop, struct backend *backend, struct pool *pool,
+                             uint32_t worker, size_t codec_bytes)
 {
     struct conn *c = mem_zalloc(sizeof(*c) + codec_bytes);
     c->backend = backend;
     c->pool = pool;
     c->worker = worker;
+    c->redial_ms = 1;
     list_init(&c->idle_node);
     deferred_init(&c->free, free_conn);
     timer_init(&c->timer, on_due);
+    timer_init(&c->redial, on_redial);
     chain_init(&c->out, &loop->bufs, OUT_WINDOW);
     c->stream.loop = loop;
-    if (!*error)
-        *error = stream_open(&c->stream, loop, fd, on_ready);
-    if (*error) {
-        pool_release(pool, backend);
-        free_conn(&c->free);
-        return NULL;
-    }
-    own(c, owner);
+    c->stream.watch.fd = -1;
     return c;
+}
+
+/* Gives it to its owner, unless it could not be opened. */
+static struct conn *deliver(struct conn *c, int error, const struct conn_owner *owner)
+{
+    static const struct pool_outcome failed = {.verdict = VERDICT_FAIL};
+    if (!error) {
+        own(c, owner);
+        return c;
+    }
+    pool_release(c->pool, c->backend, c->worker, &failed);
+    free_conn(&c->free);
+    return NULL;
 }
 
 struct conn *conn_dial(struct loop *loop, struct backend *backend, struct pool *pool,
                        uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
                        int *error)
 {
-    int fd;
-    *error = stream_dial((const struct sockaddr *)&backend->addr, backend->addr_len, &fd);
-    return open_conn(loop, fd, backend, pool, worker, codec_bytes, owner, error);
+    struct conn *c = new_conn(loop, backend, pool, worker, codec_bytes);
+    *error = dial(c);
+    return deliver(c, *error, owner);
 }
 
 struct conn *conn_adopt(struct loop *loop, int fd, struct backend *backend, struct pool *pool,
                         uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
                         int *error)
 {
-    *error = 0;
-    return open_conn(loop, fd, backend, pool, worker, codec_bytes, owner, error);
+    struct conn *c = new_conn(loop, backend, pool, worker, codec_bytes);
+    *error = stream_open(&c->stream, loop, fd, on_ready);
+    return deliver(c, *error, owner);
 }
+
+/* ---- keeping ---- */
 
 struct conn *conn_take_idle(struct backend *backend, uint32_t worker)
 {
@@ -115,6 +162,7 @@ struct conn *conn_take_idle(struct backend *backend, uint32_t worker)
     struct conn *c = container_of(node, struct conn, idle_node);
     timer_clear(&c->timer);
     c->state = CONN_BUSY;
+    c->outcome = (struct pool_outcome){.verdict = VERDICT_NONE};
     return c;
 }
 
@@ -141,7 +189,7 @@ static bool is_worth_keeping(struct conn *c)
 {
     const struct pool_conf *conf = c->pool->conf;
     bool worn = conf->keep_requests && c->requests >= conf->keep_requests;
-    if (worn || atomic_load_explicit(&c->pool->is_retired, memory_order_relaxed) || c->stream.hup || c->stream.in || !chain_is_empty(&c->out))
+    if (worn || c->stream.hup || c->stream.in || !chain_is_empty(&c->out))
         return false;
     /* Whether more came behind the response is not known after a splice. */
     return !c->stream.readable || stream_is_quiet(&c->stream);
@@ -156,11 +204,11 @@ void conn_give(struct conn *c)
         return;
     }
     c->state = CONN_HANDED;
-    switch (pool_park(c->pool, c)) {
-    case PARK_IDLE: break;
-    case PARK_HANDED: return;
-    case PARK_FULL: conn_close(c); return;
-    }
+    enum park park = pool_park(c->pool, c);
+    if (park == PARK_CLOSE)
+        conn_close(c);
+    if (park != PARK_KEEP)
+        return;
     c->state = CONN_IDLE;
     list_push(&idle->conns, &c->idle_node);
     timer_set(c->stream.loop, &c->timer, conf->keep_ms);
@@ -168,17 +216,11 @@ void conn_give(struct conn *c)
         conn_close(container_of(list_last(&idle->conns), struct conn, idle_node));
 }
 
-void conn_close_idle(struct backend *backend, uint32_t worker)
-{
-    struct list *node;
-    while ((node = list_first(&backend->idle[worker].conns)))
-        conn_close(container_of(node, struct conn, idle_node));
-}
-
 void conn_detach(struct conn *c)
 {
     loop_unwatch(c->stream.loop, &c->stream.watch);
     timer_fini(c->stream.loop, &c->timer);
+    timer_fini(c->stream.loop, &c->redial);
 }
 
 bool conn_attach(struct conn *c, struct loop *loop, uint32_t worker)

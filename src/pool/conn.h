@@ -24,8 +24,11 @@ struct conn {
     struct backend *backend;
     struct pool *pool;
     uint32_t worker;
-    uint32_t requests; /* begun on this connection */
-    struct chain out;  /* encoded, not yet sent */
+    uint32_t requests;           /* begun on this connection */
+    struct pool_outcome outcome; /* of the attempt under way; told to the pool with the slot */
+    struct timer redial;         /* a unix socket whose backlog is full is tried again */
+    uint32_t redial_ms;
+    struct chain out; /* encoded, not yet sent */
     void *owner;
     void (*on_ready)(void *owner);
     void (*on_due)(void *owner);
@@ -43,7 +46,9 @@ struct conn_owner {
 };
 
 /* Starts connecting, with a slot of the backend and a reference on it, both of which it takes over;
- * on failure (NULL, *error = -errno) they are given back. */
+ * on failure (NULL, *error = -errno) they are given back. A unix socket whose backlog is full is no
+ * failure: the slot is held and connecting tried again, until the owner's deadline. When the
+ * connection stands, or cannot (stream.error, stream.reset), on_ready is called. */
 struct conn *conn_dial(struct loop *loop, struct backend *backend, struct pool *pool,
                        uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
                        int *error);
@@ -51,9 +56,9 @@ struct conn *conn_dial(struct loop *loop, struct backend *backend, struct pool *
 struct conn *conn_adopt(struct loop *loop, int fd, struct backend *backend, struct pool *pool,
                         uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
                         int *error);
-/* The idle connection that pool_pick promised, now busy with owner; takes over the caller's reference
- * on backend. NULL if it turns out to be dead: slot and reference stay with the caller, who may
- * dial. sure: look at it with a system call. */
+/* The idle connection that pool_pick promised, now busy with owner; takes over the caller's
+ * reference on backend. NULL if it turns out to be dead: slot and reference stay with the caller,
+ * who may dial. sure: look at it with a system call. */
 struct conn *conn_reuse(struct backend *backend, uint32_t worker, bool sure,
                         const struct conn_owner *owner);
 /* The same for one that was granted to a waiter. */
@@ -62,9 +67,6 @@ struct conn *conn_own(struct conn *c, bool sure, const struct conn_owner *owner)
 void conn_give(struct conn *c);
 /* Closes it now, gives its slot back and frees it at the end of the turn. Harmless when closed. */
 void conn_close(struct conn *c);
-
-/* Closes what this worker keeps to the backend. */
-void conn_close_idle(struct backend *backend, uint32_t worker);
 
 /* For pool.c: takes a promised connection off the idle list; moves one between workers. */
 struct conn *conn_take_idle(struct backend *backend, uint32_t worker);

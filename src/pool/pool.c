@@ -4,280 +4,122 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "pool/conn.h"
+#include "pool/members.h"
+#include "pool/pool_internal.h"
 
-#define BALANCER(kind, identifier) extern const struct balancer identifier;
-#include "pool/balancers.def"
-#undef BALANCER
+enum { RETRY_COST = 100, RETRY_START = 100 * RETRY_COST, RETRY_MAX = 1000 * RETRY_COST };
 
-static const struct balancer *const balancers[] = {
-#define BALANCER(kind, identifier) [kind] = &identifier,
-#include "pool/balancers.def"
-#undef BALANCER
-};
-
-static void lock(struct pool *p)
-{
-    pthread_spin_lock(&p->lock);
-}
-
-static void unlock(struct pool *p)
-{
-    pthread_spin_unlock(&p->lock);
-}
-
-static void on_yield(struct post *post);
+static void on_tidy(struct post *post);
 
 void pool_init(struct pool *p, const struct pool_conf *conf, uint32_t workers)
 {
-    *p = (struct pool){.conf = conf,
-                       .balancer = balancers[conf->balance],
-                       .worker_count = workers,
-                       .max_open = conf->max_conns ? conf->max_conns : UINT32_MAX};
+    *p = (struct pool){.worker_count = workers, .retry_tokens = RETRY_START};
     pthread_spin_init(&p->lock, PTHREAD_PROCESS_PRIVATE);
-    list_init(&p->waiters);
+    queue_init(&p->queue);
+    list_init(&p->granted);
+    list_init(&p->gone);
+    p->random = loop_clock_us() | 1;
     p->workers = mem_zalloc(workers * sizeof(*p->workers));
     p->tally = tally_new(workers);
+    pool_set_conf(p, conf);
 }
 
 void pool_set_loop(struct pool *p, uint32_t worker, struct loop *loop)
 {
-    p->workers[worker] = (struct pool_worker){.pool = p, .loop = loop, .yield = {.run = on_yield}};
+    struct pool_worker *pw = &p->workers[worker];
+    *pw = (struct pool_worker){.pool = p, .loop = loop, .tidy = {.run = on_tidy}};
+    list_init(&pw->node);
 }
 
 void pool_fini(struct pool *p)
 {
+    struct list *node;
     for (uint32_t i = 0; i < p->count; i++)
         backend_unref(p->backends[i]);
+    while ((node = list_shift(&p->gone)))
+        backend_unref(container_of(node, struct backend, gone_node));
+    for (uint32_t i = 0; i < p->removed_count; i++)
+        free(p->removed[i]);
+    free(p->removed);
     free(p->backends);
     free(p->workers);
     tally_free(p->tally);
     pthread_spin_destroy(&p->lock);
 }
 
-/* ---- addresses ---- */
-
-static bool is_at(const struct backend *b, const struct backend_conf *conf,
-                  const struct pool_address *a)
+static uint64_t now_of(const struct pool *p, uint32_t worker)
 {
-    return b->conf == conf && b->addr_len == a->len && memcmp(&b->addr, &a->sa, a->len) == 0;
-}
-
-static struct backend *find(struct pool *p, const struct backend_conf *conf,
-                            const struct pool_address *a)
-{
-    for (uint32_t i = 0; i < p->count; i++)
-        if (is_at(p->backends[i], conf, a))
-            return p->backends[i];
-    return NULL;
-}
-
-static void dispatch(struct pool *p);
-
-/* The new list is made beside the old one and put in its place under the lock. */
-void pool_set_addresses(struct pool *p, const struct backend_conf *conf,
-                        const struct pool_address *addresses, uint32_t count)
-{
-    struct backend **list = mem_alloc((p->count + count) * sizeof(*list));
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < p->count; i++)
-        if (p->backends[i]->conf != conf)
-            list[n++] = backend_ref(p->backends[i]);
-    for (uint32_t i = 0; i < count; i++) {
-        const struct pool_address *a = &addresses[i];
-        struct backend *b = find(p, conf, a);
-        list[n++] = b ? backend_ref(b)
-                      : backend_new(conf, (const struct sockaddr *)&a->sa, a->len,
-                                    p->worker_count);
-    }
-
-    struct backend **old = p->backends;
-    uint32_t old_count = p->count;
-    lock(p);
-    p->backends = list;
-    p->count = n;
-    unlock(p);
-    dispatch(p);
-    for (uint32_t i = 0; i < old_count; i++)
-        backend_unref(old[i]);
-    free(old);
-}
-
-static const struct backend_conf *find_line(const struct pool_conf *conf, struct slice text)
-{
-    for (uint32_t i = 0; i < conf->backend_count; i++)
-        if (slice_eq(conf->backends[i].text, text))
-            return &conf->backends[i];
-    return NULL;
-}
-
-/* With the lock held: backends whose line is gone end up in *left, at the end of the list. */
-static void move_lines(struct pool *p, const struct pool_conf *conf, struct backend **left,
-                       uint32_t *left_count)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < p->count; i++) {
-        struct backend *b = p->backends[i];
-        bool is_process = b->slot != BACKEND_NO_SLOT;
-        const struct backend_conf *line =
-            is_process ? NULL : find_line(conf, b->conf->text);
-        if (is_process) {
-            p->backends[kept++] = b;
-        } else if (line) {
-            backend_set_conf(b, line);
-            p->backends[kept++] = b;
-        } else {
-            left[(*left_count)++] = b;
-        }
-    }
-    p->count = kept;
-}
-
-void pool_set_conf(struct pool *p, const struct pool_conf *conf)
-{
-    struct backend **left = mem_alloc(p->count * sizeof(*left));
-    uint32_t left_count = 0;
-    lock(p);
-    move_lines(p, conf, left, &left_count);
-    p->conf = conf;
-    p->balancer = balancers[conf->balance];
-    p->max_open = conf->max_conns ? conf->max_conns : UINT32_MAX;
-    unlock(p);
-    dispatch(p);
-    for (uint32_t i = 0; i < left_count; i++)
-        backend_unref(left[i]);
-    free(left);
-}
-
-/* ---- processes ---- */
-
-void pool_set_grower(struct pool *p, void (*on_wait)(void *ctx), void *ctx)
-{
-    p->on_wait_ctx = ctx;
-    p->on_wait = on_wait;
-}
-
-static struct backend *find_slot(struct pool *p, uint32_t slot)
-{
-    for (uint32_t i = 0; i < p->count; i++)
-        if (p->backends[i]->slot == slot)
-            return p->backends[i];
-    return NULL;
-}
-
-/* Puts b at the end of the list, or takes the one at index `without` out of it: a new list in the
- * place of the old one. */
-static void replace_list(struct pool *p, struct backend *with, uint32_t without)
-{
-    struct backend **list = mem_alloc((p->count + 1) * sizeof(*list)), **old = p->backends;
-    struct backend *gone = without < p->count ? p->backends[without] : NULL;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < p->count; i++)
-        if (i != without)
-            list[n++] = p->backends[i];
-    if (with)
-        list[n++] = with;
-    lock(p);
-    p->backends = list;
-    p->count = n;
-    unlock(p);
-    free(old);
-    if (gone)
-        backend_unref(gone);
-}
-
-void pool_put_slot(struct pool *p, uint32_t slot, const struct pool_address *address,
-                   uint32_t capacity)
-{
-    static const struct backend_conf process = {.weight = 1, .text = SLICE_INIT("localhost")};
-    struct backend *b = find_slot(p, slot);
-    if (b && !is_at(b, &process, address)) {
-        pool_drop_slot(p, slot);
-        b = NULL;
-    }
-    if (!b) {
-        b = backend_new(&process, (const struct sockaddr *)&address->sa, address->len,
-                        p->worker_count);
-        b->slot = slot;
-        b->max_open = capacity;
-        replace_list(p, b, UINT32_MAX);
-    }
-    lock(p);
-    b->max_open = capacity;
-    unlock(p);
-    dispatch(p);
-}
-
-void pool_drop_slot(struct pool *p, uint32_t slot)
-{
-    for (uint32_t i = 0; i < p->count; i++)
-        if (p->backends[i]->slot == slot) {
-            replace_list(p, NULL, i);
-            return;
-        }
-}
-
-struct slot_load pool_slot_load(struct pool *p, uint32_t slot)
-{
-    struct slot_load load = {0};
-    lock(p);
-    const struct backend *b = find_slot(p, slot);
-    if (b)
-        load = (struct slot_load){.busy = b->busy, .served = b->served};
-    unlock(p);
-    return load;
-}
-
-uint32_t pool_waiting(struct pool *p)
-{
-    lock(p);
-    uint32_t waiting = p->waiting;
-    unlock(p);
-    return waiting;
-}
-
-/* The i-th backend, with a reference; NULL behind the last. */
-static struct backend *backend_at(struct pool *p, uint32_t i)
-{
-    lock(p);
-    struct backend *b = i < p->count ? backend_ref(p->backends[i]) : NULL;
-    unlock(p);
-    return b;
-}
-
-void pool_retire(struct pool *p, uint32_t worker)
-{
-    struct backend *b;
-    atomic_store(&p->is_retired, true);
-    for (uint32_t i = 0; (b = backend_at(p, i)); i++) {
-        conn_close_idle(b, worker);
-        backend_unref(b);
-    }
+    return p->workers[worker].loop->now_us;
 }
 
 /* ---- slots, with the lock held ---- */
 
-static struct backend *choose(struct pool *p, uint32_t worker, const struct tried *tried)
+/* The backend that the request's cookie names, as long as it serves at all. */
+static struct backend *find_stuck(const struct pool *p, const struct demand *d)
+{
+    uint32_t states = p->states | 1u << BACKEND_DRAINING;
+    for (uint32_t i = 0; d->stick && i < p->count; i++) {
+        struct backend *b = p->backends[i];
+        if (b->stick == d->stick && states >> b->state & 1 && !tried_has(&d->tried, b))
+            return b;
+    }
+    return NULL;
+}
+
+/* Goes on with the next tier if all of this one have been tried; false: none is left, or they are
+ * only busy. */
+static bool next_tier(struct choice *c)
+{
+    uint32_t next = UINT32_MAX;
+    for (uint32_t i = 0; i < c->count; i++) {
+        const struct backend *b = c->backends[i];
+        if (!(c->states >> b->state & 1) || tried_has(c->tried, b))
+            continue;
+        if (b->tier == c->tier)
+            return false;
+        if (b->tier > c->tier && b->tier < next)
+            next = b->tier;
+    }
+    c->tier = next;
+    return next != UINT32_MAX;
+}
+
+/* A backend with room for another connection, or (use_idle) an idle one of this worker; NULL:
+ * none. */
+static struct backend *choose(struct pool *p, uint32_t worker, bool use_idle,
+                              const struct demand *d, uint64_t now_us)
 {
     struct choice choice = {.backends = p->backends,
                             .count = p->count,
-                            .tried = tried,
+                            .tried = &d->tried,
+                            .states = p->states,
+                            .tier = p->tier,
                             .worker = worker,
-                            .may_open = p->open < p->max_open};
-    return p->balancer->pick(&choice);
-}
-
-static bool may_open(const struct pool *p, const struct backend *b)
-{
-    return p->open < p->max_open && b->open < b->max_open;
+                            .use_idle = use_idle,
+                            .may_open = p->open < p->max_open,
+                            .key = d->key,
+                            .now_us = now_us,
+                            .random = &p->random};
+    struct backend *b = now_us >= p->trial_us ? health_trial(p, d, &choice) : NULL;
+    if (b)
+        return b;
+    b = find_stuck(p, d);
+    if (b)
+        return choice_has_room(&choice, b) ? b : NULL; /* it is waited for */
+    do
+        b = p->balancer->pick(&choice);
+    while (!b && p->tiers > 1 && next_tier(&choice));
+    return b;
 }
 
 static void open_slot(struct pool *p, struct backend *b)
 {
     b->busy++;
-    b->served++;
     b->open++;
+    b->counts.picked++;
     p->open++;
 }
 
@@ -288,45 +130,86 @@ static enum pick take_slot(struct pool *p, struct backend *b, uint32_t worker)
         return PICK_DIAL;
     }
     b->idle[worker].count--;
+    p->idle--;
     b->busy++;
-    b->served++;
+    b->counts.picked++;
     return PICK_IDLE;
 }
 
-static bool any_untried(const struct pool *p, const struct tried *tried)
+/* PICK_WAIT if there is a backend to wait for. */
+static enum pick why_none(const struct pool *p, const struct demand *d)
 {
-    for (uint32_t i = 0; i < p->count; i++)
-        if (!tried_has(tried, p->backends[i]))
-            return true;
-    return false;
+    bool is_down = false;
+    for (uint32_t i = 0; i < p->count; i++) {
+        const struct backend *b = p->backends[i];
+        if (p->states >> b->state & 1 && !tried_has(&d->tried, b))
+            return PICK_WAIT;
+        is_down |= b->state == BACKEND_DOWN || b->state == BACKEND_TRIAL;
+    }
+    if (p->on_wait || find_stuck(p, d))
+        return PICK_WAIT;
+    return is_down && p->up == 0 ? PICK_DOWN : PICK_NONE;
 }
 
-enum pick pool_pick(struct pool *p, uint32_t worker, const struct tried *tried, bool again,
+/* First attempts earn what retries spend. */
+static bool pay(struct pool *p, const struct demand *d)
+{
+    if (p->conf->retry_budget == 0)
+        return true;
+    if (!d->is_again) {
+        uint32_t tokens = p->retry_tokens + p->conf->retry_budget;
+        p->retry_tokens = tokens < RETRY_MAX ? tokens : RETRY_MAX;
+    } else if (d->is_retry) {
+        if (p->retry_tokens < RETRY_COST)
+            return false;
+        p->retry_tokens -= RETRY_COST;
+    }
+    return true;
+}
+
+enum pick pool_pick(struct pool *p, uint32_t worker, const struct demand *d,
                     struct backend **backend)
 {
     enum pick pick = PICK_WAIT;
-    lock(p);
-    if (again || list_is_empty(&p->waiters)) {
-        *backend = choose(p, worker, tried);
-        if (*backend)
-            pick = take_slot(p, backend_ref(*backend), worker);
-        else if (!p->on_wait && !any_untried(p, tried))
-            pick = PICK_NONE;
+    pool_lock(p);
+    if (!pay(p, d)) {
+        pick = PICK_BUDGET;
+    } else if (d->is_again || p->queue.count == 0) {
+        *backend = choose(p, worker, true, d, now_of(p, worker));
+        pick = *backend ? take_slot(p, backend_ref(*backend), worker) : why_none(p, d);
     }
-    unlock(p);
+    pool_unlock(p);
     return pick;
 }
 
 /* ---- handing over ---- */
 
+static struct waiter *waiter_of(struct queue_entry *e)
+{
+    return e ? container_of(e, struct waiter, entry) : NULL;
+}
+
+static const struct waiter *const_waiter_of(const struct queue_entry *e)
+{
+    return (const void *)((const char *)e - offsetof(struct waiter, entry));
+}
+
+/* Whether it would take a slot of this backend: not of one it has tried, of another than the one it
+ * sticks to, or of a backup for the first time. */
+static bool may_use(const void *backend, const struct queue_entry *e)
+{
+    const struct backend *b = backend;
+    const struct waiter *w = const_waiter_of(e);
+    const struct demand *d = w->demand;
+    const struct backend *stuck = find_stuck(w->pool, d);
+    bool is_in_tier = b->tier <= w->pool->tier || d->tried.count;
+    return !tried_has(&d->tried, b) && (stuck ? stuck == b : is_in_tier);
+}
+
+/* With the lock held. */
 static struct waiter *first_waiter_for(struct pool *p, const struct backend *b)
 {
-    list_each (node, &p->waiters) {
-        struct waiter *w = container_of(node, struct waiter, node);
-        if (!tried_has(w->tried, b))
-            return w;
-    }
-    return NULL;
+    return p->queue.count ? waiter_of(queue_find(&p->queue, may_use, b)) : NULL;
 }
 
 /* Runs on the waiter's own worker. */
@@ -337,112 +220,46 @@ static void on_granted(struct post *post)
     if (c && !conn_attach(c, w->pool->workers[w->worker].loop, w->worker))
         c = NULL; /* closed meanwhile; the slot stays: leave to dial */
     if (w->owner) {
-        w->granted(w->owner, w->backend, c);
-    } else {
+        w->granted(w->owner, w->grant, w->backend, c);
+    } else if (w->grant == GRANT_SLOT) {
+        static const struct pool_outcome nothing;
         if (c)
             conn_give(c);
         else
-            pool_release(w->pool, w->backend);
+            pool_release(w->pool, w->backend, w->worker, &nothing);
         backend_unref(w->backend);
     }
     free(w);
 }
 
 /* With the lock held: w has the slot of b, and is no longer in the queue. */
-static void grant(struct waiter *w, struct backend *b, struct conn *c)
+static void grant(struct waiter *w, struct backend *b, struct conn *c, uint64_t now_us)
 {
-    list_remove(&w->node);
-    w->pool->waiting--;
-    w->tried = NULL;
+    queue_serve(&w->pool->queue, &w->entry, now_us);
+    w->demand = NULL;
+    w->grant = GRANT_SLOT;
     w->backend = b;
     w->conn = c;
+}
+
+/* With the lock held: w is told when it is released. */
+static void tell_later(struct pool *p, struct waiter *w)
+{
+    p->has_news = true;
+    list_append(&p->granted, &w->entry.by_age);
+}
+
+static void refuse(struct pool *p, struct waiter *w, enum grant why)
+{
+    queue_remove(&p->queue, &w->entry);
+    w->demand = NULL;
+    w->grant = why;
+    tell_later(p, w);
 }
 
 static void post_grant(struct waiter *w)
 {
     loop_post(w->pool->workers[w->worker].loop, &w->post);
-}
-
-/* Another worker's idle connection could serve the waiter: ask for it. With the lock held; answers
- * the worker to be asked. */
-static struct pool_worker *find_yield(struct pool *p, const struct waiter *w)
-{
-    for (uint32_t i = 0; i < p->count; i++) {
-        struct backend *b = p->backends[i];
-        for (uint32_t k = 0; k < b->idle_lists; k++) {
-            if (b->idle[k].count && !tried_has(w->tried, b) && !p->workers[k].yield_posted) {
-                p->workers[k].yield_posted = true;
-                return &p->workers[k];
-            }
-        }
-    }
-    return NULL;
-}
-
-/* Serves waiters from slots that are free; asks for idle connections of others where none is. */
-static void dispatch(struct pool *p)
-{
-    for (;;) {
-        struct pool_worker *yielder = NULL;
-        struct waiter *served = NULL;
-        lock(p);
-        struct list *node = list_first(&p->waiters);
-        if (node) {
-            struct waiter *w = container_of(node, struct waiter, node);
-            struct backend *b = choose(p, w->worker, w->tried);
-            if (b && may_open(p, b)) {
-                open_slot(p, b);
-                grant(w, backend_ref(b), NULL);
-                served = w;
-            } else {
-                yielder = find_yield(p, w);
-            }
-        }
-        unlock(p);
-        if (yielder)
-            loop_post(yielder->loop, &yielder->yield);
-        if (!served)
-            return;
-        post_grant(served);
-    }
-}
-
-void pool_release(struct pool *p, struct backend *b)
-{
-    lock(p);
-    b->open--;
-    b->busy--;
-    p->open--;
-    bool waiting = !list_is_empty(&p->waiters);
-    bool is_drained = b->busy == 0 && b->max_open == 0;
-    unlock(p);
-    void (*on_wait)(void *ctx) = p->on_wait;
-    if (waiting)
-        dispatch(p);
-    if (is_drained && on_wait) /* whoever grows the pool waits for it, too */
-        on_wait(p->on_wait_ctx);
-}
-
-enum park pool_park(struct pool *p, struct conn *c)
-{
-    struct backend *b = c->backend;
-    enum park park = PARK_IDLE;
-    struct waiter *w = NULL;
-    lock(p);
-    if (b->open > b->max_open || p->open > p->max_open) {
-        park = PARK_FULL;
-    } else if ((w = first_waiter_for(p, b))) {
-        park = PARK_HANDED;
-        b->served++;
-        grant(w, backend_ref(b), c);
-    } else {
-        b->busy--;
-        b->idle[c->worker].count++;
-    }
-    unlock(p);
-    if (w)
-        loop_defer(c->stream.loop, &w->hand_over);
-    return park;
 }
 
 /* At the end of the turn: no event of the connection is left in the old loop's hands. */
@@ -457,98 +274,335 @@ static void hand_over(struct deferred *d)
     post_grant(w);
 }
 
-void pool_unpark(struct pool *p, struct backend *b, uint32_t worker)
+/* ---- what is done when the lock has been released ---- */
+
+static bool has_idle(const struct pool *p, uint32_t worker)
 {
-    lock(p);
-    b->idle[worker].count--;
+    for (uint32_t i = 0; i < p->count; i++)
+        if (p->backends[i]->idle[worker].count)
+            return true;
+    list_each (node, &p->gone)
+        if (container_of(node, struct backend, gone_node)->idle[worker].count)
+            return true;
+    return false;
+}
+
+/* With the lock held: puts the workers that have idle connections to see to on a list. */
+static void find_tidiers(struct pool *p, struct list *tidiers)
+{
+    for (uint32_t k = 0; p->tidy_wanted && k < p->worker_count; k++) {
+        struct pool_worker *pw = &p->workers[k];
+        if (pw->loop && !pw->tidy_posted && has_idle(p, k)) {
+            pw->tidy_posted = true;
+            list_append(tidiers, &pw->node);
+        }
+    }
+    p->tidy_wanted = false;
+}
+
+static void move_all(struct list *from, struct list *to)
+{
+    struct list *node;
+    while ((node = list_shift(from)))
+        list_append(to, node);
+}
+
+static void log_changes(struct pool *p, const struct pool_change *changes, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct pool_change *c = &changes[i];
+        log_at(c->to == BACKEND_DOWN ? LEVEL_WARN : LEVEL_INFO, 0,
+               "pool " SLICE_FMT " backend %s: %s -> %s: %s", SLICE_ARG(p->conf->name),
+               c->backend->text, backend_state_name(c->from), backend_state_name(c->to), c->why);
+        backend_unref(c->backend);
+    }
+}
+
+void pool_tell_(struct pool *p)
+{
+    struct pool_change changes[POOL_CHANGES_MAX];
+    uint32_t count = p->change_count;
+    memcpy(changes, p->changes, count * sizeof(*changes));
+    struct list granted, tidiers, *node;
+    list_init(&granted);
+    list_init(&tidiers);
+    move_all(&p->granted, &granted);
+    find_tidiers(p, &tidiers);
+    p->change_count = 0;
+    p->has_news = false;
+    pthread_spin_unlock(&p->lock);
+
+    while ((node = list_shift(&granted)))
+        post_grant(container_of(node, struct waiter, entry.by_age));
+    while ((node = list_shift(&tidiers))) {
+        struct pool_worker *pw = container_of(node, struct pool_worker, node);
+        loop_post(pw->loop, &pw->tidy);
+    }
+    log_changes(p, changes, count);
+}
+
+/* ---- serving who waits; with the lock held ---- */
+
+struct serving {
+    struct pool *pool;
+    struct backend *backend; /* found for the waiter */
+    uint64_t now_us;
+};
+
+/* Whether a slot can be opened for it now. */
+static bool may_serve(const void *ctx, const struct queue_entry *e)
+{
+    struct serving *s;
+    memcpy(&s, ctx, sizeof(s));
+    const struct waiter *w = const_waiter_of(e);
+    s->backend = choose(s->pool, w->worker, false, w->demand, s->now_us);
+    return s->backend;
+}
+
+static bool is_hopeless(const void *pool, const struct queue_entry *e)
+{
+    return why_none(pool, const_waiter_of(e)->demand) != PICK_WAIT;
+}
+
+void pool_serve(struct pool *p, uint64_t now_us)
+{
+    struct queue_entry *e;
+    if (p->queue.count == 0)
+        return;
+    while ((e = queue_overdue(&p->queue, now_us)))
+        refuse(p, waiter_of(e), GRANT_OVERLOAD);
+    struct serving serving = {.pool = p, .now_us = now_us}, *s = &serving;
+    while (p->open < p->max_open && (e = queue_find(&p->queue, may_serve, &s))) {
+        open_slot(p, s->backend);
+        grant(waiter_of(e), backend_ref(s->backend), NULL, now_us);
+        tell_later(p, waiter_of(e));
+    }
+    while (p->is_recounted && (e = queue_find(&p->queue, is_hopeless, p)))
+        refuse(p, waiter_of(e), GRANT_NONE);
+    p->is_recounted = false;
+    if (p->queue.count && p->idle)
+        p->has_news = p->tidy_wanted = true;
+}
+
+void pool_forget_gone(struct pool *p, struct backend *b)
+{
+    (void)p;
+    if (list_is_linked(&b->gone_node)) {
+        list_remove(&b->gone_node);
+        backend_unref(b); /* the caller has another */
+    }
+}
+
+static void want_growth(struct pool *p)
+{
+    void (*on_wait)(void *ctx) = p->on_wait;
+    if (on_wait)
+        on_wait(p->on_wait_ctx);
+}
+
+static void close_slot(struct pool *p, struct backend *b)
+{
     b->open--;
     p->open--;
-    bool waiting = !list_is_empty(&p->waiters);
-    unlock(p);
-    if (waiting)
-        dispatch(p);
+    if (b->open == 0 && b->state == BACKEND_GONE)
+        pool_forget_gone(p, b);
 }
 
-/* A backend of which this worker has an idle connection that the first waiter could use; it is
- * counted as busy from here on. A reference, or NULL. */
-static struct backend *promise_idle(struct pool *p, uint32_t worker)
+void pool_release(struct pool *p, struct backend *b, uint32_t worker,
+                  const struct pool_outcome *outcome)
 {
-    struct backend *found = NULL;
-    lock(p);
-    struct list *node = list_first(&p->waiters);
-    const struct waiter *w = node ? container_of(node, struct waiter, node) : NULL;
-    for (uint32_t i = 0; w && !found && i < p->count; i++) {
+    uint64_t now_us = now_of(p, worker);
+    pool_lock(p);
+    b->busy--;
+    close_slot(p, b);
+    health_note(p, b, outcome, now_us);
+    pool_serve(p, now_us);
+    bool is_drained = b->busy == 0 && b->max_open == 0;
+    pool_unlock(p);
+    if (is_drained) /* whoever grows the pool waits for it, too */
+        want_growth(p);
+}
+
+static bool is_worth_parking(const struct pool *p, const struct backend *b)
+{
+    bool serves = b->state == BACKEND_UP || b->state == BACKEND_TRIAL || p->states >> b->state & 1;
+    return serves && b->open <= b->max_open && p->open <= p->max_open &&
+           !atomic_load_explicit(&p->is_retired, memory_order_relaxed);
+}
+
+enum park pool_park(struct pool *p, struct conn *c)
+{
+    struct backend *b = c->backend;
+    uint64_t now_us = now_of(p, c->worker);
+    enum park park = PARK_CLOSE;
+    struct waiter *w = NULL;
+    pool_lock(p);
+    if (is_worth_parking(p, b)) {
+        b->busy--;
+        health_note(p, b, &c->outcome, now_us);
+        c->outcome = (struct pool_outcome){.verdict = VERDICT_NONE};
+        w = first_waiter_for(p, b);
+        park = w ? PARK_HANDED : PARK_KEEP;
+        if (w) {
+            b->busy++;
+            b->counts.picked++;
+            grant(w, backend_ref(b), c, now_us);
+        } else {
+            b->idle[c->worker].count++;
+            p->idle++;
+            pool_serve(p, now_us);
+        }
+    }
+    pool_unlock(p);
+    if (w)
+        loop_defer(c->stream.loop, &w->hand_over);
+    return park;
+}
+
+void pool_unpark(struct pool *p, struct backend *b, uint32_t worker)
+{
+    pool_lock(p);
+    b->idle[worker].count--;
+    p->idle--;
+    close_slot(p, b);
+    pool_serve(p, now_of(p, worker));
+    pool_unlock(p);
+}
+
+/* ---- tidying: what a worker does with its idle connections when asked ---- */
+
+enum tidy { TIDY_NOTHING, TIDY_GIVE, TIDY_CLOSE };
+
+static enum tidy use_of_idle(struct pool *p, const struct backend *b)
+{
+    if (!is_worth_parking(p, b))
+        return TIDY_CLOSE;
+    if (first_waiter_for(p, b))
+        return TIDY_GIVE;
+    /* Nobody who waits wants it, and the pool's limit keeps them from opening another. */
+    return p->queue.count && p->open >= p->max_open ? TIDY_CLOSE : TIDY_NOTHING;
+}
+
+static struct backend *take_idle(struct pool *p, struct backend *b, uint32_t worker)
+{
+    b->idle[worker].count--;
+    p->idle--;
+    b->busy++;
+    return backend_ref(b);
+}
+
+/* A backend of which this worker has an idle connection to be given away or closed; it is counted
+ * as busy from here on. A reference, or NULL. */
+static struct backend *find_idle(struct pool *p, uint32_t worker, enum tidy *what)
+{
+    for (uint32_t i = 0; i < p->count; i++) {
         struct backend *b = p->backends[i];
-        if (b->idle[worker].count && !tried_has(w->tried, b))
-            found = backend_ref(b);
+        *what = b->idle[worker].count ? use_of_idle(p, b) : TIDY_NOTHING;
+        if (*what != TIDY_NOTHING)
+            return take_idle(p, b, worker);
     }
-    if (found) {
-        found->idle[worker].count--;
-        found->busy++;
+    list_each (node, &p->gone) {
+        struct backend *b = container_of(node, struct backend, gone_node);
+        *what = TIDY_CLOSE;
+        if (b->idle[worker].count)
+            return take_idle(p, b, worker);
     }
-    unlock(p);
-    return found;
+    return NULL;
 }
 
-/* Runs on the worker that was asked: gives its idle connections to who waits. */
-static void on_yield(struct post *post)
+static void tidy(struct pool *p, uint32_t worker)
 {
-    struct pool_worker *pw = container_of(post, struct pool_worker, yield);
-    struct pool *p = pw->pool;
-    uint32_t worker = (uint32_t)(pw - p->workers);
-    lock(p);
-    pw->yield_posted = false;
-    unlock(p);
-    struct backend *b;
-    while ((b = promise_idle(p, worker))) {
-        conn_give(conn_take_idle(b, worker)); /* as if an exchange had just finished with it */
+    for (;;) {
+        enum tidy what = TIDY_NOTHING;
+        pool_lock(p);
+        struct backend *b = find_idle(p, worker, &what);
+        pool_unlock(p);
+        if (!b)
+            return;
+        struct conn *c = conn_take_idle(b, worker);
+        if (what == TIDY_GIVE)
+            conn_give(c); /* as if an exchange had just finished with it */
+        else
+            conn_close(c);
         backend_unref(b);
     }
 }
 
+static void on_tidy(struct post *post)
+{
+    struct pool_worker *pw = container_of(post, struct pool_worker, tidy);
+    struct pool *p = pw->pool;
+    pool_lock(p);
+    pw->tidy_posted = false;
+    pool_unlock(p);
+    tidy(p, (uint32_t)(pw - p->workers));
+}
+
+void pool_retire(struct pool *p, uint32_t worker)
+{
+    atomic_store(&p->is_retired, true);
+    tidy(p, worker);
+}
+
 /* ---- waiting ---- */
 
-struct waiter *pool_wait(struct pool *p, uint32_t worker, const struct tried *tried, bool again,
-                         void *owner,
-                         void (*granted)(void *owner, struct backend *b, struct conn *c))
+/* With the lock held. Room for one more, maybe at another's cost. */
+static bool make_room(struct pool *p, const struct demand *d)
+{
+    if (p->queue.count < p->queue.max_count || d->is_again)
+        return true;
+    struct queue_entry *victim = queue_victim(&p->queue, d->class);
+    if (victim)
+        refuse(p, waiter_of(victim), GRANT_OVERLOAD);
+    return victim;
+}
+
+struct waiter *pool_wait(struct pool *p, uint32_t worker, const struct demand *d, void *owner,
+                         grant_fn *granted)
 {
     struct waiter *w = mem_zalloc(sizeof(*w));
-    *w = (struct waiter){.pool = p, .worker = worker, .tried = tried, .owner = owner,
-                         .granted = granted, .post = {.run = on_granted}};
+    *w = (struct waiter){.pool = p,
+                         .worker = worker,
+                         .demand = d,
+                         .owner = owner,
+                         .granted = granted,
+                         .post = {.run = on_granted}};
     deferred_init(&w->hand_over, hand_over);
-    list_init(&w->node);
-    lock(p);
-    bool full = p->waiting >= p->conf->queue_length && !again;
-    if (!full) {
-        p->waiting++;
-        if (again)
-            list_push(&p->waiters, &w->node);
-        else
-            list_append(&p->waiters, &w->node);
+    list_init(&w->entry.by_age);
+    uint64_t now_us = now_of(p, worker);
+    pool_lock(p);
+    bool has_place = make_room(p, d);
+    if (has_place) {
+        enum queue_class class = d->is_again ? QUEUE_AGAIN : d->class;
+        queue_add(&p->queue, &w->entry, class, d->client, now_us);
+        pool_serve(p, now_us);
     }
-    unlock(p);
-    if (full) {
-        free(w);
-        return NULL;
+    pool_unlock(p);
+    if (has_place) {
+        want_growth(p);
+        return w;
     }
-    dispatch(p);
-    void (*on_wait)(void *ctx) = p->on_wait;
-    if (on_wait)
-        on_wait(p->on_wait_ctx);
-    return w;
+    free(w);
+    return NULL;
 }
 
 void pool_unwait(struct waiter *w)
 {
     struct pool *p = w->pool;
-    lock(p);
-    bool queued = list_is_linked(&w->node);
-    if (queued) {
-        list_remove(&w->node);
-        p->waiting--;
-    }
-    w->owner = NULL; /* a grant may be on its way: on_granted passes it on */
-    unlock(p);
-    if (queued)
+    pool_lock(p);
+    bool is_queued = w->demand; /* else a grant is on its way: on_granted passes it on */
+    if (is_queued)
+        queue_remove(&p->queue, &w->entry);
+    w->owner = NULL;
+    pool_unlock(p);
+    if (is_queued)
         free(w);
+}
+
+uint32_t pool_retry_after_s(struct pool *p)
+{
+    pool_lock(p);
+    uint32_t s = queue_drain_s(&p->queue);
+    pool_unlock(p);
+    return s;
 }

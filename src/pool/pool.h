@@ -1,14 +1,18 @@
 /* A pool at run time: its backends, who is picked next, and who waits. Shared by all workers.
  *
  * A slot is leave to have one connection to a backend in use. There are as many as the limits allow
- * (max-conns of the backend and of the pool), counted for the whole gateway: `open` never passes the
- * limit at any moment. Who finds no slot waits here, in the order of arrival, not in the backend's
- * accept queue. A slot that becomes free goes to exactly one waiter, together with its connection
- * if that can be used again; nobody overtakes a waiter.
+ * (max-conns of the backend and of the pool), counted for the whole gateway: `open` never passes
+ * the limit at any moment. Who finds no slot waits here (queue.h), not in the backend's accept
+ * queue. A slot that becomes free goes to exactly one waiter, together with its connection if that
+ * can be used again; nobody overtakes a waiter.
  *
- * One small lock guards all of it. It is held for a pick or a hand-over alone, never across a system
- * call. Idle connections stay with the worker that opened them; when the pool is at its limit and
- * another worker has waiters, it is asked to hand one over.
+ * One small lock guards all of it. It is held for a pick or a hand-over alone, never across a
+ * system call: what is to be logged or posted is noted under it and done behind it. Idle
+ * connections stay with the worker that opened them; when the pool is at its limit and another
+ * worker has waiters, it is asked to hand one over.
+ *
+ * Workers pick, wait and give back (this file). The main thread, and only it, changes who belongs
+ * to the pool (members.h), probes them, and looks at it (view.h).
  * SPDX-License-Identifier: MIT */
 #ifndef POOL_POOL_H
 #define POOL_POOL_H
@@ -19,6 +23,7 @@
 #include "net/loop.h"
 #include "pool/balance.h"
 #include "pool/pool_conf.h"
+#include "pool/queue.h"
 #include "pool/tally.h"
 
 struct conn;
@@ -28,25 +33,57 @@ struct waiter;
 struct pool_worker {
     struct pool *pool;
     struct loop *loop;
-    struct post yield; /* "hand over idle connections to who waits" */
-    bool yield_posted; /* under the lock */
+    struct post tidy; /* "hand over idle connections to who waits, close those of no use" */
+    bool tidy_posted; /* under the lock */
+    struct list node; /* of those about to be posted to */
 };
+
+/* A change of state, to be logged once the lock is released. */
+struct pool_change {
+    struct backend *backend; /* a reference */
+    enum backend_state from, to;
+    const char *why;
+};
+
+enum { POOL_CHANGES_MAX = 8 };
 
 struct pool {
     const struct pool_conf *_Atomic conf; /* replaced by pool_set_conf */
     const struct balancer *balancer;
     struct pool_worker *workers;
     uint32_t worker_count;
+    atomic_bool is_retired; /* no configuration has it any more: nothing is kept */
     pthread_spinlock_t lock;
     struct backend **backends;
     uint32_t count;
     uint32_t max_open, open; /* over all backends */
-    atomic_bool is_retired;
+    uint32_t idle;           /* of the open ones, nobody's */
+    struct queue queue;
+
+    /* Sums over the backends' states, made anew whenever one changes. */
+    uint32_t up;       /* those in UP */
+    uint32_t tiers;    /* how many different ones there are */
+    uint32_t tier;     /* the lowest with a backend that may be picked */
+    uint32_t states;   /* that may be picked, a bit for each */
+    bool is_recounted; /* since waiters were looked at */
+    uint64_t trial_us; /* the first backend that is down may be tried; UINT64_MAX: none is */
+
+    struct tally *tally;   /* by worker: what became of its requests */
+    uint32_t retry_tokens; /* hundredths of retries there is budget for */
+    uint64_t random;
+    bool has_news; /* something below waits for the lock to be released */
+    bool tidy_wanted;
+    struct pool_change changes[POOL_CHANGES_MAX];
+    uint32_t change_count;
     void (*_Atomic on_wait)(void *ctx); /* NULL: the backends are what they are */
     void *on_wait_ctx;
-    struct list waiters;     /* oldest first */
-    uint32_t waiting;
-    struct tally *tally; /* by worker: what became of its requests */
+    struct list granted; /* waiters to be told */
+    struct list gone;    /* backends that have left with connections open; a reference each */
+
+    char **removed; /* addresses taken out at run time: no line or name brings them back */
+    uint32_t removed_count;
+    void (*on_change)(void *ctx); /* main thread: other backends than before */
+    void *on_change_ctx;
 };
 
 /* workers: of the gateway; pool_set_loop tells where each runs, before any request. */
@@ -55,92 +92,99 @@ void pool_set_loop(struct pool *p, uint32_t worker, struct loop *loop);
 /* No exchange and no connection is there any more. */
 void pool_fini(struct pool *p);
 
-/* A new configuration of the same pool takes the place of the old one, which must stay readable
- * until no worker can be looking at it any more. Backends of lines that are still there keep their
- * connections, state and place; the others leave. From the thread that sets addresses. */
-void pool_set_conf(struct pool *p, const struct pool_conf *conf);
-
-/* No configuration has the pool any more: this worker's idle connections are closed, and none is kept
- * from now on. Requests under way end in their own time. */
+/* No configuration has the pool any more: this worker's idle connections are closed, and none is
+ * kept from now on. Requests under way end in their own time. */
 void pool_retire(struct pool *p, uint32_t worker);
-
-/* One address, as resolving a backend's name gave it. */
-struct pool_address {
-    struct sockaddr_storage sa;
-    socklen_t len;
-};
-
-/* Makes the backends of one `backend` line be exactly these addresses: those that stay keep their
- * state, new ones join, others leave (exchanges and idle connections end in their own time). From
- * one thread only. */
-void pool_set_addresses(struct pool *p, const struct backend_conf *conf,
-                        const struct pool_address *addresses, uint32_t count);
-
-/* ---- backends that are processes of ours ---- */
-
-/* The pool's backends come and go as somebody starts and stops processes: a request that finds none
- * waits, and on_wait is called, by any thread. Before any request. */
-void pool_set_grower(struct pool *p, void (*on_wait)(void *ctx), void *ctx);
-/* Requests may go to the process in this slot, capacity at a time; 0: no new ones. */
-void pool_put_slot(struct pool *p, uint32_t slot, const struct pool_address *address,
-                   uint32_t capacity);
-void pool_drop_slot(struct pool *p, uint32_t slot);
-struct slot_load {
-    uint32_t busy;   /* requests it has */
-    uint64_t served; /* requests it was given since pool_put_slot() first named it */
-};
-struct slot_load pool_slot_load(struct pool *p, uint32_t slot);
-uint32_t pool_waiting(struct pool *p);
 
 /* ---- slots ---- */
 
-enum pick {
-    PICK_IDLE, /* *backend, whose idle list of this worker holds a connection for the caller */
-    PICK_DIAL, /* *backend, with leave to open a connection */
-    PICK_WAIT, /* no slot is free: see pool_wait() */
-    PICK_NONE, /* every backend has been tried, or there is none */
+/* What a request wants. Lives in its exchange, also while that waits. */
+struct demand {
+    struct tried tried;
+    uint64_t key;    /* for balancers that hash */
+    uint64_t stick;  /* the backend its cookie names (backend.stick); 0: none */
+    uint64_t client; /* a hash of who asks: clients take turns in the queue */
+    enum queue_class class;
+    bool is_safe;  /* may be tried again elsewhere: good for finding out about a backend */
+    bool is_again; /* had a slot before: is not put behind those who wait */
+    bool is_retry; /* counts against the retry budget */
 };
 
-/* Picks a backend that has not been tried and takes a slot of it, with a reference on the backend.
- * again: the caller had a slot before and is not put behind those who wait. */
-enum pick pool_pick(struct pool *p, uint32_t worker, const struct tried *tried, bool again,
+/* What an attempt has shown of its backend. */
+enum verdict {
+    VERDICT_NONE,  /* nothing: the client left, or the connection was stale */
+    VERDICT_OK,    /* it answered */
+    VERDICT_ERROR, /* with a status of its own failure (5xx) */
+    VERDICT_FAIL,  /* it did not: no connection, no answer in time, none that is one */
+};
+
+struct pool_outcome {
+    enum verdict verdict;
+    uint32_t latency_us; /* to the response head; 0: none */
+    uint64_t begun_us;
+};
+
+enum pick {
+    PICK_IDLE,   /* *backend, whose idle list of this worker holds a connection for the caller */
+    PICK_DIAL,   /* *backend, with leave to open a connection */
+    PICK_WAIT,   /* no slot is free: see pool_wait() */
+    PICK_NONE,   /* every backend has been tried, or there is none */
+    PICK_DOWN,   /* every backend is down, and `all-down refuse` is configured */
+    PICK_BUDGET, /* a retry, and the pool has had too many of them */
+};
+
+/* Picks a backend that has not been tried and takes a slot of it, with a reference on the
+ * backend. */
+enum pick pool_pick(struct pool *p, uint32_t worker, const struct demand *demand,
                     struct backend **backend);
 
 /* Gives a slot back: the connection is closed, or was never made. Wakes a waiter, if any. */
-void pool_release(struct pool *p, struct backend *b);
-/* Gives a slot back with its connection, if that may be kept. */
+void pool_release(struct pool *p, struct backend *b, uint32_t worker,
+                  const struct pool_outcome *outcome);
+
 enum park {
-    PARK_IDLE,   /* the caller puts the connection on the idle list of this worker */
-    PARK_HANDED, /* it goes to a waiter and is no longer the caller's */
-    PARK_FULL,   /* the backend has more than it may have: to be closed, and the slot released */
+    PARK_KEEP,   /* the caller puts the connection on the idle list of this worker */
+    PARK_HANDED, /* it has been given to a waiter and is no longer the caller's */
+    PARK_CLOSE,  /* it is of no use: the caller closes it, with its slot */
 };
+/* Gives a slot back with its connection. */
 enum park pool_park(struct pool *p, struct conn *c);
 /* An idle connection is about to be closed. */
 void pool_unpark(struct pool *p, struct backend *b, uint32_t worker);
 
 /* ---- waiting ---- */
 
+enum grant {
+    GRANT_SLOT,     /* a slot and a reference on the backend, maybe with its connection */
+    GRANT_NONE,     /* no backend is left that may be picked: pool_pick() says why */
+    GRANT_OVERLOAD, /* refused, so that others have a chance */
+};
+
+typedef void grant_fn(void *owner, enum grant grant, struct backend *b, struct conn *c);
+
 /* Somebody who waits for a slot. Allocated, for a slot may be on its way to him when he goes. */
 struct waiter {
-    struct list node;
+    struct queue_entry entry;
     struct pool *pool;
     uint32_t worker;
-    const struct tried *tried; /* the exchange's, while it waits */
-    void *owner;               /* NULL: has gone */
-    void (*granted)(void *owner, struct backend *b, struct conn *c);
-    struct backend *backend; /* granted: a reference, and a slot */
-    struct conn *conn;       /* granted: its connection; NULL: leave to dial */
+    const struct demand *demand; /* the exchange's, while it waits */
+    void *owner;                 /* NULL: has gone */
+    grant_fn *granted;
+    enum grant grant;
+    struct backend *backend;
+    struct conn *conn;
     struct post post;
     struct deferred hand_over;
 };
 
 /* Queues for a slot. granted() is called once, by the worker's own loop and never from inside
- * another call of this module, with a slot, a reference on b, and a connection of this worker or
- * NULL. NULL: the queue is full. */
-struct waiter *pool_wait(struct pool *p, uint32_t worker, const struct tried *tried, bool again,
-                         void *owner,
-                         void (*granted)(void *owner, struct backend *b, struct conn *c));
+ * another call of this module. NULL: the queue is full. */
+struct waiter *pool_wait(struct pool *p, uint32_t worker, const struct demand *demand, void *owner,
+                         grant_fn *granted);
 /* The owner waits no longer; granted() will not be called. */
 void pool_unwait(struct waiter *w);
+
+/* When a request that was refused may come again, in seconds: for Retry-After. */
+uint32_t pool_retry_after_s(struct pool *p);
 
 #endif

@@ -1,13 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/pool_conf.h"
 
+#include "base/num.h"
+#include "config/suggest.h"
 #include "proc/spawn_conf.h"
 
-static key_set_fn set_backend, set_buffer, set_host, set_protocol;
+static key_set_fn set_backend, set_balance, set_budget, set_buffer, set_eject_errors,
+    set_eject_share, set_hash, set_host, set_protocol, set_retry_on;
 static key_open_fn open_backend, open_run, open_spawn;
+static key_close_fn close_balance;
 
 static const struct key_name balances[] = {
     {"round-robin", BALANCE_ROUND_ROBIN, "in turn, as often as their weights say"},
+    {"least-conn", BALANCE_LEAST_CONN, "the one with the fewest requests for its weight"},
+    {"random-two", BALANCE_RANDOM_TWO, "the freer of two drawn by weight"},
+    {"ewma", BALANCE_EWMA, "the one that will probably answer first, by its latency lately"},
+    {"first", BALANCE_FIRST, "the first that has room below its max-conns"},
+    {NULL, 0, NULL},
+};
+
+static const struct key_name hash_kinds[] = {
+    {"client", HASH_CLIENT, "the client's address"},
+    {"host", HASH_HOST, "the host asked for"},
+    {"path", HASH_PATH, "the path"},
+    {"uri", HASH_URI, "path and query"},
+    {"header", HASH_HEADER, "a field: header:NAME"},
+    {"cookie", HASH_COOKIE, "a cookie: cookie:NAME"},
+    {NULL, 0, NULL},
+};
+
+static const struct key_name retries[] = {
+    {"connect", RETRY_CONNECT, "no connection, or not in time"},
+    {"broken", RETRY_BROKEN, "the connection ended before a response"},
+    {"timeout", RETRY_TIMEOUT, "no response in time"},
+    {"protocol", RETRY_PROTOCOL, "a response that is none"},
+    {NULL, 0, NULL},
+};
+
+static const struct key_name all_downs[] = {
+    {"try", ALL_DOWN_TRY, "ask them all the same"},
+    {"refuse", ALL_DOWN_REFUSE, "answer 503 at once"},
     {NULL, 0, NULL},
 };
 
@@ -19,6 +51,50 @@ static const struct key backend_options[] = {
     {.name = "max-conns", .type = KEY_UINT, .at = at(struct backend_conf, max_conns),
      .init = "0", .zero = "unlimited", .max = "1000000",
      .help = "connections to each address at a time, over all threads"},
+    {.name = NULL},
+};
+
+static const struct key balance_options[] = {
+    {.name = "hash", .type = KEY_CUSTOM, .set = set_hash,
+     .syntax = "client | host | path | uri | header:NAME | cookie:NAME",
+     .help = "the same backend for the same part of the request, by rendezvous hashing: a backend "
+             "that leaves takes only its own keys along; none gets more than 1.25 times its share"},
+    {.name = "sticky", .type = KEY_STRING, .at = at(struct pool_conf, sticky),
+     .help = "a cookie of this name, set by us, brings a client back to its backend as long as that "
+             "is up; new clients are spread as the first word says"},
+    {.name = "secret", .type = KEY_STRING, .at = at(struct pool_conf, sticky_secret),
+     .help = "what the cookie is made with, so that nobody can tell or choose a backend; the same "
+             "for gateways side by side"},
+    {.name = NULL},
+};
+
+static const struct key fail_options[] = {
+    {.name = "count", .type = KEY_UINT, .at = at(struct pool_conf, fail_count),
+     .init = "3", .zero = "off", .max = "1000000",
+     .help = "failures in a row (connections refused or broken, timeouts, responses that are none) "
+             "that take a backend down"},
+    {.name = "within", .type = KEY_MS, .at = at(struct pool_conf, fail_within_ms),
+     .init = "10s", .min = "1ms", .max = "1d", .help = "of each other"},
+    {.name = "backoff", .type = KEY_MS, .at = at(struct pool_conf, fail_backoff_ms),
+     .init = "1s", .min = "1ms", .max = "1d",
+     .help = "how long it is left alone; then one request is its trial, or a probe brings it back. "
+             "Doubles each time it fails again soon"},
+    {.name = "max", .type = KEY_MS, .at = at(struct pool_conf, fail_max_ms),
+     .init = "60s", .min = "1ms", .max = "1d", .help = "the longest pause"},
+    {.name = NULL},
+};
+
+static const struct key eject_options[] = {
+    {.name = "errors", .type = KEY_CUSTOM, .set = set_eject_errors, .syntax = "PERCENT%",
+     .help = "failures and answers with 5xx, of all, that take a backend down for a pause"},
+    {.name = "latency", .type = KEY_MS, .at = at(struct pool_conf, eject_latency_ms),
+     .min = "1ms", .max = "1h", .help = "a mean time to the response head that does the same"},
+    {.name = "requests", .type = KEY_UINT, .at = at(struct pool_conf, eject_requests),
+     .init = "20", .min = "1", .max = "1000000", .help = "answers it takes to judge"},
+    {.name = "window", .type = KEY_MS, .at = at(struct pool_conf, eject_window_ms),
+     .init = "10s", .min = "100ms", .max = "1h", .help = "over how long"},
+    {.name = "share", .type = KEY_CUSTOM, .set = set_eject_share, .init = "50%",
+     .syntax = "PERCENT%", .help = "of the backends that may be out at a time for this"},
     {.name = NULL},
 };
 
@@ -40,6 +116,11 @@ static const struct key queue_options[] = {
              "further ones are refused at once (503)"},
     {.name = "timeout", .type = KEY_MS, .at = at(struct pool_conf, queue_ms),
      .init = "10s", .min = "1ms", .max = "1h", .help = "how long a request waits (503)"},
+    {.name = "target", .type = KEY_MS, .at = at(struct pool_conf, queue_target_ms),
+     .min = "1ms", .max = "1h",
+     .help = "waiting for longer than this, for as long again, is overload: the newest are served "
+             "first then, and those who have waited for longer are refused; half the timeout if it "
+             "is not written"},
     {.name = NULL},
 };
 
@@ -58,6 +139,10 @@ static const struct key keep_options[] = {
 };
 
 static const struct key timeout_options[] = {
+    {.name = "request", .type = KEY_MS, .at = at(struct pool_conf, request_ms),
+     .init = "0s", .zero = "off", .max = "1d",
+     .help = "for all attempts and waiting together, until the response head (504)"},
+
     {.name = "connect", .type = KEY_MS, .at = at(struct pool_conf, connect_ms),
      .init = "3s", .min = "1ms", .max = "1h",
      .help = "until a connection stands; then the next address is tried (504 after the last)"},
@@ -71,6 +156,15 @@ static const struct key timeout_options[] = {
 };
 
 static const struct key retry_options[] = {
+    {.name = "on", .type = KEY_CUSTOM, .set = set_retry_on, .init = "connect,broken",
+     .syntax = "connect | broken | timeout | protocol | STATUS | 5xx [,...]",
+     .help = "what is tried again with another backend, as far as that is safe: nothing was sent, or "
+             "the method is idempotent and the body can be sent again"},
+    {.name = "budget", .type = KEY_CUSTOM, .set = set_budget, .init = "20%",
+     .syntax = "PERCENT% | unlimited",
+     .help = "retries for the pool's requests, so that they do not finish off backends in trouble; a "
+             "hundred are there to begin with"},
+
     {.name = "attempts", .type = KEY_UINT, .at = at(struct pool_conf, attempts),
      .init = "3", .min = "1", .max = "8",
      .help = "connections tried for a request, the first included. Only what cannot reach an "
@@ -82,20 +176,35 @@ const struct key pool_keys[] = {
     {.name = "protocol", .type = KEY_CUSTOM, .at = at(struct pool_conf, protocol), .init = "http",
      .flags = KEY_ONE, .set = set_protocol, .syntax = "NAME",
      .help = "what the backends speak; without it what their URLs say, else http"},
-    {.name = "backend", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_ONE,
-     .syntax = "HOST:PORT | unix:PATH | URL | cgi://PATH", .set = set_backend, .open = open_backend,
+    {.name = "backend", .type = KEY_CUSTOM, .flags = KEY_REPEAT,
+     .syntax = "HOST:PORT | unix:PATH | URL | cgi://PATH [backup]", .set = set_backend, .open = open_backend,
      .options = backend_options,
      .help = "where requests go: a host name stands for all its addresses; a URL such as "
-             "http://127.0.0.1:9000 is the same as its address"},
+             "http://127.0.0.1:9000 is the same as its address; a backup is asked when all others are "
+             "down"},
     {.name = "spawn", .type = KEY_CUSTOM, .set = spawn_conf_set, .open = open_spawn,
      .block = spawn_keys, .close = spawn_conf_close, .syntax = "COMMAND [ARGUMENT...]",
      .help = "runs the application itself: starts as many processes as requests need, watches and "
              "renews them; they are the pool's backends"},
     {.name = "run", .type = KEY_NONE, .open = open_run, .block = spawn_keys,
      .help = "how CGI programs are run: user, group, env, umask, limit, cgroup of `spawn`"},
-    {.name = "balance", .type = KEY_ENUM, .at = at(struct pool_conf, balance),
-     .init = "round-robin", .names = balances,
+    {.name = "balance", .type = KEY_CUSTOM, .init = "round-robin", .names = balances,
+     .set = set_balance, .close = close_balance, .options = balance_options,
+     .syntax = "round-robin | least-conn | random-two | ewma | first",
      .help = "how a backend is picked"},
+    {.name = "slow-start", .type = KEY_MS, .at = at(struct pool_conf, slow_ms),
+     .init = "0s", .zero = "off", .max = "1h",
+     .help = "how long a backend that has come back or joined takes to reach its weight"},
+    {.name = "fail", .type = KEY_NONE, .options = fail_options,
+     .help = "when requests show that a backend is down"},
+    {.name = "eject", .type = KEY_NONE, .options = eject_options,
+     .help = "when requests show that a backend is worse than none"},
+    {.name = "all-down", .type = KEY_ENUM, .at = at(struct pool_conf, all_down), .init = "try",
+     .names = all_downs, .help = "what happens when every backend is down"},
+    {.name = "health", .type = KEY_CUSTOM, .set = health_conf_set, .open = health_conf_open,
+     .options = health_options, .syntax = "METHOD PATH | tcp | off",
+     .help = "probes that find out whether backends work: a request in the pool's protocol, or a "
+             "connection"},
     {.name = "max-conns", .type = KEY_UINT, .at = at(struct pool_conf, max_conns),
      .init = "0", .zero = "unlimited", .max = "10000000",
      .help = "connections to all backends together at a time, over all threads"},
@@ -128,6 +237,150 @@ static bool set_protocol(struct config_reader *r, const struct directive *d,
     struct pool_conf *pool = target;
     pool->protocol = word->text;
     pool->protocol_at = word->text_at;
+    return true;
+}
+
+/* The value of a name in a table; false: it is not there. */
+static bool find_name(const struct key_name *names, struct slice name, int *value)
+{
+    for (const struct key_name *n = names; n->name; n++)
+        if (slice_eq(slice_str(n->name), name)) {
+            *value = n->value;
+            return true;
+        }
+    return false;
+}
+
+static bool unknown_name(struct config_reader *r, const char *key, const struct key_name *names,
+                         struct slice name, struct config_place place)
+{
+    struct slice known = SLICE("");
+    struct suggest near = suggest_for(name);
+    for (const struct key_name *n = names; n->name; n++) {
+        suggest_try(&near, n->name);
+        known = arena_printf(r->arena, SLICE_FMT "%s%s", SLICE_ARG(known), known.n ? ", " : "",
+                             n->name);
+    }
+    if (near.best)
+        return config_error(r->diag, place,
+                            "'%s' does not know '" SLICE_FMT "'\n"
+                            "did you mean '%s'?",
+                            key, SLICE_ARG(name), near.best);
+    return config_error(r->diag, place, "'%s' does not know '" SLICE_FMT "'\nknown: " SLICE_FMT,
+                        key, SLICE_ARG(name), SLICE_ARG(known));
+}
+
+/* ---- balance ---- */
+
+static bool set_balance(struct config_reader *r, const struct directive *d,
+                        const struct config_word *word, void *target)
+{
+    struct pool_conf *pool = target;
+    uint32_t count = d ? d->arg_count : 1;
+    if (count > 1)
+        return config_error(r->diag, word[1].at, "'balance' takes one name");
+    if (count == 0 && d->option_count == 0)
+        return config_error(r->diag, d->name.at, "'balance' takes a name");
+    return count == 0 || find_name(balances, word->text, &pool->balance) ||
+           unknown_name(r, "balance", balances, word->text, word->at);
+}
+
+static bool set_hash(struct config_reader *r, const struct directive *d,
+                     const struct config_word *word, void *target)
+{
+    struct pool_conf *pool = target;
+    size_t colon = slice_find(word->text, ':');
+    struct slice kind = slice_first(word->text, colon);
+    if (d->arg_count)
+        return config_error(r->diag, word->at,
+                            "hash= is a way to balance of its own\nleave '" SLICE_FMT "' out",
+                            SLICE_ARG(d->args[0].text));
+    if (!find_name(hash_kinds, kind, &pool->hash_kind))
+        return unknown_name(r, "hash", hash_kinds, kind, word->text_at);
+    bool takes_name = pool->hash_kind == HASH_HEADER || pool->hash_kind == HASH_COOKIE;
+    pool->balance = BALANCE_HASH;
+    pool->hash_name = colon < word->text.n ? slice_skip(word->text, colon + 1) : SLICE_NONE;
+    if (takes_name != (pool->hash_name.n > 0))
+        return config_error(r->diag, word->text_at,
+                            takes_name ? "hash=" SLICE_FMT ":NAME says which one"
+                                       : "hash=" SLICE_FMT " takes no name",
+                            SLICE_ARG(kind));
+    return true;
+}
+
+static bool is_cookie_name(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool is_alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        if (!is_alnum && c != '-' && c != '_' && c != '.')
+            return false;
+    }
+    return true;
+}
+
+static bool close_balance(struct config_reader *r, const struct directive *d, void *opened)
+{
+    const struct pool_conf *pool = opened;
+    return is_cookie_name(pool->sticky) ||
+           config_error(r->diag, d->name.at, "'" SLICE_FMT "' cannot be the name of a cookie",
+                        SLICE_ARG(pool->sticky));
+}
+
+/* ---- percentages and lists ---- */
+
+static bool read_percent(struct config_reader *r, const struct config_word *word, uint32_t *out)
+{
+    uint64_t n;
+    struct slice digits = slice_first(word->text, word->text.n ? word->text.n - 1 : 0);
+    if (!slice_ends(word->text, SLICE("%")) || !num_dec(digits, &n) || n < 1 || n > 100)
+        return config_error(r->diag, word->text_at,
+                            "'" SLICE_FMT "' is no percentage\nwrite 1%% to 100%%",
+                            SLICE_ARG(word->text));
+    *out = (uint32_t)n;
+    return true;
+}
+
+static bool set_budget(struct config_reader *r, const struct directive *d,
+                       const struct config_word *word, void *target)
+{
+    (void)d;
+    struct pool_conf *pool = target;
+    pool->retry_budget = 0;
+    return slice_eq(word->text, SLICE("unlimited")) || read_percent(r, word, &pool->retry_budget);
+}
+
+static bool set_eject_errors(struct config_reader *r, const struct directive *d,
+                             const struct config_word *word, void *target)
+{
+    (void)d;
+    struct pool_conf *pool = target;
+    return read_percent(r, word, &pool->eject_errors);
+}
+
+static bool set_eject_share(struct config_reader *r, const struct directive *d,
+                            const struct config_word *word, void *target)
+{
+    (void)d;
+    struct pool_conf *pool = target;
+    return read_percent(r, word, &pool->eject_share);
+}
+
+static bool set_retry_on(struct config_reader *r, const struct directive *d,
+                         const struct config_word *word, void *target)
+{
+    (void)d;
+    struct pool_conf *pool = target;
+    struct slice list = word->text, text;
+    int bit;
+    pool->retry_on = 0;
+    pool->retry_statuses = (struct status_set){{0}};
+    while (slice_next_token(&list, &text)) {
+        if (find_name(retries, text, &bit))
+            pool->retry_on |= (uint32_t)bit;
+        else if (!status_set_add(&pool->retry_statuses, text))
+            return unknown_name(r, "on", retries, text, word->text_at);
+    }
     return true;
 }
 
@@ -211,9 +464,15 @@ static bool split_url(struct slice *text, struct slice *scheme)
 static bool set_backend(struct config_reader *r, const struct directive *d,
                         const struct config_word *word, void *target)
 {
-    (void)d;
     struct backend_conf *b = target;
+    if (d->arg_count == 0)
+        return config_error(r->diag, d->name.at, "'backend' takes HOST:PORT | unix:PATH | URL");
     b->at = word->at;
+    b->is_backup = d->arg_count == 2 && slice_eq(word[1].text, SLICE("backup"));
+    if (d->arg_count > 1 + (uint32_t)b->is_backup)
+        return config_error(r->diag, word[1].at,
+                            "'backend' takes one value: '" SLICE_FMT "' is too much",
+                            SLICE_ARG(word[1].text));
     struct slice address = word->text;
     bool is_url = split_url(&address, &b->scheme);
     if (slice_eq(b->scheme, SLICE("cgi"))) {
@@ -275,11 +534,12 @@ bool pool_conf_finish(struct config_reader *r, struct pool_conf *pool, uint16_t 
 {
     bool ok = true;
     if (!pool->backend_count && !pool->spawn)
-        ok = config_error(r->diag, pool->at, "pool '" SLICE_FMT "' has no backend", SLICE_ARG(pool->name));
+        ok = config_error(r->diag, pool->at, "pool '" SLICE_FMT "' has no backend",
+                          SLICE_ARG(pool->name));
     if (pool->backend_count && pool->spawn)
         ok = config_error(r->diag, pool->at,
-                          "pool '" SLICE_FMT "' has backends and runs an application\nits processes are "
-                          "its backends: make another pool for the others",
+                          "pool '" SLICE_FMT "' has backends and runs an application\n"
+                          "its processes are its backends: make another pool for the others",
                           SLICE_ARG(pool->name));
     for (uint32_t i = 0; i < pool->backend_count; i++)
         ok = finish_backend(r, pool, &pool->backends[i], default_port) && ok;

@@ -9,8 +9,25 @@
 #include "config/address.h"
 #include "config/schema.h"
 #include "config/source.h"
+#include "pool/health_conf.h"
 
-enum balance_kind { BALANCE_ROUND_ROBIN };
+enum balance_kind {
+    BALANCE_ROUND_ROBIN,
+    BALANCE_LEAST_CONN,
+    BALANCE_RANDOM_TWO,
+    BALANCE_EWMA,
+    BALANCE_HASH,
+    BALANCE_FIRST,
+};
+
+/* What of a request BALANCE_HASH hashes. */
+enum hash_kind { HASH_CLIENT, HASH_HOST, HASH_PATH, HASH_URI, HASH_HEADER, HASH_COOKIE };
+
+enum all_down { ALL_DOWN_TRY, ALL_DOWN_REFUSE };
+
+/* What is tried again elsewhere, besides statuses; a bit each. */
+enum retry_on { RETRY_CONNECT = 1, RETRY_BROKEN = 2, RETRY_TIMEOUT = 4, RETRY_PROTOCOL = 8 };
+
 enum host_mode {
     HOST_KEEP,    /* what the client asked for */
     HOST_BACKEND, /* the backend as it is written */
@@ -27,6 +44,7 @@ struct backend_conf {
     struct slice text;   /* "host:port", "[v6]:port" or "unix:/path": for logs and HOST_BACKEND */
     uint32_t weight;     /* 1..1000 */
     uint32_t max_conns;  /* for each address; 0: no limit */
+    bool is_backup;      /* used when all others are down */
     struct config_place at;
 };
 
@@ -37,11 +55,17 @@ struct pool_conf {
     struct spawn_conf *run;   /* how CGI programs are run; NULL: as the gateway */
     struct backend_conf *backends;
     uint32_t backend_count;
-    int balance; /* enum balance_kind */
+    int balance;                /* enum balance_kind */
+    int hash_kind;              /* enum hash_kind: what BALANCE_HASH looks at */
+    struct slice hash_name;     /* of the field or cookie */
+    struct slice sticky;        /* a cookie of ours names the backend; empty: none does */
+    struct slice sticky_secret; /* empty: the pool's name */
+    uint32_t slow_ms;           /* slow start; 0: none */
 
-    uint32_t max_conns;    /* connections of the whole pool; 0: no limit */
-    uint32_t queue_length; /* requests that may wait for a slot */
-    uint32_t queue_ms;     /* how long */
+    uint32_t max_conns;       /* connections of the whole pool; 0: no limit */
+    uint32_t queue_length;    /* requests that may wait for a slot */
+    uint32_t queue_ms;        /* how long */
+    uint32_t queue_target_ms; /* longest wait that is no sign of overload; 0: half of queue_ms */
 
     bool buffer_set;      /* by a `buffer` line; else it is as suits the protocol */
     bool buffer_request;  /* the whole request body is taken before a backend is picked */
@@ -56,8 +80,25 @@ struct pool_conf {
     uint32_t response_ms; /* from the request's last byte to the response head */
     uint32_t idle_ms;     /* between two pieces of a response, or while the backend takes nothing */
 
+    uint32_t request_ms; /* from routing to the response head, all attempts; 0: no limit */
+
     uint32_t attempts; /* connections tried for a request, the first included */
-    int host_mode;     /* enum host_mode */
+    uint32_t retry_on; /* enum retry_on */
+    struct status_set retry_statuses;
+    uint32_t retry_budget; /* retries for a hundred requests; 0: no limit */
+
+    uint32_t fail_count;     /* failures in a row that take a backend down; 0: none do */
+    uint32_t fail_within_ms; /* of each other */
+    uint32_t fail_backoff_ms, fail_max_ms; /* how long it is left alone: first, and at most */
+    uint32_t eject_errors;                 /* percent of answers; 0: off */
+    uint32_t eject_latency_ms;             /* mean; 0: off */
+    uint32_t eject_requests;               /* in a window, at least */
+    uint32_t eject_window_ms;
+    uint32_t eject_share; /* percent of the backends that may be out */
+    int all_down;         /* enum all_down */
+    struct health_conf health;
+
+    int host_mode; /* enum host_mode */
     struct slice host;
 
     struct config_place at;          /* of the name */

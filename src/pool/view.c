@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/view.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
+#include "pool/pool_internal.h"
 
 static uint32_t limit_of(uint32_t max_open)
 {
@@ -15,14 +16,31 @@ static uint32_t limit_of(uint32_t max_open)
 static void view_texts(struct backend *b, struct backend_view *v)
 {
     *v = (struct backend_view){
-        .state = "up",
         .weight = b->weight,
-        .conf_weight = b->conf->weight ? b->conf->weight : 1,
+        .conf_weight = b->conf_weight,
         .max_conns = limit_of(b->max_open),
+        .tier = b->tier,
+        .is_runtime = b->is_runtime,
+        .weight_is_set = b->weight_is_set,
         .backend = backend_ref(b),
     };
-    snprintf(v->address, sizeof(v->address), "%s", b->text);
-    snprintf(v->name, sizeof(v->name), "%s", b->host);
+    memcpy(v->address, b->text, sizeof(v->address));
+    memcpy(v->name, b->host, sizeof(v->name));
+}
+
+/* With the lock held. */
+static void view_numbers(const struct backend *b, struct backend_view *v)
+{
+    v->state = backend_state_name(b->state);
+    v->why = b->health.why;
+    v->state_us = b->health.since_us;
+    v->open = b->open;
+    v->busy = b->busy;
+    v->idle = backend_idle(b);
+    v->is_probed = b->health.is_probed;
+    v->probe_ok = b->health.probe_ok;
+    v->latency_us = b->ewma_us;
+    v->counts = b->counts;
 }
 
 /* The list changes on the main thread alone, which is ours: the lock is held for the numbers only. */
@@ -34,18 +52,19 @@ struct pool_view *pool_view_new(struct pool *p)
     v->balance = p->balancer->name;
     v->queue_length = p->conf->queue_length;
     v->max_conns = limit_of(p->max_open);
-    v->backends = mem_alloc(p->count * sizeof(*v->backends));
+    v->removed = p->removed;
+    v->removed_count = p->removed_count;
+    v->backends = mem_alloc((p->count + 1) * sizeof(*v->backends));
     v->count = p->count;
     for (uint32_t i = 0; i < v->count; i++)
         view_texts(p->backends[i], &v->backends[i]);
-    pthread_spin_lock(&p->lock);
+    pool_lock(p);
     v->open = p->open;
-    v->waiting = p->waiting;
-    for (uint32_t i = 0; i < v->count; i++) {
-        v->backends[i].open = p->backends[i]->open;
-        v->backends[i].busy = p->backends[i]->busy;
-    }
-    pthread_spin_unlock(&p->lock);
+    v->waiting = p->queue.count;
+    v->is_overloaded = p->queue.is_overloaded;
+    for (uint32_t i = 0; i < v->count; i++)
+        view_numbers(p->backends[i], &v->backends[i]);
+    pool_unlock(p);
     for (uint32_t i = 0; i < v->count; i++)
         v->busy += v->backends[i].busy;
     return v;

@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool/members.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "net/addr.h"
+#include "pool/pool_internal.h"
+
+#define BALANCER(kind, identifier) extern const struct balancer identifier;
+#include "pool/balancers.def"
+#undef BALANCER
+
+static const struct balancer *const balancers[] = {
+#define BALANCER(kind, identifier) [kind] = &identifier,
+#include "pool/balancers.def"
+#undef BALANCER
+};
+
+/* ---- with the lock held ---- */
+
+/* What a cookie of ours calls the backend: nothing can be learnt from it without the secret. */
+static uint64_t stick_of(const struct pool_conf *conf, const struct backend *b)
+{
+    if (!conf->sticky.n)
+        return 0;
+    struct map_key key = {0, 0};
+    struct slice secret = conf->sticky_secret.n ? conf->sticky_secret : conf->name;
+    key.k0 = map_siphash24(key, secret);
+    key.k1 = map_siphash24(key, conf->name);
+    uint64_t stick = map_siphash24(key, slice_str(b->text));
+    return stick ? stick : 1;
+}
+
+/* A pool that works already starts newcomers slowly. */
+static void start_slowly(struct pool *p, struct backend *b, uint64_t now_us)
+{
+    bool works = false;
+    for (uint32_t i = 0; i < p->count; i++)
+        works |= p->backends[i]->counts.picked > 0;
+    if (works && p->conf->slow_ms) {
+        b->warm_from_us = now_us;
+        b->warm_until_us = now_us + p->conf->slow_ms * UINT64_C(1000);
+    }
+}
+
+/* Puts another list in the place of the old one, whose members that are not in it leave. The list
+ * has references of its own. */
+static void replace(struct pool *p, struct backend **list, uint32_t count, uint64_t now_us)
+{
+    struct backend **old = p->backends;
+    uint32_t old_count = p->count;
+    p->backends = list;
+    p->count = count;
+    pool_recount(p);
+    for (uint32_t i = 0; i < old_count; i++) {
+        bool stays = false;
+        for (uint32_t k = 0; k < count && !stays; k++)
+            stays = list[k] == old[i];
+        if (stays) {
+            backend_unref(old[i]);
+            continue;
+        }
+        backend_enter(p, old[i], BACKEND_GONE, "it has left the pool", now_us);
+        if (old[i]->open)
+            list_append(&p->gone, &old[i]->gone_node);
+        else
+            backend_unref(old[i]);
+    }
+}
+
+/* ---- lists ---- */
+
+static void tell_changed(struct pool *p)
+{
+    if (p->on_change)
+        p->on_change(p->on_change_ctx);
+}
+
+/* Puts the new list in place; frees the old one. */
+static void commit(struct pool *p, struct backend **list, uint32_t count)
+{
+    uint64_t now_us = loop_clock_us();
+    struct backend **old = p->backends;
+    pool_lock(p);
+    replace(p, list, count, now_us);
+    pool_serve(p, now_us);
+    pool_unlock(p);
+    free(old);
+    tell_changed(p);
+}
+
+static bool is_removed(const struct pool *p, const char *text)
+{
+    for (uint32_t i = 0; i < p->removed_count; i++)
+        if (strcmp(p->removed[i], text) == 0)
+            return true;
+    return false;
+}
+
+static bool is_of(const struct backend *b, const struct backend_conf *line)
+{
+    return !b->is_runtime && b->slot == BACKEND_NO_SLOT && slice_eq(slice_str(b->host), line->text);
+}
+
+static struct backend *find_at(struct pool *p, const struct backend_conf *line,
+                               const struct pool_address *a)
+{
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct backend *b = p->backends[i];
+        if (is_of(b, line) && b->addr_len == a->len && memcmp(&b->addr, &a->sa, a->len) == 0)
+            return b;
+    }
+    return NULL;
+}
+
+static void set_line(struct pool *p, struct backend *b, const struct backend_conf *line,
+                     const struct pool_address *a)
+{
+    pool_lock(p);
+    b->record_weight = a->weight;
+    b->record_tier = a->tier;
+    backend_set_conf(b, line);
+    pool_unlock(p);
+}
+
+/* A reference on the line's backend at the address, old or new; NULL: it was removed at run time.
+ */
+static struct backend *member(struct pool *p, const struct backend_conf *line,
+                              const struct pool_address *a)
+{
+    struct backend *b = find_at(p, line, a);
+    if (b) {
+        set_line(p, b, line, a);
+        return backend_ref(b);
+    }
+    b = backend_new(line->text, (const struct sockaddr *)&a->sa, a->len, p->worker_count);
+    if (is_removed(p, b->text)) {
+        backend_unref(b);
+        return NULL;
+    }
+    set_line(p, b, line, a);
+    b->stick = stick_of(p->conf, b);
+    start_slowly(p, b, loop_clock_us());
+    return b;
+}
+
+/* Whether an address stands in the list twice. */
+static bool names_before(const struct pool_address *list, uint32_t i)
+{
+    for (uint32_t k = 0; k < i; k++)
+        if (list[k].len == list[i].len && memcmp(&list[k].sa, &list[i].sa, list[i].len) == 0)
+            return true;
+    return false;
+}
+
+void pool_set_addresses(struct pool *p, const struct backend_conf *line,
+                        const struct pool_address *addresses, uint32_t count)
+{
+    struct backend **list = mem_alloc((p->count + count + 1) * sizeof(*list));
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->count; i++)
+        if (!is_of(p->backends[i], line))
+            list[n++] = backend_ref(p->backends[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_new = !names_before(addresses, i);
+        struct backend *b = is_new ? member(p, line, &addresses[i]) : NULL;
+        if (b)
+            list[n++] = b;
+    }
+    commit(p, list, n);
+}
+
+static const struct backend_conf *find_line(const struct pool_conf *conf, const struct backend *b)
+{
+    for (uint32_t i = 0; i < conf->backend_count; i++)
+        if (is_of(b, &conf->backends[i]))
+            return &conf->backends[i];
+    return NULL;
+}
+
+/* With the lock held. */
+static void use_conf(struct pool *p, const struct pool_conf *conf)
+{
+    uint32_t target_ms = conf->queue_target_ms ? conf->queue_target_ms : conf->queue_ms / 2;
+    p->conf = conf;
+    p->balancer = balancers[conf->balance];
+    p->max_open = conf->max_conns ? conf->max_conns : UINT32_MAX;
+    queue_set_limits(&p->queue, conf->queue_length, target_ms);
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct backend *b = p->backends[i];
+        const struct backend_conf *line = find_line(conf, b);
+        b->stick = stick_of(conf, b);
+        if (line)
+            backend_set_conf(b, line);
+    }
+}
+
+void pool_set_conf(struct pool *p, const struct pool_conf *conf)
+{
+    struct backend **list = mem_alloc((p->count + 1) * sizeof(*list));
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->count; i++)
+        if (p->backends[i]->is_runtime || p->backends[i]->slot != BACKEND_NO_SLOT ||
+            find_line(conf, p->backends[i]))
+            list[n++] = backend_ref(p->backends[i]);
+    pool_lock(p);
+    use_conf(p, conf);
+    p->tidy_wanted = p->has_news = true; /* limits may be lower */
+    pool_unlock(p);
+    commit(p, list, n);
+}
+
+/* ---- at run time ---- */
+
+/* Enters a state for every backend with this address. */
+static int enter_named(struct pool *p, struct slice text, enum backend_state state, const char *why)
+{
+    uint64_t now_us = loop_clock_us();
+    int rc = -ENOENT;
+    pool_lock(p);
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct backend *b = p->backends[i];
+        if (!slice_eq(slice_str(b->text), text))
+            continue;
+        bool is_down = state == BACKEND_UP && b->health.is_probed && !b->health.probe_ok;
+        b->health.backoff_ms = 0;
+        backend_enter(p, b, is_down ? BACKEND_DOWN : state, why, now_us);
+        rc = 0;
+    }
+    pool_serve(p, now_us);
+    pool_unlock(p);
+    return rc;
+}
+
+int pool_drain(struct pool *p, struct slice text)
+{
+    return enter_named(p, text, BACKEND_DRAINING, "the operator says so");
+}
+
+int pool_disable(struct pool *p, struct slice text)
+{
+    return enter_named(p, text, BACKEND_DISABLED, "the operator says so");
+}
+
+int pool_enable(struct pool *p, struct slice text)
+{
+    return enter_named(p, text, BACKEND_UP, "the operator says so");
+}
+
+int pool_set_weight(struct pool *p, struct slice text, uint32_t weight)
+{
+    int rc = -ENOENT;
+    pool_lock(p);
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct backend *b = p->backends[i];
+        if (!slice_eq(slice_str(b->text), text))
+            continue;
+        b->weight = weight;
+        b->weight_is_set = true;
+        b->credit = 0;
+        rc = 0;
+    }
+    pool_unlock(p);
+    return rc;
+}
+
+static void note_removed(struct pool *p, struct slice text)
+{
+    p->removed = mem_grow(p->removed, p->removed_count + 1, sizeof(*p->removed));
+    p->removed[p->removed_count++] = mem_dup(text.p, text.n);
+}
+
+static void forget_removed(struct pool *p, struct slice text)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < p->removed_count; i++)
+        if (slice_eq(slice_str(p->removed[i]), text))
+            free(p->removed[i]);
+        else
+            p->removed[kept++] = p->removed[i];
+    p->removed_count = kept;
+}
+
+int pool_remove(struct pool *p, struct slice text)
+{
+    struct backend **list = mem_alloc((p->count + 1) * sizeof(*list));
+    uint32_t n = 0, count = p->count;
+    bool has_line = false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct backend *b = p->backends[i];
+        if (!slice_eq(slice_str(b->text), text))
+            list[n++] = backend_ref(b);
+        else
+            has_line |= !b->is_runtime;
+    }
+    if (has_line)
+        note_removed(p, text);
+    commit(p, list, n);
+    return n < count ? 0 : -ENOENT;
+}
+
+/* Puts b, a reference on it, at the end. */
+static void join(struct pool *p, struct backend *b)
+{
+    struct backend **list = mem_alloc((p->count + 1) * sizeof(struct backend *));
+    for (uint32_t i = 0; i < p->count; i++)
+        list[i] = backend_ref(p->backends[i]);
+    list[p->count] = b;
+    commit(p, list, p->count + 1);
+}
+
+int pool_add(struct pool *p, const struct pool_new *new)
+{
+    const struct pool_address *a = &new->address;
+    struct backend *b =
+        backend_new(SLICE_NONE, (const struct sockaddr *)&a->sa, a->len, p->worker_count);
+    for (uint32_t i = 0; i < p->count; i++)
+        if (strcmp(p->backends[i]->text, b->text) == 0) {
+            backend_unref(b);
+            return -EEXIST;
+        }
+    forget_removed(p, slice_str(b->text));
+    memcpy(b->host, b->text, sizeof(b->text));
+    b->is_runtime = true;
+    b->weight = b->conf_weight = a->weight ? a->weight : 1;
+    b->max_open = new->max_conns ? new->max_conns : UINT32_MAX;
+    b->tier = new->is_backup ? BACKEND_TIER_BACKUP : 0;
+    b->stick = stick_of(p->conf, b);
+    start_slowly(p, b, loop_clock_us());
+    join(p, b);
+    return 0;
+}
+
+int pool_parse_address(struct slice text, struct pool_address *address)
+{
+    struct endpoint e;
+    struct net_addr a;
+    *address = (struct pool_address){.len = 0};
+    if (endpoint_parse(text, &e))
+        return -EINVAL;
+    if (e.path.n) {
+        struct sockaddr_un *un = (struct sockaddr_un *)&address->sa;
+        if (e.path.n >= sizeof(un->sun_path))
+            return -EINVAL;
+        un->sun_family = AF_UNIX;
+        memcpy(un->sun_path, e.path.p, e.path.n);
+        address->len = sizeof(*un);
+        return 0;
+    }
+    if (!e.port || !net_addr_literal(e.host, e.port, &a))
+        return -EINVAL;
+    memcpy(&address->sa, &a.sa, a.len);
+    address->len = a.len;
+    return 0;
+}
+
+/* ---- backends that are processes of ours ---- */
+
+void pool_set_grower(struct pool *p, void (*on_wait)(void *ctx), void *ctx)
+{
+    p->on_wait_ctx = ctx;
+    p->on_wait = on_wait;
+}
+
+static struct backend *find_slot(struct pool *p, uint32_t slot)
+{
+    for (uint32_t i = 0; i < p->count; i++)
+        if (p->backends[i]->slot == (int64_t)slot)
+            return p->backends[i];
+    return NULL;
+}
+
+void pool_drop_slot(struct pool *p, uint32_t slot)
+{
+    struct backend **list = mem_alloc((p->count + 1) * sizeof(*list));
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->count; i++)
+        if (p->backends[i]->slot != (int64_t)slot)
+            list[n++] = backend_ref(p->backends[i]);
+    commit(p, list, n);
+}
+
+static void join_slot(struct pool *p, uint32_t slot, const struct pool_address *a)
+{
+    struct backend *b = backend_new(SLICE("localhost"), (const struct sockaddr *)&a->sa, a->len,
+                                    p->worker_count);
+    b->slot = slot;
+    b->max_open = 0;
+    b->weight = b->conf_weight = 1;
+    b->stick = stick_of(p->conf, b);
+    join(p, b);
+}
+
+/* What was known of a process goes with it: one that takes its place is new. */
+static void set_capacity(struct pool *p, struct backend *b, uint32_t capacity)
+{
+    uint64_t now_us = loop_clock_us();
+    pool_lock(p);
+    bool is_new = b->max_open == 0 && capacity > 0 && b->state == BACKEND_DOWN;
+    b->max_open = capacity;
+    if (is_new)
+        backend_enter(p, b, BACKEND_UP, "another process has taken its place", now_us);
+    if (b->open > capacity)
+        p->has_news = p->tidy_wanted = true;
+    pool_serve(p, now_us);
+    pool_unlock(p);
+}
+
+void pool_put_slot(struct pool *p, uint32_t slot, const struct pool_address *a, uint32_t capacity)
+{
+    struct backend *b = find_slot(p, slot);
+    if (b && (b->addr_len != a->len || memcmp(&b->addr, &a->sa, a->len) != 0)) {
+        pool_drop_slot(p, slot);
+        b = NULL;
+    }
+    if (!b)
+        join_slot(p, slot, a);
+    set_capacity(p, find_slot(p, slot), capacity);
+}
+
+struct slot_load pool_slot_load(struct pool *p, uint32_t slot)
+{
+    struct slot_load load = {0};
+    pool_lock(p);
+    const struct backend *b = find_slot(p, slot);
+    if (b)
+        load = (struct slot_load){.busy = b->busy, .served = b->counts.picked};
+    pool_unlock(p);
+    return load;
+}
+
+uint32_t pool_waiting(struct pool *p)
+{
+    pool_lock(p);
+    uint32_t waiting = p->queue.count;
+    pool_unlock(p);
+    return waiting;
+}
+
+/* ---- what probes say ---- */
+
+void pool_probe(struct pool *p, struct backend *b, bool is_probed)
+{
+    pool_lock(p);
+    b->health.is_probed = is_probed;
+    b->health.probe_ok = true; /* until they say otherwise */
+    pool_recount(p);
+    pool_unlock(p);
+}
+
+void pool_probed(struct pool *p, struct backend *b, bool ok, const char *why)
+{
+    uint64_t now_us = loop_clock_us();
+    pool_lock(p);
+    b->health.probe_ok = ok;
+    bool is_ours = b->state == BACKEND_UP || b->state == BACKEND_TRIAL;
+    if (!ok && is_ours) {
+        b->counts.downs++;
+        b->health.retry_us = now_us;
+        backend_enter(p, b, BACKEND_DOWN, why, now_us);
+    } else if (ok && b->state == BACKEND_DOWN && now_us >= b->health.retry_us) {
+        backend_enter(p, b, BACKEND_UP, why, now_us);
+    }
+    pool_serve(p, now_us);
+    pool_unlock(p);
+}

@@ -1,0 +1,46 @@
+/* What the files of the pool share: its lock, and what happens under it.
+ * SPDX-License-Identifier: MIT */
+#ifndef POOL_POOL_INTERNAL_H
+#define POOL_POOL_INTERNAL_H
+
+#include "pool/pool.h"
+
+static inline void pool_lock(struct pool *p)
+{
+    pthread_spin_lock(&p->lock);
+}
+
+/* Releases the lock, then logs and posts what was noted under it. */
+void pool_tell_(struct pool *p);
+static inline void pool_unlock(struct pool *p)
+{
+    if (__builtin_expect(p->has_news, 0))
+        pool_tell_(p);
+    else
+        pthread_spin_unlock(&p->lock);
+}
+
+/* Threads look at the clock at different moments: what came later may carry an earlier time. */
+static inline uint64_t pool_passed(uint64_t from_us, uint64_t now_us)
+{
+    return now_us > from_us ? now_us - from_us : 0;
+}
+
+/* ---- with the lock held ---- */
+
+/* The only writer of a backend's state. why: a literal. */
+void backend_enter(struct pool *p, struct backend *b, enum backend_state state, const char *why,
+                   uint64_t now_us);
+/* Makes the sums over the backends anew. */
+void pool_recount(struct pool *p);
+/* What an attempt has shown. */
+void health_note(struct pool *p, struct backend *b, const struct pool_outcome *o, uint64_t now_us);
+/* Takes a backend that is down and whose time has come for a trial with this request. */
+struct backend *health_trial(struct pool *p, const struct demand *d, const struct choice *c);
+/* Gives slots that are free to those who wait, asks workers for idle connections where none is, and
+ * refuses those who wait in vain. */
+void pool_serve(struct pool *p, uint64_t now_us);
+/* A backend that has left closes its last connection. */
+void pool_forget_gone(struct pool *p, struct backend *b);
+
+#endif
