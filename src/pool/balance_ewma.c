@@ -23,7 +23,8 @@ static uint64_t latency_us(const struct backend *b, uint64_t now_us)
 
 static double cost(const struct backend *b, uint64_t now_us)
 {
-    return (double)(latency_us(b, now_us) * (b->busy + 1)) / backend_share(b, now_us);
+    double load = (double)b->busy * BACKEND_SHARE / backend_share(b, now_us);
+    return (double)latency_us(b, now_us) * (1 + load);
 }
 
 static bool is_near(const struct choice *c, const struct backend *b, const void *least)

@@ -36,12 +36,16 @@ static uint64_t stick_of(const struct pool_conf *conf, const struct backend *b)
     return stick ? stick : 1;
 }
 
-/* A pool that works already starts newcomers slowly. */
+/* ---- newcomers ---- */
+
+/* A pool that works already starts them slowly. */
 static void start_slowly(struct pool *p, struct backend *b, uint64_t now_us)
 {
     bool works = false;
+    pool_lock(p);
     for (uint32_t i = 0; i < p->count; i++)
         works |= p->backends[i]->counts.picked > 0;
+    pool_unlock(p);
     if (works && p->conf->slow_ms) {
         b->warm_from_us = now_us;
         b->warm_until_us = now_us + p->conf->slow_ms * UINT64_C(1000);

@@ -1,0 +1,500 @@
+/* Slots and waiters under threads: what pool.c and conn.c promise, held against what the kernel was
+ * asked for.
+ *
+ * Workers with loops of their own run exchanges that pick, dial, wait, give up, hand back and close
+ * at random, while the main thread drains, disables, removes and adds backends, and the backends
+ * close idle connections. connect() and close() are wrapped and count: at no moment has a backend
+ * more connections than it may have. In the end nobody waits, and nothing is open.
+ * SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../base/random.h"
+#include "base/mem.h"
+#include "conf.h"
+#include "pool/conn.h"
+#include "pool/pool_internal.h"
+
+enum { WORKERS = 4, EXCHANGES = 24, BACKENDS = 3, MAX_CONNS = 4, POOL_MAX = 9, FDS = 4096 };
+enum { ROUNDS = 60, ROUND_US = 10000, END_MS = 20000 };
+
+/* ---- what the kernel is asked for ---- */
+
+static uint16_t ports[BACKENDS];
+static atomic_int connected[BACKENDS], all_connected, worst[BACKENDS], worst_all;
+static atomic_int backend_of_fd[FDS]; /* index + 1; 0: no connection of the pool's */
+
+int __real_connect(int fd, const struct sockaddr *addr, socklen_t len);
+int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len);
+int __real_close(int fd);
+int __wrap_close(int fd);
+
+static void note_worst(atomic_int *at, int n)
+{
+    int before = atomic_load(at);
+    while (n > before && !atomic_compare_exchange_weak(at, &before, n))
+        ;
+}
+
+int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+    uint16_t port = ntohs(((const struct sockaddr_in *)(const void *)addr)->sin_port);
+    for (int i = 0; i < BACKENDS && fd < FDS; i++) {
+        if (ports[i] != port)
+            continue;
+        atomic_store(&backend_of_fd[fd], i + 1);
+        note_worst(&worst[i], atomic_fetch_add(&connected[i], 1) + 1);
+        note_worst(&worst_all, atomic_fetch_add(&all_connected, 1) + 1);
+    }
+    return __real_connect(fd, addr, len);
+}
+
+int __wrap_close(int fd)
+{
+    int b = fd >= 0 && fd < FDS ? atomic_exchange(&backend_of_fd[fd], 0) : 0;
+    if (b) {
+        atomic_fetch_sub(&connected[b - 1], 1);
+        atomic_fetch_sub(&all_connected, 1);
+    }
+    return __real_close(fd);
+}
+
+/* ---- backends: accept, say nothing, now and then close ---- */
+
+static atomic_bool servers_end;
+
+static int listen_somewhere(uint16_t *port)
+{
+    struct pool_address a = test_address(0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a.sa, a.len), 0);
+    assert_int_equal(listen(fd, 512), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a.sa, &a.len), 0);
+    *port = ntohs(((struct sockaddr_in *)&a.sa)->sin_port);
+    return fd;
+}
+
+static void *serve(void *arg)
+{
+    struct pollfd fds[FDS];
+    nfds_t count = BACKENDS;
+    struct random random = {77};
+    memcpy(fds, arg, BACKENDS * sizeof(*fds));
+    while (!atomic_load(&servers_end)) {
+        poll(fds, count, 5);
+        for (nfds_t i = 0; i < BACKENDS; i++) {
+            int fd;
+            while (count < FDS && (fd = accept(fds[i].fd, NULL, NULL)) >= 0)
+                fds[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+        }
+        for (nfds_t i = BACKENDS; i < count; i++) {
+            if (!(fds[i].revents & (POLLIN | POLLHUP)) && random_below(&random, 2000))
+                continue;
+            close(fds[i].fd);
+            fds[i--] = fds[--count];
+        }
+    }
+    for (nfds_t i = 0; i < count; i++)
+        close(fds[i].fd);
+    return NULL;
+}
+
+/* ---- exchanges ---- */
+
+enum state { IDLE, WAITING, CONNECTING, WORKING };
+
+struct worker;
+struct exchange {
+    struct worker *worker;
+    enum state state;
+    struct demand demand;
+    struct backend *backend; /* of the slot it has */
+    struct conn *conn;
+    struct waiter *waiter;
+    struct timer timer; /* its next step: begin, give up, be done */
+};
+
+struct worker {
+    struct loop loop;
+    pthread_t thread;
+    struct random random;
+    uint32_t index;
+    struct exchange exchanges[EXCHANGES];
+    uint64_t done, waited, gave_up, refused;
+    struct timer check;
+};
+
+static struct pool pool;
+static struct worker workers[WORKERS];
+static atomic_int using[BACKENDS];
+static atomic_bool no_more;
+
+static int index_of(const struct backend *b)
+{
+    uint16_t port = ntohs(((const struct sockaddr_in *)(const void *)&b->addr)->sin_port);
+    for (int i = 0; i < BACKENDS; i++)
+        if (ports[i] == port)
+            return i;
+    abort();
+}
+
+static void step_later(struct exchange *x)
+{
+    timer_set(&x->worker->loop, &x->timer, random_below(&x->worker->random, 3));
+}
+
+static void become_idle(struct exchange *x)
+{
+    x->state = IDLE;
+    x->demand.tried.count = 0;
+    x->worker->done++;
+    step_later(x);
+}
+
+static void has_slot(struct exchange *x, struct backend *b)
+{
+    int now = atomic_fetch_add(&using[index_of(b)], 1) + 1;
+    if (now > MAX_CONNS)
+        abort();
+    x->backend = backend_ref(b);
+}
+
+static void leave_slot(struct exchange *x)
+{
+    atomic_fetch_sub(&using[index_of(x->backend)], 1);
+    backend_unref(x->backend);
+    x->backend = NULL;
+}
+
+static void on_ready(void *owner)
+{
+    struct exchange *x = owner;
+    if (x->state == CONNECTING && x->conn->stream.writable)
+        x->state = WORKING;
+}
+
+static void on_due(void *owner)
+{
+    (void)owner;
+}
+
+static struct conn_owner owner_of(struct exchange *x)
+{
+    return (struct conn_owner){x, on_ready, on_due};
+}
+
+static void dial(struct exchange *x, struct backend *b)
+{
+    const struct conn_owner owner = owner_of(x);
+    int error;
+    x->state = CONNECTING;
+    x->conn = conn_dial(&x->worker->loop, b, &pool, x->worker->index, 16, &owner, &error);
+    if (x->conn) {
+        step_later(x);
+        return;
+    }
+    leave_slot(x);
+    become_idle(x);
+}
+
+static void use_slot(struct exchange *x, struct backend *b, struct conn *c)
+{
+    x->conn = c;
+    if (!c) {
+        dial(x, b);
+        return;
+    }
+    backend_unref(b);
+    x->state = WORKING;
+    step_later(x);
+}
+
+static void on_granted(void *owner, enum grant grant, struct backend *b, struct conn *c)
+{
+    struct exchange *x = owner;
+    const struct conn_owner conn_owner = owner_of(x);
+    x->waiter = NULL;
+    timer_clear(&x->timer);
+    if (grant != GRANT_SLOT) {
+        x->worker->refused++;
+        become_idle(x);
+        return;
+    }
+    has_slot(x, b);
+    use_slot(x, b, c ? conn_own(c, random_below(&x->worker->random, 2), &conn_owner) : NULL);
+}
+
+static void wait_for_slot(struct exchange *x)
+{
+    x->state = WAITING;
+    x->demand.client = random_below(&x->worker->random, 5);
+    x->demand.class = QUEUE_HIGH + random_below(&x->worker->random, 3);
+    x->waiter = pool_wait(&pool, x->worker->index, &x->demand, x, on_granted);
+    x->worker->waited++;
+    if (!x->waiter)
+        become_idle(x);
+    else if (random_below(&x->worker->random, 3) == 0)
+        timer_set(&x->worker->loop, &x->timer, random_below(&x->worker->random, 10));
+}
+
+static void begin(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    const struct conn_owner owner = owner_of(x);
+    struct backend *b;
+    if (atomic_load(&no_more))
+        return;
+    x->demand.is_safe = random_below(&w->random, 2);
+    switch (pool_pick(&pool, w->index, &x->demand, &b)) {
+    case PICK_IDLE:
+        has_slot(x, b);
+        x->conn = conn_reuse(b, w->index, random_below(&w->random, 2), &owner);
+        x->state = WORKING;
+        if (!x->conn)
+            dial(x, b);
+        else
+            step_later(x);
+        return;
+    case PICK_DIAL:
+        has_slot(x, b);
+        dial(x, b);
+        return;
+    case PICK_WAIT: wait_for_slot(x); return;
+    case PICK_NONE:
+    case PICK_DOWN:
+    case PICK_BUDGET: become_idle(x); return;
+    }
+}
+
+static void finish(struct exchange *x)
+{
+    uint32_t how = random_below(&x->worker->random, 100);
+    static const enum verdict verdicts[] = {VERDICT_OK, VERDICT_OK, VERDICT_OK, VERDICT_ERROR,
+                                            VERDICT_NONE, VERDICT_OK, VERDICT_FAIL};
+    x->conn->outcome.verdict = verdicts[random_below(&x->worker->random, 7)];
+    x->conn->outcome.latency_us = 1 + random_below(&x->worker->random, 1000);
+    leave_slot(x);
+    if (how < 80 && x->state == WORKING)
+        conn_give(x->conn);
+    else
+        conn_close(x->conn);
+    x->conn = NULL;
+    become_idle(x);
+}
+
+static void on_step(struct timer *t)
+{
+    struct exchange *x = container_of(t, struct exchange, timer);
+    switch (x->state) {
+    case IDLE: begin(x); break;
+    case WAITING:
+        pool_unwait(x->waiter);
+        x->waiter = NULL;
+        x->worker->gave_up++;
+        become_idle(x);
+        break;
+    case CONNECTING:
+    case WORKING: finish(x); break;
+    }
+}
+
+/* ---- workers ---- */
+
+/* When no more is begun and all of ours are idle: closes what is kept, and ends when the whole pool
+ * has nothing open, for until then others may hand connections over. */
+static void on_check(struct timer *t)
+{
+    struct worker *w = container_of(t, struct worker, check);
+    bool idle = atomic_load(&no_more);
+    for (int i = 0; i < EXCHANGES; i++)
+        idle &= w->exchanges[i].state == IDLE;
+    if (idle)
+        pool_retire(&pool, w->index);
+    if (idle && atomic_load(&all_connected) == 0)
+        loop_stop(&w->loop);
+    timer_set(&w->loop, t, 5);
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+    loop_run(&w->loop);
+    return NULL;
+}
+
+static void start_worker(uint32_t index)
+{
+    struct worker *w = &workers[index];
+    *w = (struct worker){.index = index, .random = {index + 1}};
+    assert_int_equal(loop_init(&w->loop), 0);
+    pool_set_loop(&pool, index, &w->loop);
+    for (int i = 0; i < EXCHANGES; i++) {
+        struct exchange *x = &w->exchanges[i];
+        x->worker = w;
+        timer_init(&x->timer, on_step);
+        timer_set(&w->loop, &x->timer, 0);
+    }
+    timer_init(&w->check, on_check);
+    timer_set(&w->loop, &w->check, 5);
+}
+
+static void end_worker(struct worker *w)
+{
+    pthread_join(w->thread, NULL);
+    loop_drain(&w->loop);
+    for (int i = 0; i < EXCHANGES; i++)
+        timer_fini(&w->loop, &w->exchanges[i].timer);
+    timer_fini(&w->loop, &w->check);
+    loop_fini(&w->loop);
+}
+
+/* ---- the main thread's part ---- */
+
+static struct slice text_of_backend(char *buf, size_t n, int i)
+{
+    snprintf(buf, n, "127.0.0.1:%u", ports[i]);
+    return slice_str(buf);
+}
+
+static void meddle(struct random *random, const struct backend_conf *line)
+{
+    char buf[32];
+    struct slice text = text_of_backend(buf, sizeof(buf), (int)random_below(random, BACKENDS));
+    struct pool_address list[BACKENDS];
+    int rc = 0;
+    for (int i = 0; i < BACKENDS; i++)
+        list[i] = test_address(ports[i]);
+    switch (random_below(random, 8)) {
+    case 0: rc = pool_drain(&pool, text); break;
+    case 1: rc = pool_disable(&pool, text); break;
+    case 2:
+    case 3: rc = pool_enable(&pool, text); break;
+    case 4: rc = pool_set_weight(&pool, text, 1 + random_below(random, 5)); break;
+    case 5: pool_set_addresses(&pool, line, list, 1 + random_below(random, BACKENDS)); break;
+    case 6: pool_set_conf(&pool, pool.conf); break;
+    case 7: pool_set_addresses(&pool, line, list, BACKENDS); break;
+    }
+    assert_true(rc == 0 || rc == -ENOENT);
+}
+
+static void put_right(const struct backend_conf *line)
+{
+    char buf[32];
+    struct pool_address list[BACKENDS];
+    for (int i = 0; i < BACKENDS; i++)
+        list[i] = test_address(ports[i]);
+    pool_set_addresses(&pool, line, list, BACKENDS);
+    for (int i = 0; i < BACKENDS; i++)
+        assert_int_equal(pool_enable(&pool, text_of_backend(buf, sizeof(buf), i)), 0);
+}
+
+static void torture(int balance, uint32_t pool_max)
+{
+    struct pool_conf conf = test_conf(balance);
+    struct backend_conf line = {.text = SLICE_INIT("a"), .weight = 1, .max_conns = MAX_CONNS};
+    struct pollfd listeners[BACKENDS];
+    struct random random = {4711 + pool_max};
+    pthread_t server;
+    conf.backends = &line;
+    conf.backend_count = 1;
+    conf.max_conns = pool_max;
+    conf.keep_ms = 20;
+    conf.fail_backoff_ms = 1;
+    conf.fail_max_ms = 8;
+    conf.queue_length = 64;
+    conf.queue_target_ms = 20;
+    atomic_store(&no_more, false);
+    atomic_store(&servers_end, false);
+    for (int i = 0; i < BACKENDS; i++) {
+        listeners[i] = (struct pollfd){.fd = listen_somewhere(&ports[i]), .events = POLLIN};
+        atomic_store(&worst[i], 0);
+    }
+    atomic_store(&worst_all, 0);
+    pthread_create(&server, NULL, serve, listeners);
+    pool_init(&pool, &conf, WORKERS);
+    for (uint32_t i = 0; i < WORKERS; i++)
+        start_worker(i);
+    put_right(&line);
+    for (int i = 0; i < WORKERS; i++)
+        pthread_create(&workers[i].thread, NULL, run, &workers[i]);
+    for (int i = 0; i < ROUNDS; i++) {
+        usleep(ROUND_US);
+        meddle(&random, &line);
+    }
+    put_right(&line);
+    atomic_store(&no_more, true);
+    alarm(END_MS / 1000); /* somebody waits for a slot that nobody gives him */
+    for (int i = 0; i < WORKERS; i++)
+        end_worker(&workers[i]);
+    alarm(0);
+    atomic_store(&servers_end, true);
+    pthread_join(server, NULL);
+
+    uint64_t done = 0, waited = 0;
+    for (int i = 0; i < WORKERS; i++) {
+        done += workers[i].done;
+        waited += workers[i].waited;
+    }
+    print_message("%llu exchanges, %llu waited, at most %d connections\n",
+                  (unsigned long long)done, (unsigned long long)waited, atomic_load(&worst_all));
+    assert_true(done > 100);
+    assert_true(waited > 10);
+    for (int i = 0; i < BACKENDS; i++) {
+        assert_true(atomic_load(&worst[i]) <= MAX_CONNS);
+        assert_int_equal(atomic_load(&using[i]), 0);
+    }
+    if (pool_max)
+        assert_true(atomic_load(&worst_all) <= (int)pool_max);
+    assert_int_equal(pool.open, 0);
+    assert_int_equal(pool.idle, 0);
+    assert_int_equal(pool.queue.count, 0);
+    assert_true(list_is_empty(&pool.gone));
+    for (uint32_t i = 0; i < pool.count; i++) {
+        assert_int_equal(pool.backends[i]->open, 0);
+        assert_int_equal(pool.backends[i]->busy, 0);
+        assert_int_equal(backend_idle(pool.backends[i]), 0);
+    }
+    pool_fini(&pool);
+}
+
+static void test_no_backend_ever_has_more_connections_than_it_may(void **state)
+{
+    (void)state;
+    torture(BALANCE_ROUND_ROBIN, 0);
+}
+
+static void test_nor_has_the_pool(void **state)
+{
+    (void)state;
+    torture(BALANCE_LEAST_CONN, POOL_MAX);
+}
+
+static void test_and_with_the_other_balancers(void **state)
+{
+    (void)state;
+    torture(BALANCE_HASH, POOL_MAX);
+    torture(BALANCE_EWMA, 0);
+    torture(BALANCE_RANDOM_TWO, POOL_MAX);
+    torture(BALANCE_FIRST, POOL_MAX);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_backend_ever_has_more_connections_than_it_may),
+        cmocka_unit_test(test_nor_has_the_pool),
+        cmocka_unit_test(test_and_with_the_other_balancers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
