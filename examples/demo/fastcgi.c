@@ -33,7 +33,10 @@ static const char page[] =
     "<h2>HTTP, streaming: an event each second (/stream)</h2><pre id=s></pre>\n"
     "<script>for(const[i,u]of[['h','/headers'],['f','/fastcgi'],['c','/cgi-bin/hello?from=page']])"
     "fetch(u).then(r=>r.text()).then(t=>document.getElementById(i).textContent=t);"
-    "new EventSource('/stream').onmessage=e=>document.getElementById('s').textContent+=e.data+'\\n'"
+    "new "
+    "EventSource('/"
+    "stream').addEventListener('tick',e=>document.getElementById('s').textContent+='tick "
+    "'+e.data+'\\n')"
     "</script>\n";
 
 static int read_all(int fd, void *p, size_t n)
