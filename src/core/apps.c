@@ -203,7 +203,8 @@ void apps_stop(struct apps *apps, void (*done)(void *ctx), void *ctx)
     if (list_is_empty(&apps->list))
         done(ctx);
     list_each_safe (node, &apps->list)
-        app_stop(pool_app_of(node)->app);
+        if (pool_app_of(node)->pool)
+            let_go(pool_app_of(node));
 }
 
 void apps_reconnect(struct apps *apps, int channel)

@@ -19,7 +19,7 @@ void apps_free(struct apps *apps);
 bool apps_check(const struct apps *apps, const struct snapshot *s, struct config_diag *diag);
 /* Starts the applications of pools that have none yet, and stops those of pools that are gone. */
 void apps_follow(struct apps *apps, struct generation *g);
-/* Stops all; then done(ctx). */
+/* No request is left: stops all, which their pools need not know; then done(ctx). */
 void apps_stop(struct apps *apps, void (*done)(void *ctx), void *ctx);
 /* The spawner is another one. */
 void apps_reconnect(struct apps *apps, int channel);

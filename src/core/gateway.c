@@ -17,10 +17,10 @@
 #include "core/apps.h"
 #include "core/crash.h"
 #include "core/listening.h"
-#include "core/master.h"
 #include "core/names.h"
 #include "core/privilege.h"
 #include "pool/members.h"
+#include "proc/master.h"
 #include "proc/spawner.h"
 
 enum { SUMMARY_MS = 1000 };
@@ -37,6 +37,7 @@ struct gateway {
     struct log_output *error_log;
     struct listenings listenings;
     const struct master_link *link; /* NULL: nothing is run, and there is no master */
+    const struct app_defs *defs;    /* what may be run; likewise */
     struct apps *apps;              /* likewise */
     struct watch control;           /* from the master */
     struct names *names;
@@ -222,13 +223,16 @@ static int put_in_place(struct gateway *g, struct snapshot *s)
     error = follow_pools(g, next);
     if (error) {
         listenings_revert(&g->listenings);
-        generation_free(next);
+        generation_unhold(next);
         return error;
     }
+    struct generation *old = g->current;
     g->current = next;
     if (g->apps)
         apps_follow(g->apps, next);
     tell_workers(g);
+    if (old)
+        generation_unhold(old);
     listenings_commit(&g->listenings);
     return 0;
 }
@@ -336,14 +340,26 @@ static void on_apps_stopped(void *ctx)
     loop_stop(&g->loop);
 }
 
+/* Connections that are kept go first: an application that waits on one would not end. */
+static void end_workers(struct gateway *g)
+{
+    for (uint32_t i = 0; g->are_running && i < g->worker_count; i++)
+        pthread_join(g->workers[i].thread, NULL);
+    g->are_running = false;
+    for (uint32_t i = 0; i < g->worker_count; i++)
+        worker_let_go(&g->workers[i]);
+}
+
 /* No request is left: applications may end, too. */
 static void on_ended(struct post *p)
 {
     struct gateway *g = container_of(p, struct gateway, ended);
-    if (g->apps)
-        apps_stop(g->apps, on_apps_stopped, g);
-    else
+    if (!g->apps) {
         loop_stop(&g->loop);
+        return;
+    }
+    apps_stop(g->apps, on_apps_stopped, g);
+    end_workers(g);
 }
 
 /* ---- applications ---- */
@@ -354,7 +370,7 @@ static void connect_workers(struct gateway *g, int channel)
     for (uint32_t i = 0; i < g->worker_count; i++) {
         struct worker *w = &g->workers[i];
         int own = spawner_channel(channel);
-        w->app_defs = g->link->defs;
+        w->app_defs = g->defs;
         if (own < 0)
             failed("a channel to the spawner", own);
         else
@@ -381,7 +397,7 @@ static int open_apps(struct gateway *g)
     if (!g->link)
         return 0;
     connect_workers(g, g->link->channel);
-    g->apps = apps_new(&g->loop, g->link->defs, g->link->channel, &error);
+    g->apps = apps_new(&g->loop, g->defs, g->link->channel, &error);
     if (!g->apps)
         return failed("applications", error);
     g->control = (struct watch){.fd = g->link->control, .on_event = on_control};
@@ -474,8 +490,6 @@ static int start(struct gateway *g, struct snapshot *s)
 
 static void finish(struct gateway *g)
 {
-    for (uint32_t i = 0; g->are_running && i < g->worker_count; i++)
-        pthread_join(g->workers[i].thread, NULL);
     crash_unwatch();
     if (g->service_state)
         g->service->stop(g->service_state);
@@ -484,8 +498,9 @@ static void finish(struct gateway *g)
     loop_close(&g->loop, &g->control);
     if (g->names)
         names_free(g->names);
-    for (uint32_t i = 0; i < g->worker_count; i++)
-        worker_let_go(&g->workers[i]);
+    end_workers(g);
+    if (g->current)
+        generation_unhold(g->current);
     loop_drain(&g->loop); /* the last tenure takes the generation along */
     for (uint32_t i = 0; i < g->worker_count; i++)
         worker_fini(&g->workers[i]);
@@ -516,6 +531,7 @@ struct beginning {
     const struct gateway_source *source;
     const struct gateway_service *service;
     struct snapshot *snapshot;
+    const struct app_defs *defs; /* NULL: nothing is to be run */
 };
 
 static int serve(void *ctx, const struct master_link *link)
@@ -524,6 +540,7 @@ static int serve(void *ctx, const struct master_link *link)
     struct gateway g = {.source = with->source,
                         .service = with->service,
                         .link = link,
+                        .defs = with->defs,
                         .signals = {.fd = -1},
                         .control = {.fd = -1},
                         .ended = {.run = on_ended}};
@@ -543,13 +560,21 @@ static int serve(void *ctx, const struct master_link *link)
     return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static int define_apps(void *ctx, int channel)
+{
+    const struct beginning *with = ctx;
+    return app_defs_send(with->defs, channel);
+}
+
 /* With applications to run: in a process of its own, beside the spawner. */
 static int serve_with_apps(struct beginning *with)
 {
     struct app_defs defs;
     int status = EXIT_FAILURE;
+    const struct master_jobs jobs = {define_apps, serve, with};
+    with->defs = &defs;
     if (app_defs_make(&defs, with->snapshot))
-        status = master_run(&defs, serve, with);
+        status = master_run(&jobs);
     app_defs_fini(&defs);
     snapshot_unref(with->snapshot);
     return status;
@@ -557,7 +582,7 @@ static int serve_with_apps(struct beginning *with)
 
 int gateway_run(const struct gateway_source *source, const struct gateway_service *service)
 {
-    struct beginning with = {source, service, load_first(source)};
+    struct beginning with = {source, service, load_first(source), NULL};
     if (!with.snapshot)
         return EXIT_FAILURE;
     return app_defs_wanted(with.snapshot) ? serve_with_apps(&with) : serve(&with, NULL);

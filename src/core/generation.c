@@ -39,7 +39,7 @@ struct generation *generation_new(struct snapshot *snapshot, struct log_output *
                                   const struct generation *from, uint32_t workers, uint32_t number)
 {
     struct generation *g = mem_zalloc(sizeof(*g));
-    *g = (struct generation){.number = number, .snapshot = snapshot, .access_log = access_log};
+    *g = (struct generation){.number = number, .snapshot = snapshot, .access_log = access_log, .holds = 1};
     g->pools = mem_zalloc(snapshot->pool_count * sizeof(struct gateway_pool *));
     for (uint32_t i = 0; i < snapshot->pool_count; i++) {
         const struct pool_conf *conf = &snapshot->pools[i];
@@ -56,7 +56,7 @@ bool generation_shares_pool(const struct generation *g, uint32_t index)
     return g->pools[index]->generations > 1;
 }
 
-void generation_free(struct generation *g)
+static void free_generation(struct generation *g)
 {
     for (uint32_t i = 0; i < g->snapshot->pool_count; i++)
         if (--g->pools[i]->generations == 0)
@@ -68,21 +68,31 @@ void generation_free(struct generation *g)
     free(g);
 }
 
+void generation_hold(struct generation *g)
+{
+    g->holds++;
+}
+
+void generation_unhold(struct generation *g)
+{
+    if (--g->holds == 0)
+        free_generation(g);
+}
+
 /* Main thread: the worker has nothing of the generation any more. */
 static void on_ended(struct post *post)
 {
     struct tenure *t = container_of(post, struct tenure, ended);
     struct generation *g = t->generation;
     free(t);
-    if (--g->tenures == 0)
-        generation_free(g);
+    generation_unhold(g);
 }
 
 struct tenure *tenure_new(struct generation *g, struct loop *main_loop)
 {
     struct tenure *t = mem_zalloc(sizeof(*t));
     *t = (struct tenure){.generation = g, .ended = {.run = on_ended}, .main_loop = main_loop};
-    g->tenures++;
+    generation_hold(g);
     return t;
 }
 

@@ -23,7 +23,7 @@ struct gateway_pool {
 /* Main thread: all but what is const for the workers. */
 struct generation {
     uint32_t number;
-    uint32_t tenures;
+    uint32_t holds; /* tenures, and one while it is the gateway's newest */
     struct snapshot *snapshot;
     struct gateway_pool **pools;   /* as snapshot->pools */
     struct log_output *access_log; /* NULL: off */
@@ -38,15 +38,16 @@ struct tenure {
     struct loop *main_loop;
 };
 
-/* Takes over the snapshot and the log. Pools that `from` (may be NULL) has under the same name and
+/* With one hold, the caller's. Takes over the snapshot and the log. Pools that `from` (may be NULL) has under the same name and
  * protocol are taken along, not yet with their new configuration; others are new, for that many
  * workers. */
 struct generation *generation_new(struct snapshot *snapshot, struct log_output *access_log,
                                   const struct generation *from, uint32_t workers, uint32_t number);
 /* Whether the pool at index was taken along. */
 bool generation_shares_pool(const struct generation *g, uint32_t index);
-/* All tenures have ended, or none began. */
-void generation_free(struct generation *g);
+/* With the last hold it goes. */
+void generation_hold(struct generation *g);
+void generation_unhold(struct generation *g);
 
 /* A hold for a worker; main thread. */
 struct tenure *tenure_new(struct generation *g, struct loop *main_loop);

@@ -4,7 +4,8 @@ from .backend import Backend, Connection, serve
 from .gateway import Gateway
 from .messages import Broken, Message, Reader
 from .client import Client
+from .h2 import H2Client
 from .wait import wait_for
 
-__all__ = ["Backend", "Broken", "Client", "Connection", "Gateway", "Message", "Reader", "serve",
+__all__ = ["Backend", "Broken", "Client", "Connection", "Gateway", "H2Client", "Message", "Reader", "serve",
            "wait_for"]

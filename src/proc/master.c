@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/master.h"
+#include "proc/master.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -19,9 +19,7 @@
 enum { PAUSE_MIN_MS = 500, PAUSE_MAX_MS = 30000, HEALTHY_MS = 10000 };
 
 struct master {
-    const struct app_defs *defs;
-    int (*serve)(void *ctx, const struct master_link *link);
-    void *ctx;
+    const struct master_jobs *jobs;
     struct spawner spawner;
     pid_t gateway; /* 0: none runs */
     int control;   /* our end */
@@ -51,7 +49,7 @@ static int start_spawner(struct master *m)
 {
     int error = spawner_start(&m->spawner);
     if (!error)
-        error = app_defs_send(m->defs, m->spawner.fd);
+        error = m->jobs->define(m->jobs->ctx, m->spawner.fd);
     if (error)
         say("cannot start the spawner", error);
     return error;
@@ -124,8 +122,8 @@ static void run_gateway(struct master *m, int channel, int control)
     close(m->spawner.fd);
     close(m->signals);
     sigprocmask(SIG_SETMASK, &m->old_mask, NULL);
-    const struct master_link link = {m->defs, channel, control};
-    exit(m->serve(m->ctx, &link));
+    const struct master_link link = {channel, control};
+    exit(m->jobs->serve(m->jobs->ctx, &link));
 }
 
 static int start_gateway(struct master *m)
@@ -237,10 +235,9 @@ static int start_again(struct master *m)
     return start_gateway(m);
 }
 
-int master_run(const struct app_defs *defs, int (*serve)(void *ctx, const struct master_link *link),
-               void *ctx)
+int master_run(const struct master_jobs *jobs)
 {
-    struct master m = {.defs = defs, .serve = serve, .ctx = ctx, .pause_ms = PAUSE_MIN_MS};
+    struct master m = {.jobs = jobs, .pause_ms = PAUSE_MIN_MS};
     int status = EXIT_FAILURE;
     int error = watch_signals(&m);
     if (!error)

@@ -5,22 +5,26 @@
  * a pause that doubles. The spawner dies: another takes its place and is handed to the gateway over
  * the control socket. The master dies: both end.
  * SPDX-License-Identifier: MIT */
-#ifndef CORE_MASTER_H
-#define CORE_MASTER_H
-
-#include "core/app_defs.h"
+#ifndef PROC_MASTER_H
+#define PROC_MASTER_H
 
 /* What a gateway under a master has. */
 struct master_link {
-    const struct app_defs *defs;
     int channel; /* to the spawner; the gateway's from here on */
     int control; /* new channels come by this socket, see master_receive() */
 };
 
-/* Runs serve(ctx, link) in a process of its own, with a spawner that knows defs, until it ends by
- * itself or by a signal to us. Answers its exit status. */
-int master_run(const struct app_defs *defs, int (*serve)(void *ctx, const struct master_link *link),
-               void *ctx);
+struct master_jobs {
+    /* Tells a new spawner, at the other end of the channel, what may be run. 0 or -errno. */
+    int (*define)(void *ctx, int channel);
+    /* The gateway, in a process of its own. Answers its exit status. */
+    int (*serve)(void *ctx, const struct master_link *link);
+    void *ctx;
+};
+
+/* Runs a spawner and a gateway until the gateway ends by itself or by a signal to us. The caller
+ * has no thread. Answers the exit status. */
+int master_run(const struct master_jobs *jobs);
 
 /* Gateway: takes a channel to a new spawner off the control socket. A descriptor, -EAGAIN, or
  * another -errno: the master is gone. */

@@ -1,0 +1,56 @@
+/* What the files of the HTTP/2 session share. Nobody else includes this.
+ * SPDX-License-Identifier: MIT */
+#ifndef CODEC_H2_INTERNAL_H
+#define CODEC_H2_INTERNAL_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "codec/h2.h"
+
+enum { H2_ERROR_MAX = 160 };
+
+struct h2 {
+    nghttp2_session *session;
+    struct h2_conf conf;
+    struct buf_pool *bufs;
+    struct list streams, news; /* of struct h2_stream */
+    struct h2_section section; /* the one under way */
+    struct h2_stream *reading; /* whose it is; NULL: nobody wants it */
+    bool in_head;
+    bool is_over;
+
+    struct buf *hold; /* during h2_feed() */
+    uint64_t now_us;
+    size_t held_bytes; /* in all streams' in */
+
+    struct chain *out; /* during h2_emit() */
+    const struct h2_stream *sending;
+
+    uint32_t last_id; /* of the streams that the peer began */
+    uint64_t opened;  /* bit i: the stream 2i before was begun */
+    uint32_t failure; /* error code for the peer, where the library does not see it */
+
+    enum h2_abuse abuse;
+    uint32_t counts[H2_ABUSES]; /* since counted_us */
+    uint64_t counted_us;
+    bool noticed, notice_arrived, said_goodbye, terminated;
+    char error[H2_ERROR_MAX];
+};
+
+/* h2_receive.c and h2_send.c: what the library calls. */
+void h2_set_receivers(nghttp2_session_callbacks *c);
+void h2_set_senders(nghttp2_session_callbacks *c);
+
+/* Counts one more; false: that is too many, and the session must end. */
+bool h2_count(struct h2 *h, enum h2_abuse kind);
+
+struct h2_stream *h2_stream_new(struct h2 *h, int32_t id);
+void h2_stream_free(struct h2_stream *s);
+void h2_add_news(struct h2_stream *s, enum h2_news news);
+
+static inline struct h2_stream *h2_stream_of(nghttp2_session *session, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(session, id);
+}
+
+#endif
