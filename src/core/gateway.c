@@ -153,6 +153,8 @@ static void follow_pool(struct gateway *g, struct gateway_pool *gp, const struct
     for (uint32_t i = 0; i < conf->backend_count; i++)
         names_follow(g->names, &gp->pool, &conf->backends[i],
                      is_shared && has_line(old, conf->backends[i].text));
+    if (!gp->probes)
+        gp->probes = probes_new(&g->loop, &gp->pool, gp->codec);
 }
 
 static int follow_pools(struct gateway *g, struct generation *next)

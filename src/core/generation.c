@@ -12,6 +12,7 @@ static struct gateway_pool *new_pool(const struct pool_conf *conf, uint32_t work
         abort();
     p->codec = codec_find(conf->protocol);
     p->generations = 0;
+    p->probes = NULL;
     p->name = mem_dup(conf->name.p, conf->name.n);
     p->protocol = mem_dup(conf->protocol.p, conf->protocol.n);
     pool_init(&p->pool, conf, workers);
@@ -20,6 +21,8 @@ static struct gateway_pool *new_pool(const struct pool_conf *conf, uint32_t work
 
 static void free_pool(struct gateway_pool *p)
 {
+    if (p->probes)
+        probes_free(p->probes);
     pool_fini(&p->pool);
     free(p->name);
     free(p->protocol);

@@ -9,6 +9,7 @@
 #define CORE_GENERATION_H
 
 #include "codec/codec.h"
+#include "core/probe.h"
 #include "core/snapshot.h"
 #include "net/log_writer.h"
 #include "pool/pool.h"
@@ -18,6 +19,7 @@ struct gateway_pool {
     const struct back_codec *codec;
     uint32_t generations; /* that have it; the main thread's */
     char *name, *protocol;
+    struct probes *probes; /* main thread; NULL until the gateway starts them */
 };
 
 /* Main thread: all but what is const for the workers. */

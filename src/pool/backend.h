@@ -46,6 +46,7 @@ struct health {
     uint32_t backoff_ms; /* how long the newest pause was */
     uint32_t fails;      /* in a row */
     uint64_t fail_us;    /* the first of them */
+    bool wants_slot;     /* a probe does, and all are taken */
     bool is_probed;      /* probes run: they bring it back, not a trial */
     bool probe_ok;       /* what they say */
     const char *why;     /* it is in its state */

@@ -109,13 +109,16 @@ bool health_conf_set(struct config_reader *r, const struct directive *d,
         h->kind = HEALTH_OFF;
     } else if (is_one && slice_eq(word->text, SLICE("tcp"))) {
         h->kind = HEALTH_TCP;
+    } else if (is_one && slice_eq(word->text, SLICE("values"))) {
+        h->kind = HEALTH_VALUES;
     } else if (is_two && is_method(word[0].text) && slice_starts(word[1].text, SLICE("/"))) {
         h->kind = HEALTH_REQUEST;
         h->method = word[0].text;
         h->path = word[1].text;
     } else {
         return config_error(r->diag, d->arg_count ? word->at : d->name.at,
-                            "'health' takes a request such as GET /healthz, or tcp, or off");
+                            "'health' takes a request such as GET /healthz, or tcp, values "
+                            "(fastcgi) or off");
     }
     return true;
 }

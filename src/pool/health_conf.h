@@ -13,6 +13,7 @@ enum health_kind {
     HEALTH_OFF,
     HEALTH_TCP,     /* a connection is enough */
     HEALTH_REQUEST, /* a request in the pool's protocol */
+    HEALTH_VALUES,  /* FastCGI's GET_VALUES (4.1) */
 };
 
 /* A set of status codes. */

@@ -457,6 +457,36 @@ void pool_probe(struct pool *p, struct backend *b, bool is_probed)
     pool_unlock(p);
 }
 
+bool pool_begin_probe(struct pool *p, struct backend *b)
+{
+    pool_lock(p);
+    bool is_free = b->open < b->max_open && p->open < p->max_open;
+    b->health.wants_slot = !is_free;
+    if (is_free)
+        pool_open_slot(p, b);
+    else if (b->open >= b->max_open && backend_idle(b))
+        p->has_news = p->tidy_wanted = true;
+    pool_unlock(p);
+    return is_free;
+}
+
+void pool_end_probe(struct pool *p, struct backend *b)
+{
+    pool_lock(p);
+    b->busy--;
+    pool_close_slot(p, b);
+    pool_serve(p, loop_clock_us());
+    pool_unlock(p);
+}
+
+bool pool_is_down(struct pool *p, const struct backend *b)
+{
+    pool_lock(p);
+    bool is_down = b->state == BACKEND_DOWN;
+    pool_unlock(p);
+    return is_down;
+}
+
 void pool_probed(struct pool *p, struct backend *b, bool ok, const char *why)
 {
     uint64_t now_us = loop_clock_us();

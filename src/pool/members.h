@@ -68,6 +68,11 @@ uint32_t pool_waiting(struct pool *p);
 
 /* Probes of this backend run from here on, or (false) no longer. */
 void pool_probe(struct pool *p, struct backend *b, bool is_probed);
+/* A slot for a probe; false: none is free, and one that is idle is asked for. */
+bool pool_begin_probe(struct pool *p, struct backend *b);
+void pool_end_probe(struct pool *p, struct backend *b);
+/* Whether it is down, for whatever reason. */
+bool pool_is_down(struct pool *p, const struct backend *b);
 /* They have found out that it works, or not. why: a literal. */
 void pool_probed(struct pool *p, struct backend *b, bool ok, const char *why);
 

@@ -115,18 +115,18 @@ static struct backend *choose(struct pool *p, uint32_t worker, bool use_idle,
     return b;
 }
 
-static void open_slot(struct pool *p, struct backend *b)
+void pool_open_slot(struct pool *p, struct backend *b)
 {
     b->busy++;
     b->open++;
-    b->counts.picked++;
     p->open++;
 }
 
 static enum pick take_slot(struct pool *p, struct backend *b, uint32_t worker)
 {
     if (b->idle[worker].count == 0) {
-        open_slot(p, b);
+        pool_open_slot(p, b);
+        b->counts.picked++;
         return PICK_DIAL;
     }
     b->idle[worker].count--;
@@ -373,7 +373,8 @@ void pool_serve(struct pool *p, uint64_t now_us)
         refuse(p, waiter_of(e), GRANT_OVERLOAD);
     struct serving serving = {.pool = p, .now_us = now_us}, *s = &serving;
     while (p->open < p->max_open && (e = queue_find(&p->queue, may_serve, &s))) {
-        open_slot(p, s->backend);
+        pool_open_slot(p, s->backend);
+        s->backend->counts.picked++;
         grant(waiter_of(e), backend_ref(s->backend), NULL, now_us);
         tell_later(p, waiter_of(e));
     }
@@ -384,15 +385,6 @@ void pool_serve(struct pool *p, uint64_t now_us)
         p->has_news = p->tidy_wanted = true;
 }
 
-void pool_forget_gone(struct pool *p, struct backend *b)
-{
-    (void)p;
-    if (list_is_linked(&b->gone_node)) {
-        list_remove(&b->gone_node);
-        backend_unref(b); /* the caller has another */
-    }
-}
-
 static void want_growth(struct pool *p)
 {
     void (*on_wait)(void *ctx) = p->on_wait;
@@ -400,12 +392,14 @@ static void want_growth(struct pool *p)
         on_wait(p->on_wait_ctx);
 }
 
-static void close_slot(struct pool *p, struct backend *b)
+void pool_close_slot(struct pool *p, struct backend *b)
 {
     b->open--;
     p->open--;
-    if (b->open == 0 && b->state == BACKEND_GONE)
-        pool_forget_gone(p, b);
+    if (b->open == 0 && list_is_linked(&b->gone_node)) {
+        list_remove(&b->gone_node);
+        backend_unref(b); /* the caller has another */
+    }
 }
 
 void pool_release(struct pool *p, struct backend *b, uint32_t worker,
@@ -414,7 +408,7 @@ void pool_release(struct pool *p, struct backend *b, uint32_t worker,
     uint64_t now_us = now_of(p, worker);
     pool_lock(p);
     b->busy--;
-    close_slot(p, b);
+    pool_close_slot(p, b);
     health_note(p, b, outcome, now_us);
     pool_serve(p, now_us);
     bool is_drained = b->busy == 0 && b->max_open == 0;
@@ -464,7 +458,7 @@ void pool_unpark(struct pool *p, struct backend *b, uint32_t worker)
     pool_lock(p);
     b->idle[worker].count--;
     p->idle--;
-    close_slot(p, b);
+    pool_close_slot(p, b);
     pool_serve(p, now_of(p, worker));
     pool_unlock(p);
 }
@@ -475,7 +469,7 @@ enum tidy { TIDY_NOTHING, TIDY_GIVE, TIDY_CLOSE };
 
 static enum tidy use_of_idle(struct pool *p, const struct backend *b)
 {
-    if (!is_worth_parking(p, b))
+    if (!is_worth_parking(p, b) || (b->health.wants_slot && b->open >= b->max_open))
         return TIDY_CLOSE;
     if (first_waiter_for(p, b))
         return TIDY_GIVE;

@@ -202,9 +202,9 @@ const struct key pool_keys[] = {
     {.name = "all-down", .type = KEY_ENUM, .at = at(struct pool_conf, all_down), .init = "try",
      .names = all_downs, .help = "what happens when every backend is down"},
     {.name = "health", .type = KEY_CUSTOM, .set = health_conf_set, .open = health_conf_open,
-     .options = health_options, .syntax = "METHOD PATH | tcp | off",
-     .help = "probes that find out whether backends work: a request in the pool's protocol, or a "
-             "connection"},
+     .options = health_options, .syntax = "METHOD PATH | tcp | values | off",
+     .help = "probes that find out whether backends work: a request in the pool's protocol, a "
+             "connection, or FastCGI's question for values"},
     {.name = "max-conns", .type = KEY_UINT, .at = at(struct pool_conf, max_conns),
      .init = "0", .zero = "unlimited", .max = "10000000",
      .help = "connections to all backends together at a time, over all threads"},
@@ -541,6 +541,8 @@ bool pool_conf_finish(struct config_reader *r, struct pool_conf *pool, uint16_t 
                           "pool '" SLICE_FMT "' has backends and runs an application\n"
                           "its processes are its backends: make another pool for the others",
                           SLICE_ARG(pool->name));
+    if (pool->health.kind == HEALTH_VALUES && !slice_eq(pool->protocol, SLICE("fastcgi")))
+        ok = config_error(r->diag, pool->at, "'health values' is a question of fastcgi's");
     for (uint32_t i = 0; i < pool->backend_count; i++)
         ok = finish_backend(r, pool, &pool->backends[i], default_port) && ok;
     return ok;

@@ -40,7 +40,8 @@ struct backend *health_trial(struct pool *p, const struct demand *d, const struc
 /* Gives slots that are free to those who wait, asks workers for idle connections where none is, and
  * refuses those who wait in vain. */
 void pool_serve(struct pool *p, uint64_t now_us);
-/* A backend that has left closes its last connection. */
-void pool_forget_gone(struct pool *p, struct backend *b);
+/* A slot is taken, or given back; the caller holds a reference on the backend. */
+void pool_open_slot(struct pool *p, struct backend *b);
+void pool_close_slot(struct pool *p, struct backend *b);
 
 #endif
