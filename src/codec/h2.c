@@ -316,9 +316,8 @@ bool h2_is_in_head(const struct h2 *h)
 
 void h2_notice(struct h2 *h)
 {
-    nghttp2_submit_shutdown_notice(h->session);
-    nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL);
     h->noticed = true;
+    nghttp2_submit_shutdown_notice(h->session); /* a PING follows when it is out */
 }
 
 bool h2_notice_arrived(const struct h2 *h)

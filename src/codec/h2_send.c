@@ -104,7 +104,6 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 {
     struct h2 *h = ctx;
     bool is_end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
-    (void)session;
     if (frame->hd.type == NGHTTP2_DATA)
         excuse_updates(h);
     switch (frame->hd.type) {
@@ -117,7 +116,11 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
         if (is_their_error(frame->rst_stream.error_code) && !h2_count(h, H2_ABUSE_resets))
             return NGHTTP2_ERR_CALLBACK_FAILURE;
         return 0;
-    case NGHTTP2_GOAWAY: h->terminated |= frame->goaway.error_code != NGHTTP2_NO_ERROR; return 0;
+    case NGHTTP2_GOAWAY:
+        h->terminated |= frame->goaway.error_code != NGHTTP2_NO_ERROR;
+        if (h->noticed && !h->said_goodbye)
+            nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, NULL);
+        return 0;
     default: return 0;
     }
 }

@@ -128,6 +128,8 @@ class H2Client(Client):
         self.closed = self.was_reset = False
         self.grow, self.keep = grow, keep
         self.last = -1
+        self.opened = {0: 65535}            # what we may send: on the connection, and beyond the first on streams
+        self.sent = {0: 0}
         if window is not None:
             settings_ = [*settings_, (INITIAL_WINDOW_SIZE, window)]
         if start:
@@ -169,6 +171,8 @@ class H2Client(Client):
             self.take_data(self.stream(number), flags, number, payload)
         elif kind in (HEADERS, CONTINUATION):
             self.take_headers(kind, flags, number, payload)
+        elif kind == WINDOW_UPDATE:
+            self.opened[number] = self.opened.get(number, 0) + int.from_bytes(payload, "big")
         elif kind == RST_STREAM:
             self.stream(number).error = ERRORS[int.from_bytes(payload, "big")]
         elif kind == SETTINGS and not flags & ACK:
@@ -255,6 +259,27 @@ class H2Client(Client):
         self.until(lambda: len(self.pings) > n, "the answer to a PING")
 
     # ---- requests ----
+
+    def room(self, number):
+        """How much of a body may be sent on a stream now."""
+        stream = self.settings[INITIAL_WINDOW_SIZE] + self.opened.get(number, 0) - self.sent.get(number, 0)
+        return min(stream, self.opened[0] - self.sent[0])
+
+    def push(self, number, left):
+        """Sends as much of `left` zero bytes as may be sent now; what is left then."""
+        while left and (n := min(16384, self.room(number), left)) > 0:
+            self.send(data(number, bytes(n)))
+            self.sent[0] += n
+            self.sent[number] = self.sent.get(number, 0) + n
+            left -= n
+        return left
+
+    def upload(self, number, size, end=True):
+        self.until(lambda: INITIAL_WINDOW_SIZE in self.settings, "the settings")
+        while size := self.push(number, size):
+            assert self.read(), f"closed {size} bytes before the end of the upload"
+        if end:
+            self.send(data(number, end=True))
 
     def next_stream(self):
         self.last += 2
