@@ -105,8 +105,8 @@ class Backend:
             self.host, self.port, self.address = host[5:], None, host
             return
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        if port:                # one that was used a moment ago
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # its port may be wanted again as soon as it has stopped
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind((host, port))
         self.host, self.port = self.socket.getsockname()[:2]
         self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"

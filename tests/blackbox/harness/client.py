@@ -9,13 +9,15 @@ from .wait import STRETCH
 
 
 class Client:
-    def __init__(self, address, timeout=10, rcvbuf=None):
+    def __init__(self, address, timeout=10, rcvbuf=None, source=None):
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         if rcvbuf:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.settimeout(timeout * STRETCH)
+        if source:              # an address of ours: another client
+            self.socket.bind((source, 0))
         self.socket.connect(address)
         self.reader = Reader(self.recv)
 
