@@ -12,6 +12,7 @@ import pytest
 from conftest import make_config
 from harness import serve, wait_for
 from harness.admin import ADMIN, AdminClient, ask, sluice
+from harness.gateway import TOP
 
 
 @pytest.fixture
@@ -176,9 +177,11 @@ def test_the_page_needs_nothing_from_elsewhere(managed):
 
 def test_every_endpoint_is_listed_and_answers(managed):
     g = managed()
+    manual = (TOP / "docs" / "operations.md").read_text()
     listed = ask(g, "/endpoints")["endpoints"]
-    assert len(listed) > 8
+    assert len(listed) > 15
     for e in listed:
+        assert f"`{e['method']} {e['path']}`" in manual, e
         if e["method"] != "GET" or e["path"] == "/events":
             continue
         with AdminClient(g) as c:
