@@ -118,8 +118,7 @@ struct listener_stats *listener_stats_new(uint32_t workers)
     return s;
 }
 
-void listener_stats_read(const struct listener_stats *s, uint32_t workers,
-                         struct listener_sum *sum)
+void listener_stats_read(const struct listener_stats *s, uint32_t workers, struct listener_sum *sum)
 {
     for (uint32_t w = 0; w < workers; w++) {
         sum->joined += counter_get(&s[w].joined);

@@ -20,7 +20,7 @@ enum { STATS_CLASSES = 6, STATS_ERROR_FIRST = 400, STATS_ERRORS = 200 };
 struct worker_stats {
     _Alignas(64) struct counter classes[STATS_CLASSES]; /* [0]: no response */
     struct counter clients_joined, clients_left;
-    struct counter begun, ended;         /* exchanges; those of incomplete heads too */
+    struct counter begun, ended; /* exchanges; those of incomplete heads too */
     struct counter received_bytes, sent_bytes;
     struct counter ends[3];              /* as in STATS_ENDS */
     struct counter errors[STATS_ERRORS]; /* answers of our own, by status - 400 */

@@ -51,7 +51,8 @@ static void test_histograms_come_back_as_they_were(void **state)
     struct hist_sum sum;
     json_t *buckets = json_array();
     for (uint32_t i = 0; i < HIST_BUCKETS; i += 7)
-        json_array_append_new(buckets, json_pack("[I, i]", (json_int_t)hist_upper_us(i), (int)i + 1));
+        json_array_append_new(buckets,
+                              json_pack("[I, i]", (json_int_t)hist_upper_us(i), (int)i + 1));
     json_array_append_new(buckets, json_pack("[n, i]", 3));
     json_t *json = json_pack("{s:i, s:i, s:o}", "count", 5, "sum_us", 99, "buckets", buckets);
     json_read_hist(json, &sum);
