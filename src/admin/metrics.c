@@ -484,6 +484,17 @@ static void put_ends(FILE *out, const struct stats_sum *s)
         put_sample(out, "requests_ended_early_total", labels[i], "", s->ends[i]);
 }
 
+static void put_abuses(FILE *out, const struct stats_sum *s)
+{
+    put_family(out, "h2_abuses_total", "counter",
+               "HTTP/2 connections closed for what their clients did too much of.");
+    for (uint32_t i = 0; i < STATS_ABUSES; i++) {
+        char label[40];
+        snprintf(label, sizeof(label), "kind=\"%s\"", stats_abuse_name(i));
+        put_sample(out, "h2_abuses_total", label, "", s->abuses[i]);
+    }
+}
+
 static void put_gateway(FILE *out, const struct admin *a)
 {
     const struct stats_sum s = gateway_stats(a->gateway);
@@ -505,6 +516,7 @@ static void put_gateway(FILE *out, const struct admin *a)
                s.received_bytes);
     put_single(out, "sent_bytes_total", "counter", "Bytes of response bodies.", s.sent_bytes);
     put_ends(out, &s);
+    put_abuses(out, &s);
     put_errors(out, &s);
     put_family(out, "request_duration_seconds", "histogram",
                "From a request's first byte to its response's last.");

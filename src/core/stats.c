@@ -142,5 +142,17 @@ void stats_read(const struct worker_stats *s, struct stats_sum *sum)
         sum->ends[i] += counter_get(&s->ends[i]);
     for (uint32_t i = 0; i < STATS_ERRORS; i++)
         sum->errors[i] += counter_get(&s->errors[i]);
+    for (uint32_t i = 0; i < STATS_ABUSES; i++)
+        sum->abuses[i] += counter_get(&s->abuses[i]);
     hist_read(&s->total, &sum->total);
+}
+
+const char *stats_abuse_name(uint32_t i)
+{
+    static const char *const names[] = {
+#define ABUSE(id, key, init, max, what, help) #id,
+#include "codec/h2_abuse.def"
+#undef ABUSE
+    };
+    return names[i];
 }
