@@ -22,15 +22,16 @@ static uint64_t span(uint64_t from_us, uint64_t to_us)
 static struct outcome outcome_of(const struct exchange *x, uint64_t now_us)
 {
     uint16_t status = x->response == MSG_NONE ? 0 : x->resp.status;
+    bool begun = x->begin_us && x->begin_us >= x->dial_us; /* in the newest attempt */
     return (struct outcome){
         .class = TALLY_NONE + (status / 100 < STATS_CLASSES ? status / 100 : 0),
         .queue_us = x->dial_us ? span(x->wait_us, x->dial_us) : span(x->wait_us, now_us),
         .connect_us = span(x->dial_us, x->begin_us),
         .first_us = span(x->begin_us, x->head_us),
         .total_us = span(x->start_us, now_us),
-        .dialed = x->begin_us && !x->attempt.reused,
-        .reused = x->begin_us && x->attempt.reused,
-        .answered = x->begin_us && x->head_us >= x->begin_us,
+        .dialed = begun && !x->attempt.reused,
+        .reused = begun && x->attempt.reused,
+        .answered = begun && x->head_us >= x->begin_us,
     };
 }
 

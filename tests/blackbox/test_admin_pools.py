@@ -4,6 +4,7 @@ import collections
 import json
 import os
 import re
+import sys
 import threading
 
 import pytest
@@ -370,3 +371,38 @@ def test_changes_under_load_lose_no_request(three, backend):
     assert not failures and sum(counts) > 100
     wait_for(lambda: ask(g, "/status")["requests"]["total"] == sum(counts), "all to be counted")
     assert ask(g, "/pools/app")["counters"]["2xx"] == sum(counts)
+
+
+# ---- pools whose backends are processes ----
+
+APP = """import http.server, os, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = str(os.getpid()).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *a): pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def test_processes_are_shown_measured_and_replaced(gateway, tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+    g = gateway(f"gateway {{\n admin unix:admin.sock\n access-log off\n}}\nlisten 127.0.0.1:0\npool app {{\n"
+                f" spawn {sys.executable} {tmp_path}/app.py \"{{port}}\" {{\n  socket port\n  processes 1\n }}\n}}\n"
+                "site * {\n proxy app\n}\n")
+    g.wait_line("admin: listening")
+    first = int(g.get().body)
+    p = wait_for(lambda: ask(g, "/pools/app")["processes"], "the process to be shown")[0]
+    assert p["pid"] == first and p["slot"] == 0 and p["address"].startswith("127.0.0.1:")
+    with AdminClient(g) as c:
+        text = c.get("/metrics").body.decode()
+    assert re.search(r'^sluice_app_process_requests\{pool="app",slot="0"\} 1$', text, re.M), text
+    assert re.search(r'^sluice_pool_requests_total\{pool="app",code="2xx"\} 1$', text, re.M)
+    assert f"process {first}" in sluice(g, "pool", "app").stdout
+    r = sluice(g, "pool", "app", "restart")
+    assert r.returncode == 0 and "replaced" in r.stdout
+    wait_for(lambda: int(g.get().body) != first, "another process to answer", 20)
+    g.first_fds = g.fds()
