@@ -320,6 +320,15 @@ def test_tcp_without_token_is_refused_by_the_check(gateway, backend, tmp_path):
     assert r.returncode == 1 and "token" in r.stderr and ":3:11:" in r.stderr
 
 
+def test_the_check_warns_of_folders_that_are_not_there(gateway, backend):
+    g = gateway(make_config(backend()))
+    (g.folder / "other.conf").write_text(make_config(
+        backend(), gateway=["admin unix:/no/such/folder/admin.sock", "state /no/such/folder/state.json"]))
+    r = sluice(g, "check", "-c", "other.conf")
+    assert r.returncode == 0 and "2 warnings" in r.stdout
+    assert "cannot make the socket" in r.stderr and "cannot write the state file" in r.stderr
+
+
 # ---- events ----
 
 def events(c):
