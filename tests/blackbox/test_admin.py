@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import stat
+import subprocess
 import threading
 
 import pytest
@@ -173,6 +174,20 @@ def test_the_page_needs_nothing_from_elsewhere(managed):
     assert m.status == 200 and m["content-type"].startswith("text/html")
     assert not re.search(r"https?://|src=|@import|url\(", text)
     assert "default-src 'none'" in m["content-security-policy"]
+
+
+def test_the_page_asks_for_the_token_and_shows_the_pools(gateway, backend, here):
+    g = gateway(make_config(b := backend(), gateway=["admin 127.0.0.1:0 token=s3cret"]))
+    port = g.wait_line(r"admin: listening on 127\.0\.0\.1:(\d+)")[1]
+    g.first_fds = g.fds()
+    for _ in range(3):
+        g.get()
+    r = subprocess.run(["node", f"{here}/apps/page.js", f"http://127.0.0.1:{port}", "s3cret"],
+                       capture_output=True, text=True, timeout=30)
+    lines = r.stdout.splitlines()
+    assert r.returncode == 0 and lines[0] == "a token is needed, and asks for it", r.stdout + r.stderr
+    assert "configuration 1" in lines[1] and "app" in lines
+    assert re.search(rf"^{re.escape(b.address)} \| up \| 0 \|.*\| 3 \| 0 \| 0$", r.stdout, re.M), r.stdout
 
 
 def test_every_endpoint_is_listed_and_answers(managed):
