@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "admin/changes.h"
 #include "admin/connections.h"
 #include "admin/endpoints.h"
 #include "admin/events.h"
@@ -25,6 +26,7 @@ static void stop(void *service)
     admin_server_fini(&a->server);
     gathers_end(a);
     events_free(a->events);
+    changes_free(a->changes);
     free(a);
 }
 
@@ -36,6 +38,7 @@ static void *start(struct gateway *g)
     a->begun_us = loop_clock_us();
     list_init(&a->gathers);
     a->events = events_new(g);
+    a->changes = changes_new(g);
     admin_server_init(&a->server, gateway_loop(g), handle, a);
     if (listen_as_configured(a))
         return a;
@@ -47,6 +50,7 @@ static void reloaded(void *service)
 {
     struct admin *a = service;
     listen_as_configured(a);
+    changes_reloaded(a->changes);
     events_tell_reload(a->events);
 }
 

@@ -148,6 +148,34 @@ json_t *cli_ask(const struct cli_args *args, const char *method, const char *pat
     return q.answer;
 }
 
+static void put_word(struct text *t, const char *word)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    for (; *word; word++) {
+        unsigned char c = (unsigned char)*word;
+        bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                        (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+        if (is_plain) {
+            text_char(t, *word);
+        } else {
+            text_char(t, '%');
+            text_char(t, digits[c >> 4]);
+            text_char(t, digits[c & 15]);
+        }
+    }
+}
+
+void cli_put_path(char *out, const char *start, const char *word, const char *more,
+                  const char *last)
+{
+    struct text t = text_of(out, CLI_PATH_MAX / 2);
+    text_put(&t, slice_str(start));
+    put_word(&t, word);
+    text_put(&t, slice_str(more));
+    put_word(&t, last ? last : "");
+    *t.p = '\0';
+}
+
 /* ---- reading it ---- */
 
 static const json_t *at_path(const json_t *json, const char *path)

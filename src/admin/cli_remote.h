@@ -16,6 +16,12 @@ json_t *cli_ask(const struct cli_args *args, const char *method, const char *pat
 json_t *cli_take_answer(const char *command, const struct remote_address *address,
                         const struct remote_answer *answer);
 
+enum { CLI_PATH_MAX = 4096 };
+/* A path of two literals, each followed by a word that is percent-encoded; more and last may be
+ * NULL. Cut at CLI_PATH_MAX / 2. */
+void cli_put_path(char *out, const char *start, const char *word, const char *more,
+                  const char *last);
+
 /* Values in JSON, by "a.b.c"; 0 or "" if there are none. */
 uint64_t json_number_at(const json_t *json, const char *path);
 const char *json_text_at(const json_t *json, const char *path);

@@ -7,8 +7,10 @@
 #include "admin/admin.h"
 #include "admin/cli_remote.h"
 #include "admin/table.h"
+#include "base/num.h"
+#include "config/suggest.h"
 
-static command_fn run_status, run_pools, run_reload, run_stop;
+static command_fn run_status, run_pools, run_pool, run_reload, run_stop;
 
 /* clang-format off */
 #define CONFIG_OPTION {"config", "FILE", "the configuration that says where the gateway is reached", 'c', false}
@@ -19,10 +21,32 @@ static command_fn run_status, run_pools, run_reload, run_stop;
 static const struct cli_option show_options[] = {CONFIG_OPTION, ADMIN_OPTION, JSON_OPTION, HELP_OPTION, {.name = NULL}};
 static const struct cli_option do_options[] = {CONFIG_OPTION, ADMIN_OPTION, HELP_OPTION, {.name = NULL}};
 
+static const struct cli_option pool_options[] = {
+    CONFIG_OPTION, ADMIN_OPTION,
+    {"weight", "N", "with add: the share of requests it gets, 1 to 1000", 'w', false},
+    {"max-conns", "N", "with add: connections to it at a time", 0, false},
+    {"backup", NULL, "with add: asked when no other can be", 0, false},
+    {"json", NULL, "without a verb: the pool as JSON, for programs", 0, false},
+    HELP_OPTION, {.name = NULL},
+};
+
 const struct command admin_commands[] = {
     {"status", "", 0, 0, show_options, run_status, "Show how the running gateway is",
      "Its exit status is 1 if there is none."},
     {"pools", "", 0, 0, show_options, run_pools, "List pools and backends with their numbers", NULL},
+    {"pool", "NAME [VERB BACKEND...]", 1, 255, pool_options, run_pool,
+     "Show a pool, or change its backends while it works",
+     "Verbs:\n"
+     "  drain BACKEND...           nothing new but who sticks to it\n"
+     "  disable BACKEND...         nothing at all\n"
+     "  enable BACKEND...          undoes both, and what health has found\n"
+     "  weight BACKEND... N        its share of requests, 1 to 1000\n"
+     "  remove BACKEND...          takes it out of the pool\n"
+     "  add BACKEND...             adds an address, or brings one back\n"
+     "  restart                    replaces its processes, a few at a time\n\n"
+     "A BACKEND is an address as `sluice pools` shows it, or the name that a line of the\n"
+     "configuration gives: then all of its addresses. Changes outlive a reload, and with\n"
+     "gateway { state FILE } a restart; `sluice status` lists them."},
     {"top", "", 0, 0, do_options, cli_run_top, "Watch pools, backends, queues and rates live",
      "Keys: s sorts by another column, q quits."},
     {"reload", "", 0, 0, do_options, run_reload, "Have the gateway load its configuration again",
@@ -48,6 +72,17 @@ static void put_uptime(uint64_t s)
         printf("%llu d ", (unsigned long long)(s / 86400));
     printf("%02llu:%02llu:%02llu", (unsigned long long)(s / 3600 % 24),
            (unsigned long long)(s / 60 % 60), (unsigned long long)(s % 60));
+}
+
+static void print_changes(const json_t *changes)
+{
+    size_t i;
+    const json_t *it;
+    json_array_foreach(changes, i, it)
+    {
+        printf("%s%s %s: %s\n", i ? "               " : "differs        ", json_text_at(it, "pool"),
+               json_text_at(it, "backend"), json_text_at(it, "change"));
+    }
 }
 
 static void print_status(const json_t *j)
@@ -77,6 +112,7 @@ static void print_status(const json_t *j)
     printf(")\nlatency        median %s, 99 %% below %s\n",
            table_duration(p50, json_number_at(j, "requests.latency.p50_us")),
            table_duration(p99, json_number_at(j, "requests.latency.p99_us")));
+    print_changes(json_object_get(j, "changes"));
 }
 
 static int run_status(const struct cli_args *args)
@@ -136,6 +172,20 @@ static void add_conns(struct table *t, const json_t *j)
         table_cell(t, "%llu", (unsigned long long)json_number_at(j, "connections.open"));
 }
 
+static void add_process(struct table *t, const json_t *p)
+{
+    char size[TABLE_CELL_MAX];
+    table_row(t);
+    table_cell(t, "  process %llu, %s", (unsigned long long)json_number_at(p, "pid"),
+               table_bytes(size, (double)json_number_at(p, "resident_bytes")));
+    table_cell(t, "%s", json_text_at(p, "state"));
+    table_cell(t, "%s", "");
+    table_cell(t, "%llu", (unsigned long long)json_number_at(p, "busy"));
+    table_cell(t, "%s", "");
+    table_cell(t, "%s", "");
+    table_cell(t, "%llu", (unsigned long long)json_number_at(p, "served"));
+}
+
 static void add_pool(struct table *t, const json_t *pool)
 {
     size_t i;
@@ -158,6 +208,7 @@ static void add_pool(struct table *t, const json_t *pool)
         table_cell(t, "%s", "");
         add_numbers(t, b);
     }
+    json_array_foreach(json_object_get(pool, "processes"), i, b) add_process(t, b);
 }
 
 static int run_pools(const struct cli_args *args)
@@ -176,6 +227,129 @@ static int run_pools(const struct cli_args *args)
     table_fini(&t);
     json_decref(json);
     return EXIT_OK;
+}
+
+/* ---- pool ---- */
+
+static int show_pool(const struct cli_args *args)
+{
+    char path[CLI_PATH_MAX];
+    cli_put_path(path, "/pools/", args->operands[0], NULL, NULL);
+    json_t *json = cli_ask(args, "GET", path, NULL);
+    if (!json)
+        return EXIT_FAILED;
+    if (cli_args_get(args, "json"))
+        return print_json(json);
+    struct table t;
+    table_init(&t, 2);
+    add_titles(&t);
+    add_pool(&t, json);
+    table_put(&t, stdout);
+    table_fini(&t);
+    json_decref(json);
+    return EXIT_OK;
+}
+
+static bool change_backend(const struct cli_args *args, const char *verb, const char *backend,
+                           const char *query)
+{
+    char path[CLI_PATH_MAX];
+    cli_put_path(path, "/pools/", args->operands[0], "/backends/", backend);
+    size_t n = strlen(path);
+    snprintf(path + n, sizeof(path) - n, "/%s%s", verb, query);
+    json_t *json = cli_ask(args, "POST", path, NULL);
+    if (!json)
+        return false;
+    printf("%s: %s %s\n", args->operands[0], verb, backend);
+    if (*json_text_at(json, "warning"))
+        fprintf(stderr, "sluice pool: %s\n", json_text_at(json, "warning"));
+    json_decref(json);
+    return true;
+}
+
+static const char *option(const struct cli_args *args, const char *name, const char *otherwise)
+{
+    const char *value = cli_args_get(args, name);
+    return value ? value : otherwise;
+}
+
+/* What stands behind the path; in at least 64 bytes. False: a number is none. */
+static bool make_query(const struct cli_args *args, const char *verb, const char *weight,
+                       char *query, size_t room)
+{
+    uint64_t v;
+    const char *max_conns = option(args, "max-conns", "0");
+    *query = '\0';
+    if (!num_dec(slice_str(weight), &v) || !num_dec(slice_str(max_conns), &v)) {
+        fprintf(stderr, "sluice pool: '%s' is no number\n",
+                num_dec(slice_str(weight), &v) ? max_conns : weight);
+        return false;
+    }
+    if (strcmp(verb, "weight") == 0)
+        snprintf(query, room, "?weight=%.20s", weight);
+    if (strcmp(verb, "add") == 0)
+        snprintf(query, room, "?weight=%.20s&max-conns=%.20s%s", weight, max_conns,
+                 cli_args_get(args, "backup") ? "&backup=1" : "");
+    return true;
+}
+
+static bool is_verb(const char *word)
+{
+    static const char *const verbs[] = {"add",     "remove", "drain",  "enable",
+                                        "disable", "weight", "restart"};
+    struct suggest near = suggest_for(slice_str(word));
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        if (strcmp(verbs[i], word) == 0)
+            return true;
+        suggest_try(&near, verbs[i]);
+    }
+    fprintf(stderr, "sluice pool: unknown verb '%s'\n", word);
+    if (near.best)
+        fprintf(stderr, "    hint: did you mean '%s'?\n", near.best);
+    else
+        fputs("    hint: sluice pool --help lists what there is\n", stderr);
+    return false;
+}
+
+static int restart_pool(const struct cli_args *args)
+{
+    char path[CLI_PATH_MAX];
+    cli_put_path(path, "/pools/", args->operands[0], "/restart", NULL);
+    if (args->operand_count > 2) {
+        fputs("sluice pool: restart takes no backend: it is for the pool\n", stderr);
+        return EXIT_USAGE;
+    }
+    json_t *json = cli_ask(args, "POST", path, NULL);
+    json_decref(json);
+    if (json)
+        printf("%s: its processes are being replaced\n", args->operands[0]);
+    return json ? EXIT_OK : EXIT_FAILED;
+}
+
+static int run_pool(const struct cli_args *args)
+{
+    if (args->operand_count == 1)
+        return show_pool(args);
+    const char *verb = args->operands[1];
+    if (!is_verb(verb))
+        return EXIT_USAGE;
+    if (strcmp(verb, "restart") == 0)
+        return restart_pool(args);
+    bool weighs = strcmp(verb, "weight") == 0;
+    uint32_t end = weighs ? args->operand_count - 1 : args->operand_count;
+    if (end <= 2) {
+        fprintf(stderr, "sluice pool: %s %s\n", verb,
+                weighs ? "takes a backend and its weight" : "which backend?");
+        return EXIT_USAGE;
+    }
+    char query[96];
+    const char *weight = weighs ? args->operands[end] : option(args, "weight", "0");
+    if (!make_query(args, verb, weight, query, sizeof(query)))
+        return EXIT_USAGE;
+    bool ok = true;
+    for (uint32_t i = 2; i < end; i++)
+        ok &= change_backend(args, verb, args->operands[i], query);
+    return ok ? EXIT_OK : EXIT_FAILED;
 }
 
 /* ---- reload, stop ---- */

@@ -16,6 +16,7 @@ struct admin {
     struct gateway *gateway;
     struct admin_server server;
     struct events *events;
+    struct changes *changes;
     struct list gathers; /* questions to the workers that are not answered yet */
     int64_t started_us;  /* wall clock */
     uint64_t begun_us;   /* monotonic */

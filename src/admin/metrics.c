@@ -12,12 +12,15 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "pool/view.h"
+#include "proc/supervise.h"
 
 /* A pool or a backend: its labels, "pool=\"app\",...", and numbers. */
 struct subject {
     char *labels;
     struct tally_sum tally;
     uint32_t open, busy, waiting, max_conns, queue_length, weight;
+    uint64_t downs, ejections;
+    bool is_overloaded;
     const char *state;
 };
 
@@ -143,6 +146,7 @@ static void gather_pool(struct pool *p, struct subjects *pools, struct subjects 
     s->waiting = v->waiting;
     s->max_conns = v->max_conns;
     s->queue_length = v->queue_length;
+    s->is_overloaded = v->is_overloaded;
     for (uint32_t i = 0; i < v->count; i++) {
         const struct backend_view *b = &v->backends[i];
         s = subject_of(backends, from, backend_labels(v->name, b));
@@ -151,6 +155,8 @@ static void gather_pool(struct pool *p, struct subjects *pools, struct subjects 
         s->busy += b->busy;
         s->max_conns += b->max_conns;
         s->weight += b->weight;
+        s->downs += b->counts.downs;
+        s->ejections += b->counts.ejections;
         s->state = b->state;
     }
     pool_view_free(v);
@@ -221,8 +227,11 @@ enum gauge {
     GAUGE_LIMIT,
     GAUGE_WAITING,
     GAUGE_QUEUE,
+    GAUGE_OVERLOAD,
     GAUGE_WEIGHT,
-    GAUGE_UP
+    GAUGE_UP,
+    GAUGE_DOWNS,
+    GAUGE_EJECTIONS,
 };
 
 static uint64_t gauge_value(const struct subject *s, enum gauge which)
@@ -233,38 +242,46 @@ static uint64_t gauge_value(const struct subject *s, enum gauge which)
     case GAUGE_LIMIT: return s->max_conns;
     case GAUGE_WAITING: return s->waiting;
     case GAUGE_QUEUE: return s->queue_length;
+    case GAUGE_OVERLOAD: return s->is_overloaded;
     case GAUGE_WEIGHT: return s->weight;
     case GAUGE_UP: return strcmp(s->state, "up") == 0;
+    case GAUGE_DOWNS: return s->downs;
+    case GAUGE_EJECTIONS: return s->ejections;
     }
     return 0;
 }
 
 struct gauge_row {
     enum gauge gauge;
-    const char *metric, *help;
+    const char *metric, *type, *help;
 };
 
 static const struct gauge_row pool_gauges[] = {
-    {GAUGE_OPEN, "pool_connections", "Connections to backends, idle ones included."},
-    {GAUGE_BUSY, "pool_requests_in_flight", "Requests that backends are working on."},
-    {GAUGE_LIMIT, "pool_connections_limit", "max-conns of the pool; 0: no limit."},
-    {GAUGE_WAITING, "pool_requests_waiting", "Requests that wait for a slot."},
-    {GAUGE_QUEUE, "pool_queue_length_limit", "Requests that may wait."},
+    {GAUGE_OPEN, "pool_connections", "gauge", "Connections to backends, idle ones included."},
+    {GAUGE_BUSY, "pool_requests_in_flight", "gauge", "Requests that backends are working on."},
+    {GAUGE_LIMIT, "pool_connections_limit", "gauge", "max-conns of the pool; 0: no limit."},
+    {GAUGE_WAITING, "pool_requests_waiting", "gauge", "Requests that wait for a slot."},
+    {GAUGE_QUEUE, "pool_queue_length_limit", "gauge", "Requests that may wait."},
+    {GAUGE_OVERLOAD, "pool_overloaded", "gauge",
+     "1 while waits last too long and the newest are served first."},
 };
 
 static const struct gauge_row backend_gauges[] = {
-    {GAUGE_OPEN, "backend_connections", "Connections, idle ones included."},
-    {GAUGE_BUSY, "backend_requests_in_flight", "Requests it is working on."},
-    {GAUGE_LIMIT, "backend_connections_limit", "max-conns; 0: no limit."},
-    {GAUGE_WEIGHT, "backend_weight", "Its weight in balancing."},
-    {GAUGE_UP, "backend_up", "1 while it is given requests."},
+    {GAUGE_OPEN, "backend_connections", "gauge", "Connections, idle ones included."},
+    {GAUGE_BUSY, "backend_requests_in_flight", "gauge", "Requests it is working on."},
+    {GAUGE_LIMIT, "backend_connections_limit", "gauge", "max-conns; 0: no limit."},
+    {GAUGE_WEIGHT, "backend_weight", "gauge", "Its weight in balancing."},
+    {GAUGE_UP, "backend_up", "gauge", "1 while it is given requests."},
+    {GAUGE_DOWNS, "backend_downs_total", "counter", "How often it was found to be down."},
+    {GAUGE_EJECTIONS, "backend_ejections_total", "counter",
+     "How often it was taken out for its errors or its latency."},
 };
 
 static void put_gauges(FILE *out, const struct gauge_row *rows, size_t count,
                        const struct subjects *all)
 {
     for (size_t i = 0; i < count; i++) {
-        put_family(out, rows[i].metric, "gauge", rows[i].help);
+        put_family(out, rows[i].metric, rows[i].type, rows[i].help);
         for (uint32_t k = 0; k < all->count; k++)
             put_sample(out, rows[i].metric, all->v[k].labels, "",
                        gauge_value(&all->v[k], rows[i].gauge));
@@ -296,17 +313,152 @@ static void put_pools(FILE *out, struct gateway *g)
     free_subjects(&backends);
 }
 
-/* ---- the gateway ---- */
+/* ---- applications ---- */
+
+struct process {
+    char *labels;
+    struct app_view view;
+};
+
+struct processes {
+    struct process *v;
+    uint32_t count;
+};
+
+static void gather_app(const struct app *app, struct slice pool, struct processes *all)
+{
+    struct app_view view;
+    for (uint32_t slot = 0; slot < app_slots(app); slot++) {
+        if (!app_view(app, slot, &view))
+            continue;
+        char *labels = NULL;
+        size_t n;
+        FILE *out = open_memstream(&labels, &n);
+        fputs("pool=\"", out);
+        put_label(out, pool);
+        fprintf(out, "\",slot=\"%u\"", slot);
+        fclose(out);
+        all->v = mem_grow(all->v, all->count + 1, sizeof(*all->v));
+        all->v[all->count++] = (struct process){.labels = labels, .view = view};
+    }
+}
+
+static void put_process_family(FILE *out, const struct processes *all, const char *name,
+                               const char *type, const char *help,
+                               uint64_t (*value)(const struct app_view *v))
+{
+    put_family(out, name, type, help);
+    for (uint32_t i = 0; i < all->count; i++)
+        put_sample(out, name, all->v[i].labels, "", value(&all->v[i].view));
+}
+
+static uint64_t busy_of(const struct app_view *v)
+{
+    return v->busy;
+}
+
+static uint64_t served_of(const struct app_view *v)
+{
+    return v->served;
+}
+
+static uint64_t resident_of(const struct app_view *v)
+{
+    return v->rss_bytes;
+}
+
+static uint64_t age_of(const struct app_view *v)
+{
+    return v->age_ms / 1000;
+}
+
+static void put_apps(FILE *out, struct gateway *g)
+{
+    const struct snapshot *s = gateway_generation(g)->snapshot;
+    struct processes all = {0};
+    if (!gateway_apps(g))
+        return;
+    for (uint32_t i = 0; i < s->pool_count; i++) {
+        const struct app *app = apps_find(gateway_apps(g), s->pools[i].name);
+        if (app)
+            gather_app(app, s->pools[i].name, &all);
+    }
+    put_process_family(out, &all, "app_process_requests_in_flight", "gauge",
+                       "Requests that an application's process is working on.", busy_of);
+    put_process_family(out, &all, "app_process_requests", "gauge",
+                       "Requests it was given since it was started.", served_of);
+    put_process_family(out, &all, "app_process_resident_memory_bytes", "gauge",
+                       "Its memory, when last looked at.", resident_of);
+    put_process_family(out, &all, "app_process_age_seconds", "gauge", "Since it was started.",
+                       age_of);
+    for (uint32_t i = 0; i < all.count; i++)
+        free(all.v[i].labels);
+    free(all.v);
+}
+
+/* ---- listeners ---- */
+
+static const char *const class_labels[] = {"code=\"none\"", "code=\"1xx\"", "code=\"2xx\"",
+                                           "code=\"3xx\"",  "code=\"4xx\"", "code=\"5xx\""};
+
+struct door {
+    char *labels;
+    struct listener_sum sum;
+};
+
+static struct door *gather_doors(const struct listenings *ls, uint32_t *count)
+{
+    struct door *doors = NULL;
+    *count = 0;
+    list_each (node, &ls->list) {
+        const struct listening *l = container_of(node, struct listening, node);
+        size_t n;
+        doors = mem_grow(doors, *count + 1, sizeof(*doors));
+        struct door *d = &doors[(*count)++];
+        *d = (struct door){.labels = NULL};
+        FILE *out = open_memstream(&d->labels, &n);
+        fputs("listener=\"", out);
+        put_label(out, slice_str(l->text));
+        fprintf(out, "\",id=\"%u\"", l->id);
+        fclose(out);
+        listener_stats_read(l->stats, ls->workers, &d->sum);
+    }
+    return doors;
+}
+
+static void put_listeners(FILE *out, const struct listenings *ls)
+{
+    uint32_t count;
+    struct door *doors = gather_doors(ls, &count);
+    put_family(out, "listener_connections", "gauge", "Client connections that are open.");
+    for (uint32_t i = 0; i < count; i++)
+        put_sample(out, "listener_connections", doors[i].labels, "",
+                   doors[i].sum.joined - doors[i].sum.left);
+    put_family(out, "listener_connections_accepted_total", "counter",
+               "Client connections accepted.");
+    for (uint32_t i = 0; i < count; i++)
+        put_sample(out, "listener_connections_accepted_total", doors[i].labels, "",
+                   doors[i].sum.joined);
+    put_family(out, "listener_requests_total", "counter",
+               "Requests by class of the status that was answered.");
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t k = 0; k < STATS_CLASSES; k++)
+            put_sample(out, "listener_requests_total", doors[i].labels, class_labels[k],
+                       doors[i].sum.classes[k]);
+    for (uint32_t i = 0; i < count; i++)
+        free(doors[i].labels);
+    free(doors);
+}
+
+/* ---- the gateway as a whole ---- */
 
 static void put_classes(FILE *out, const struct stats_sum *s)
 {
-    static const char *const labels[] = {"code=\"none\"", "code=\"1xx\"", "code=\"2xx\"",
-                                         "code=\"3xx\"",  "code=\"4xx\"", "code=\"5xx\""};
     put_family(
         out, "requests_total", "counter",
         "Requests by class of the status that was answered; none: the client had gone before.");
     for (uint32_t i = 0; i < STATS_CLASSES; i++)
-        put_sample(out, "requests_total", labels[i], "", s->classes[i]);
+        put_sample(out, "requests_total", class_labels[i], "", s->classes[i]);
 }
 
 static void put_errors(FILE *out, const struct stats_sum *s)
@@ -332,6 +484,17 @@ static void put_ends(FILE *out, const struct stats_sum *s)
         put_sample(out, "requests_ended_early_total", labels[i], "", s->ends[i]);
 }
 
+static void put_abuses(FILE *out, const struct stats_sum *s)
+{
+    put_family(out, "h2_abuses_total", "counter",
+               "HTTP/2 connections closed for what their clients did too much of.");
+    for (uint32_t i = 0; i < STATS_ABUSES; i++) {
+        char label[40];
+        snprintf(label, sizeof(label), "kind=\"%s\"", stats_abuse_name(i));
+        put_sample(out, "h2_abuses_total", label, "", s->abuses[i]);
+    }
+}
+
 static void put_gateway(FILE *out, const struct admin *a)
 {
     const struct stats_sum s = gateway_stats(a->gateway);
@@ -353,6 +516,7 @@ static void put_gateway(FILE *out, const struct admin *a)
                s.received_bytes);
     put_single(out, "sent_bytes_total", "counter", "Bytes of response bodies.", s.sent_bytes);
     put_ends(out, &s);
+    put_abuses(out, &s);
     put_errors(out, &s);
     put_family(out, "request_duration_seconds", "histogram",
                "From a request's first byte to its response's last.");
@@ -429,7 +593,9 @@ void answer_metrics(struct call *c)
         return;
     }
     put_gateway(out, c->admin);
+    put_listeners(out, gateway_listenings(c->admin->gateway));
     put_pools(out, c->admin->gateway);
+    put_apps(out, c->admin->gateway);
     put_process_metrics(out, c->admin);
     fclose(out);
     admin_reply(c->conn, 200, "text/plain; version=0.0.4; charset=utf-8", text, n);

@@ -2,10 +2,12 @@
  * SPDX-License-Identifier: MIT */
 #include <unistd.h>
 
+#include "admin/changes.h"
 #include "admin/endpoints.h"
 #include "base/text.h"
 #include "core/stats.h"
 #include "pool/view.h"
+#include "proc/supervise.h"
 
 static const char *const class_names[STATS_CLASSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
 #define X(name) #name,
@@ -46,6 +48,14 @@ static json_t *latency(const struct hist_sum *h)
                      "buckets", buckets_of(h));
 }
 
+static json_t *address_json(const struct net_addr *a)
+{
+    char buf[NET_ADDR_TEXT_MAX];
+    struct text t = text_of(buf, sizeof(buf));
+    net_addr_put(&t, a);
+    return json_text(text_slice(&t));
+}
+
 /* ---- pools ---- */
 
 static void set_tally(json_t *json, const struct tally_sum *t)
@@ -67,19 +77,56 @@ static json_t *conns_of(uint32_t open, uint32_t busy, uint32_t limit)
                      limit ? number(limit) : json_null());
 }
 
+/* What has happened to its state. */
+static json_t *health_json(const struct backend_view *b)
+{
+    const char *probe = !b->is_probed ? NULL : b->probe_ok ? "ok" : "failed";
+    json_t *json = json_pack("{s:s?, s:s?}", "why", b->why, "probe", probe);
+    uint64_t now_us = loop_clock_us();
+    if (b->state_us && now_us > b->state_us)
+        set(json, "since_ms", (now_us - b->state_us) / 1000);
+    set(json, "failures", b->counts.failures);
+    set(json, "errors", b->counts.errors);
+    set(json, "downs", b->counts.downs);
+    set(json, "ejections", b->counts.ejections);
+    set(json, "recent_latency_us", b->latency_us);
+    return json;
+}
+
 static json_t *backend_json(const struct pool *p, const struct backend_view *b)
 {
     struct tally_sum t = {0};
     json_t *json =
-        json_pack("{s:o, s:o, s:s, s:i, s:o}", "address", json_text(slice_str(b->address)), "name",
-                  json_text(slice_str(b->name)), "state", b->state, "weight", (int)b->weight,
-                  "connections", conns_of(b->open, b->busy, b->max_conns));
+        json_pack("{s:o, s:o, s:s, s:i, s:i, s:b, s:b, s:o, s:o}", "address",
+                  json_text(slice_str(b->address)), "name", json_text(slice_str(b->name)), "state",
+                  b->state, "weight", (int)b->weight, "configured_weight", (int)b->conf_weight,
+                  "backup", b->tier >= BACKEND_TIER_BACKUP, "added", b->is_runtime, "connections",
+                  conns_of(b->open, b->busy, b->max_conns), "health", health_json(b));
     backend_view_tally(p, b, &t);
     set_tally(json, &t);
     return json;
 }
 
-static json_t *pool_json(struct pool *p)
+/* NULL: the pool's backends are no processes of ours. */
+static json_t *processes_json(struct gateway *g, struct slice pool)
+{
+    const struct app *app = gateway_apps(g) ? apps_find(gateway_apps(g), pool) : NULL;
+    struct app_view v;
+    if (!app)
+        return NULL;
+    json_t *list = json_array();
+    for (uint32_t slot = 0; slot < app_slots(app); slot++)
+        if (app_view(app, slot, &v))
+            json_array_append_new(
+                list,
+                json_pack("{s:i, s:i, s:s, s:o, s:i, s:o, s:o, s:o}", "slot", (int)slot, "pid",
+                          (int)v.pid, "state", proc_state_name(v.state), "age_ms", number(v.age_ms),
+                          "busy", (int)v.busy, "served", number(v.served), "resident_bytes",
+                          number(v.rss_bytes), "address", address_json(&v.addr)));
+    return list;
+}
+
+static json_t *pool_json(struct gateway *g, struct pool *p)
 {
     struct tally_sum t = {0};
     struct pool_view *v = pool_view_new(p);
@@ -91,6 +138,11 @@ static json_t *pool_json(struct pool *p)
                   json_text(v->protocol), "balance", v->balance, "connections",
                   conns_of(v->open, v->busy, v->max_conns), "queue", "waiting", (int)v->waiting,
                   "length", (int)v->queue_length, "backends", backends);
+    json_object_set_new(json_object_get(json, "queue"), "overloaded",
+                        json_boolean(v->is_overloaded));
+    json_t *processes = processes_json(g, v->name);
+    if (processes)
+        json_object_set_new(json, "processes", processes);
     pool_view_tally(p, &t);
     set_tally(json, &t);
     pool_view_free(v);
@@ -102,7 +154,7 @@ void answer_pools(struct call *c)
     const struct generation *g = gateway_generation(c->admin->gateway);
     json_t *list = json_array();
     for (uint32_t i = 0; i < g->snapshot->pool_count; i++)
-        json_array_append_new(list, pool_json(&g->pools[i]->pool));
+        json_array_append_new(list, pool_json(c->admin->gateway, &g->pools[i]->pool));
     reply_json(c, 200, json_pack("{s:o}", "pools", list));
 }
 
@@ -120,7 +172,7 @@ void answer_pool(struct call *c)
 {
     struct pool *p = find_pool(c);
     if (p)
-        reply_json(c, 200, pool_json(p));
+        reply_json(c, 200, pool_json(c->admin->gateway, p));
 }
 
 /* ---- the gateway ---- */
@@ -154,6 +206,24 @@ static json_t *requests_json(const struct stats_sum *s)
     return json;
 }
 
+static json_t *listeners_json(const struct listenings *ls)
+{
+    json_t *list = json_array();
+    list_each (node, &ls->list) {
+        const struct listening *l = container_of(node, struct listening, node);
+        struct listener_sum sum = {0};
+        listener_stats_read(l->stats, ls->workers, &sum);
+        json_t *requests = json_object();
+        for (uint32_t i = 0; i < STATS_CLASSES; i++)
+            set(requests, class_names[i], sum.classes[i]);
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "address",
+                                              json_text(slice_str(l->text)), "open",
+                                              number(sum.joined - sum.left), "total",
+                                              number(sum.joined), "requests", requests));
+    }
+    return list;
+}
+
 static json_t *start_time(const struct admin *a)
 {
     char buf[40];
@@ -176,6 +246,8 @@ void answer_status(struct call *c)
         (int)g->number, "threads", (int)threads, "pools", (int)g->snapshot->pool_count, "clients",
         "open", number(s.clients_joined - s.clients_left), "total", number(s.clients_joined),
         "requests", requests_json(&s));
+    json_object_set_new(json, "listeners", listeners_json(gateway_listenings(a->gateway)));
+    json_object_set_new(json, "changes", changes_json(a->changes));
     reply_json(c, 200, json);
 }
 

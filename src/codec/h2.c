@@ -134,6 +134,13 @@ size_t h2_take(struct h2_stream *s, struct chain *dst, size_t max)
     return n;
 }
 
+const char *h2_gone_text(const struct h2_stream *s)
+{
+    bool is_cancelled = s->error == NGHTTP2_NO_ERROR || s->error == NGHTTP2_CANCEL ||
+                        s->error == NGHTTP2_INTERNAL_ERROR || s->error == NGHTTP2_REFUSED_STREAM;
+    return is_cancelled ? "stream reset by the client" : "stream broken by an error of the client";
+}
+
 static uint32_t release_code(const struct h2_stream *s, enum h2_end end)
 {
     if (end == H2_DONE && s->passed)
@@ -267,15 +274,6 @@ static void fail(struct h2 *h, int error)
     h->is_over = true;
 }
 
-static void check_waiting(struct h2 *h)
-{
-    size_t waiting = nghttp2_session_get_outbound_queue_size(h->session);
-    if (waiting <= h->conf.abuse[H2_ABUSE_waiting] || h->is_over)
-        return;
-    h->abuse = H2_ABUSE_waiting;
-    fail(h, 0);
-}
-
 void h2_feed(struct h2 *h, struct slice in, struct buf *hold, uint64_t now_us)
 {
     if (h->is_over)
@@ -286,7 +284,6 @@ void h2_feed(struct h2 *h, struct slice in, struct buf *hold, uint64_t now_us)
     h->hold = NULL;
     if (rc < 0)
         fail(h, (int)rc);
-    check_waiting(h);
 }
 
 /* After the notice, the library wants no more as soon as there is no stream; the client may. */
@@ -294,7 +291,8 @@ bool h2_is_over(struct h2 *h)
 {
     bool waits = h->noticed && !h->said_goodbye && !h->terminated;
     bool wants_read = !h->is_over && (waits || nghttp2_session_want_read(h->session));
-    return !wants_read && !nghttp2_session_want_write(h->session);
+    bool reads = h->abuse != H2_ABUSE_waiting;
+    return !wants_read && !(reads && nghttp2_session_want_write(h->session));
 }
 
 void h2_give_up(struct h2 *h)
@@ -333,6 +331,16 @@ void h2_goodbye(struct h2 *h)
                           NULL, 0);
 }
 
+/* What finds no room in out, for a peer that does not read, must not become more and more. */
+static void check_waiting(struct h2 *h)
+{
+    size_t waiting = nghttp2_session_get_outbound_queue_size(h->session);
+    if (waiting <= h->conf.abuse[H2_ABUSE_waiting] || h->is_over)
+        return;
+    h->abuse = H2_ABUSE_waiting;
+    fail(h, 0);
+}
+
 void h2_emit(struct h2 *h, struct chain *out, const struct h2_stream *for_stream)
 {
     h->out = out;
@@ -349,4 +357,6 @@ void h2_emit(struct h2 *h, struct chain *out, const struct h2_stream *for_stream
     }
     h->out = NULL;
     h->sending = NULL;
+    if (!chain_room(out))
+        check_waiting(h);
 }

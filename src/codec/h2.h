@@ -117,6 +117,8 @@ void h2_put_interim(struct h2_stream *s, const struct response_head *head);
 void h2_put_response(struct h2_stream *s, const struct response_head *head, struct slice date,
                      struct chain *body, bool has_body);
 void h2_resume(struct h2_stream *s);
+/* H2_GONE: for the log. */
+const char *h2_gone_text(const struct h2_stream *s);
 /* Whether the peer's windows keep the stream from sending. */
 bool h2_is_held(const struct h2_stream *s);
 

@@ -49,7 +49,8 @@ static bool count_frame(struct h2 *h, const nghttp2_frame_hd *hd)
     case NGHTTP2_PING: return is_ack || h2_count(h, H2_ABUSE_pings);
     case NGHTTP2_SETTINGS: return is_ack || h2_count(h, H2_ABUSE_settings);
     case NGHTTP2_WINDOW_UPDATE: return h2_count(h, H2_ABUSE_updates);
-    default: return h2_count(h, H2_ABUSE_others);
+    case NGHTTP2_PRIORITY: return h2_count(h, H2_ABUSE_priorities);
+    default: return true;
     }
 }
 

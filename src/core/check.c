@@ -25,20 +25,46 @@ static bool is_stream(struct slice path)
     return path.n == 0 || slice_eq(path, SLICE("stdout")) || slice_eq(path, SLICE("stderr"));
 }
 
-/* The file, or, where there is none yet, its directory. Nothing is created. */
-static void check_log(struct slice path, struct config_place at, struct config_diag *diag)
+/* Whether what is at path, or, where there is nothing yet, its directory, can be written: 0 or an
+ * errno. Nothing is created. */
+static int cannot_write(struct slice path, struct config_diag *diag)
 {
-    if (is_stream(path) || access(path.p, W_OK) == 0)
-        return;
+    if (access(path.p, W_OK) == 0)
+        return 0;
     int error = errno;
     size_t n = path.n;
     while (n && path.p[n - 1] != '/')
         n--;
     struct slice directory = n ? arena_dup(&diag->arena, slice_first(path, n)) : SLICE(".");
-    if (error == ENOENT && access(directory.p, W_OK | X_OK) == 0)
-        return;
-    config_error(diag, at, "cannot write the log " SLICE_FMT ": %s", SLICE_ARG(path),
-                 strerror(error == ENOENT ? errno : error));
+    if (error != ENOENT)
+        return error;
+    return access(directory.p, W_OK | X_OK) == 0 ? 0 : errno;
+}
+
+static void check_log(struct slice path, struct config_place at, struct config_diag *diag)
+{
+    int error = is_stream(path) ? 0 : cannot_write(path, diag);
+    if (error)
+        config_error(diag, at, "cannot write the log " SLICE_FMT ": %s", SLICE_ARG(path),
+                     strerror(error));
+}
+
+/* Warnings only: the folders may be made by what starts the gateway. */
+static void check_admin(const struct gateway_conf *g, struct config_diag *diag)
+{
+    int error = g->state_path.n ? cannot_write(g->state_path, diag) : 0;
+    if (error)
+        config_warn(diag, g->at, "cannot write the state file " SLICE_FMT ": %s",
+                    SLICE_ARG(g->state_path), strerror(error));
+    for (uint32_t i = 0; i < g->admin_count; i++) {
+        const struct admin_conf *a = &g->admin[i];
+        bool is_path = a->address.kind == ADDRESS_UNIX && a->address.path.n &&
+                       a->address.path.p[0] != '@';
+        error = is_path ? cannot_write(arena_dup(&diag->arena, a->address.path), diag) : 0;
+        if (error)
+            config_warn(diag, a->at, "cannot make the socket " SLICE_FMT ": %s", SLICE_ARG(a->text),
+                        strerror(error));
+    }
 }
 
 struct lookup {
@@ -72,6 +98,7 @@ void check_surroundings(const struct snapshot *s, struct config_diag *diag)
     check_user(&s->gateway, diag);
     check_log(s->gateway.access_path, s->gateway.access_at, diag);
     check_log(s->gateway.error_path, s->gateway.error_at, diag);
+    check_admin(&s->gateway, diag);
     for (uint32_t i = 0; i < s->pool_count; i++)
         for (uint32_t j = 0; j < s->pools[i].backend_count; j++)
             check_backend(&s->pools[i].backends[j], &s->gateway, diag);

@@ -114,7 +114,7 @@ static void run_news(struct client *c)
         x->resp_bytes = s->sent_bytes;
         x->client_moved |= (news & H2_ROOM) != 0;
         if (news & H2_GONE)
-            exchange_abort(x, "stream reset by the client");
+            exchange_abort(x, h2_gone_text(s));
         exchange_run(x);
     }
 }
@@ -186,12 +186,20 @@ static void log_end(struct client *c)
     const struct client_h2 *h2 = c->h2;
     enum h2_abuse abuse = h2_abuse_found(h2->session);
     const char *why = h2_error_text(h2->session);
-    if (abuse != H2_ABUSE_NONE)
+    if (abuse != H2_ABUSE_NONE) {
+        counter_add(&c->worker->stats.abuses[abuse], 1);
         log_warn(0, "client " SLICE_FMT ": HTTP/2 connection closed: %s", SLICE_ARG(h2->peer_text),
                  h2_abuse_text(abuse));
-    else if (why)
+    } else if (why) {
         log_info(0, "client " SLICE_FMT ": HTTP/2 connection closed: %s", SLICE_ARG(h2->peer_text),
                  why);
+    }
+}
+
+/* An abuser that reads nothing is not waited for. */
+static bool is_worth_waiting(const struct client *c)
+{
+    return !chain_is_empty(&c->out) && h2_abuse_found(c->h2->session) != H2_ABUSE_waiting;
 }
 
 /* True: the connection has come to its end, and has been closed. */
@@ -204,12 +212,15 @@ static bool close_if_over(struct client *c)
         turn_soon(c);
         return false;
     }
-    if (!h2_is_over(h2->session) || !chain_is_empty(&c->out))
+    if (!h2_is_over(h2->session) || is_worth_waiting(c))
         return false;
     log_end(c);
     h2->is_lost = true;
     abort_all(c, "HTTP/2 connection ended by an error of the client");
-    client_end(c, false);
+    if (chain_is_empty(&c->out))
+        client_end(c, false);
+    else
+        client_close(c, true);
     return true;
 }
 
@@ -232,7 +243,7 @@ static uint32_t wait_ms(const struct client *c, enum waits waits)
     case WAITS_NOT: return 0;
     case WAITS_IDLE: return conf->idle_ms;
     case WAITS_HEAD: return conf->head_ms;
-    case WAITS_WRITE: return conf->write_ms;
+    case WAITS_WRITE: return h2_is_over(c->h2->session) ? conf->linger_ms : conf->write_ms;
     case WAITS_GOODBYE: return GOODBYE_MS;
     }
     return 0;

@@ -120,6 +120,10 @@ const struct key gateway_keys[] = {
      .syntax = "unix:PATH | ADDRESS",
      .help = "where `sluice status` and its like, and Prometheus, get at the gateway; a unix socket "
              "is for its owner alone"},
+    {.name = "state", .type = KEY_STRING, .at = at(struct gateway_conf, state_path),
+     .syntax = "FILE",
+     .help = "where it is kept what `sluice pool` has changed, for the next start; its folder must be "
+             "writable for the user to run as"},
     {.name = "stop-timeout", .type = KEY_MS, .at = at(struct gateway_conf, stop_ms),
      .init = "30s", .max = "1d",
      .help = "how long a graceful stop waits for requests in flight"},

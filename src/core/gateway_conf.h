@@ -36,6 +36,7 @@ struct gateway_conf {
 
     struct admin_conf *admin;
     uint32_t admin_count;
+    struct slice state_path; /* what was changed at run time; empty: not kept */
 
     struct slice temp_dir;    /* for bodies that wait in files; followed by a NUL */
     struct slice nameservers; /* "127.0.0.1:5353"; empty: the system's */

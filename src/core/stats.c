@@ -22,15 +22,16 @@ static uint64_t span(uint64_t from_us, uint64_t to_us)
 static struct outcome outcome_of(const struct exchange *x, uint64_t now_us)
 {
     uint16_t status = x->response == MSG_NONE ? 0 : x->resp.status;
+    bool begun = x->begin_us && x->begin_us >= x->dial_us; /* in the newest attempt */
     return (struct outcome){
         .class = TALLY_NONE + (status / 100 < STATS_CLASSES ? status / 100 : 0),
         .queue_us = x->dial_us ? span(x->wait_us, x->dial_us) : span(x->wait_us, now_us),
         .connect_us = span(x->dial_us, x->begin_us),
         .first_us = span(x->begin_us, x->head_us),
         .total_us = span(x->start_us, now_us),
-        .dialed = x->begin_us && !x->attempt.reused,
-        .reused = x->begin_us && x->attempt.reused,
-        .answered = x->begin_us && x->head_us >= x->begin_us,
+        .dialed = begun && !x->attempt.reused,
+        .reused = begun && x->attempt.reused,
+        .answered = begun && x->head_us >= x->begin_us,
     };
 }
 
@@ -118,8 +119,7 @@ struct listener_stats *listener_stats_new(uint32_t workers)
     return s;
 }
 
-void listener_stats_read(const struct listener_stats *s, uint32_t workers,
-                         struct listener_sum *sum)
+void listener_stats_read(const struct listener_stats *s, uint32_t workers, struct listener_sum *sum)
 {
     for (uint32_t w = 0; w < workers; w++) {
         sum->joined += counter_get(&s[w].joined);
@@ -143,5 +143,17 @@ void stats_read(const struct worker_stats *s, struct stats_sum *sum)
         sum->ends[i] += counter_get(&s->ends[i]);
     for (uint32_t i = 0; i < STATS_ERRORS; i++)
         sum->errors[i] += counter_get(&s->errors[i]);
+    for (uint32_t i = 0; i < STATS_ABUSES; i++)
+        sum->abuses[i] += counter_get(&s->abuses[i]);
     hist_read(&s->total, &sum->total);
+}
+
+const char *stats_abuse_name(uint32_t i)
+{
+    static const char *const names[] = {
+#define ABUSE(id, key, init, max, what, help) #id,
+#include "codec/h2_abuse.def"
+#undef ABUSE
+    };
+    return names[i];
 }

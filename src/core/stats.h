@@ -8,11 +8,12 @@
 #define CORE_STATS_H
 
 #include "base/hist.h"
+#include "codec/h2.h"
 #include "core/attempt.h"
 
 struct exchange;
 
-enum { STATS_CLASSES = 6, STATS_ERROR_FIRST = 400, STATS_ERRORS = 200 };
+enum { STATS_CLASSES = 6, STATS_ERROR_FIRST = 400, STATS_ERRORS = 200, STATS_ABUSES = H2_ABUSES };
 
 /* Who has ended a request before it was complete. */
 #define STATS_ENDS(X) X(client) X(backend) X(gateway)
@@ -20,10 +21,11 @@ enum { STATS_CLASSES = 6, STATS_ERROR_FIRST = 400, STATS_ERRORS = 200 };
 struct worker_stats {
     _Alignas(64) struct counter classes[STATS_CLASSES]; /* [0]: no response */
     struct counter clients_joined, clients_left;
-    struct counter begun, ended;         /* exchanges; those of incomplete heads too */
+    struct counter begun, ended; /* exchanges; those of incomplete heads too */
     struct counter received_bytes, sent_bytes;
     struct counter ends[3];              /* as in STATS_ENDS */
     struct counter errors[STATS_ERRORS]; /* answers of our own, by status - 400 */
+    struct counter abuses[STATS_ABUSES]; /* HTTP/2 connections closed for it */
     struct hist total;
 };
 
@@ -47,12 +49,14 @@ void listener_stats_read(const struct listener_stats *s, uint32_t workers,
 struct stats_sum {
     uint64_t classes[STATS_CLASSES];
     uint64_t clients_joined, clients_left, begun, ended, received_bytes, sent_bytes;
-    uint64_t ends[3], errors[STATS_ERRORS];
+    uint64_t ends[3], errors[STATS_ERRORS], abuses[STATS_ABUSES];
     struct hist_sum total;
 };
 
 /* Adds s to sum; any thread. */
 void stats_read(const struct worker_stats *s, struct stats_sum *sum);
+
+const char *stats_abuse_name(uint32_t i); /* "resets" */
 
 /* An attempt has begun, on x->attempt.backend. */
 void stats_attempt(struct exchange *x);

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import stat
+import subprocess
 import threading
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from conftest import make_config
 from harness import serve, wait_for
 from harness.admin import ADMIN, AdminClient, ask, sluice
+from harness.gateway import TOP
 
 
 @pytest.fixture
@@ -174,11 +176,27 @@ def test_the_page_needs_nothing_from_elsewhere(managed):
     assert "default-src 'none'" in m["content-security-policy"]
 
 
+def test_the_page_asks_for_the_token_and_shows_the_pools(gateway, backend, here):
+    g = gateway(make_config(b := backend(), gateway=["admin 127.0.0.1:0 token=s3cret"]))
+    port = g.wait_line(r"admin: listening on 127\.0\.0\.1:(\d+)")[1]
+    g.first_fds = g.fds()
+    for _ in range(3):
+        g.get()
+    r = subprocess.run(["node", f"{here}/apps/page.js", f"http://127.0.0.1:{port}", "s3cret"],
+                       capture_output=True, text=True, timeout=30)
+    lines = r.stdout.splitlines()
+    assert r.returncode == 0 and lines[0] == "a token is needed, and asks for it", r.stdout + r.stderr
+    assert "configuration 1" in lines[1] and "app" in lines
+    assert re.search(rf"^{re.escape(b.address)} \| up \| 0 \|.*\| 3 \| 0 \| 0$", r.stdout, re.M), r.stdout
+
+
 def test_every_endpoint_is_listed_and_answers(managed):
     g = managed()
+    manual = (TOP / "docs" / "operations.md").read_text()
     listed = ask(g, "/endpoints")["endpoints"]
-    assert len(listed) > 8
+    assert len(listed) > 15
     for e in listed:
+        assert f"`{e['method']} {e['path']}`" in manual, e
         if e["method"] != "GET" or e["path"] == "/events":
             continue
         with AdminClient(g) as c:
@@ -315,6 +333,15 @@ def test_tcp_without_token_is_refused_by_the_check(gateway, backend, tmp_path):
     (g.folder / "bad.conf").write_text(make_config(backend(), gateway=["admin 127.0.0.1:9000"]))
     r = sluice(g, "check", "-c", "bad.conf")
     assert r.returncode == 1 and "token" in r.stderr and ":3:11:" in r.stderr
+
+
+def test_the_check_warns_of_folders_that_are_not_there(gateway, backend):
+    g = gateway(make_config(backend()))
+    (g.folder / "other.conf").write_text(make_config(
+        backend(), gateway=["admin unix:/no/such/folder/admin.sock", "state /no/such/folder/state.json"]))
+    r = sluice(g, "check", "-c", "other.conf")
+    assert r.returncode == 0 and "2 warnings" in r.stdout
+    assert "cannot make the socket" in r.stderr and "cannot write the state file" in r.stderr
 
 
 # ---- events ----

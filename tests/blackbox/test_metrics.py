@@ -9,6 +9,7 @@ import pytest
 from conftest import make_config
 from harness import serve, wait_for
 from harness.admin import ADMIN, AdminClient, ask
+from harness.gateway import TOP
 
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)')
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(?:,|$)')
@@ -119,6 +120,10 @@ def test_they_are_valid_and_true(measured):
     assert value(v, "sluice_backend_duration_seconds_count", **where) == 20
     assert value(v, "sluice_backend_up", **where) == value(v, "sluice_backend_state", state="up", **where) == 1
     assert value(v, "sluice_request_duration_seconds_count") == 21
+    listener = {"listener": "127.0.0.1:0", "id": "1"}
+    assert value(v, "sluice_listener_requests_total", code="2xx", **listener) == 20
+    assert value(v, "sluice_listener_connections_accepted_total", **listener) == 21
+    assert value(v, "sluice_listener_connections", **listener) <= 1
     assert value(v, "sluice_client_connections_accepted_total") == 21
     assert value(v, "sluice_config_generation") == 1
     assert value(v, "process_open_fds") >= 5 and value(v, "process_resident_memory_bytes") > 1e6
@@ -176,3 +181,11 @@ def test_promtool_finds_nothing_wrong(measured):
         g.get()
     r = subprocess.run(["promtool", "check", "metrics"], input=scrape(g), capture_output=True, text=True)
     assert r.returncode == 0 and r.stdout + r.stderr == "", r.stdout + r.stderr
+
+
+def test_every_metric_is_in_the_manual(measured):
+    manual = (TOP / "docs" / "operations.md").read_text()
+    g = measured()
+    for line in scrape(g).splitlines():
+        if line.startswith("# TYPE sluice_"):
+            assert f"`{line.split()[2]}`" in manual, line

@@ -63,7 +63,7 @@ static void test_everything_known(void **state)
         "CONTENT_LENGTH=1234567890123",
         "CONTENT_TYPE=a/b",
         "GATEWAY_INTERFACE=CGI/1.1",
-        "SERVER_SOFTWARE=sluice/" SLUICE_VERSION,
+        ("SERVER_SOFTWARE=sluice/" SLUICE_VERSION),
         "SERVER_PROTOCOL=HTTP/1.0",
         "SERVER_NAME=example.org",
         "SERVER_ADDR=10.0.0.1",

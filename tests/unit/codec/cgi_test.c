@@ -137,7 +137,7 @@ static void test_environment_of_a_program(void **state)
     request.cgi.param_count = 1;
     char **env = cgi_environ(&request.codec, &p.arena);
     const char *const want[] = {"GATEWAY_INTERFACE=CGI/1.1",
-                                "SERVER_SOFTWARE=sluice/" SLUICE_VERSION,
+                                ("SERVER_SOFTWARE=sluice/" SLUICE_VERSION),
                                 "SERVER_PROTOCOL=HTTP/1.1",
                                 "REQUEST_METHOD=GET",
                                 "REQUEST_URI=/a.b",
