@@ -77,7 +77,8 @@ static void on_resolved(void *ctx, const struct resolve_answer *answer)
     const struct lookup *l = ctx;
     if (answer->status != RESOLVE_OK)
         config_warn(l->diag, l->backend->at, "cannot resolve '" SLICE_FMT "': %s",
-                    SLICE_ARG(l->backend->endpoint.host), resolve_status_text(answer->status));
+                    SLICE_ARG(l->backend->srv.n ? l->backend->srv : l->backend->endpoint.host),
+                    resolve_status_text(answer->status));
 }
 
 static void check_backend(const struct backend_conf *b, const struct gateway_conf *g,
@@ -89,7 +90,9 @@ static void check_backend(const struct backend_conf *b, const struct gateway_con
     if (b->endpoint.path.n && access(b->endpoint.path.p, F_OK) != 0)
         config_warn(diag, b->at, "there is no socket " SLICE_FMT " now",
                     SLICE_ARG(b->endpoint.path));
-    if (!b->endpoint.path.n && !address_is_literal(b->endpoint.host))
+    if (b->srv.n)
+        resolve_srv_blocking(&conf, b->srv, on_resolved, &lookup);
+    else if (!b->endpoint.path.n && !b->program.n && !address_is_literal(b->endpoint.host))
         resolve_blocking(&conf, b->endpoint.host, b->endpoint.port, on_resolved, &lookup);
 }
 

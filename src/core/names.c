@@ -62,9 +62,18 @@ static void use_answer(struct name *name, const struct resolve_answer *answer)
     for (unsigned i = 0; i < answer->count; i++) {
         memcpy(&list[i].sa, &answer->addrs[i].sa, answer->addrs[i].len);
         list[i].len = answer->addrs[i].len;
+        if (answer->records) { /* a weight of 0 is next to none (RFC 2782) */
+            list[i].weight = answer->records[i].weight ? answer->records[i].weight : 1;
+            list[i].tier = answer->records[i].priority;
+        }
     }
     pool_set_addresses(name->pool, name->line, list, answer->count);
     free(list);
+}
+
+static struct slice name_of(const struct backend_conf *line)
+{
+    return line->srv.n ? line->srv : line->endpoint.host;
 }
 
 static void on_answer(void *ctx, const struct resolve_answer *answer)
@@ -79,7 +88,7 @@ static void on_answer(void *ctx, const struct resolve_answer *answer)
             again_ms = (answer->ttl_s > TTL_MIN_S ? answer->ttl_s : TTL_MIN_S) * 1000ul;
     } else { /* what was known stays in use */
         log_warn(0, "pool " SLICE_FMT ": cannot resolve " SLICE_FMT ": %s",
-                 SLICE_ARG(name->pool->conf->name), SLICE_ARG(name->line->endpoint.host),
+                 SLICE_ARG(name->pool->conf->name), SLICE_ARG(name_of(name->line)),
                  resolve_status_text(answer->status));
     }
     timer_set(name->names->loop, &name->again, again_ms);
@@ -88,8 +97,12 @@ static void on_answer(void *ctx, const struct resolve_answer *answer)
 static void on_over(struct timer *t)
 {
     struct name *name = container_of(t, struct name, again);
-    resolve_start(name->names->resolver, name->line->endpoint.host, name->line->endpoint.port,
-                  on_answer, name);
+    const struct backend_conf *line = name->line;
+    if (line->srv.n)
+        resolve_start_srv(name->names->resolver, line->srv, on_answer, name);
+    else
+        resolve_start(name->names->resolver, line->endpoint.host, line->endpoint.port, on_answer,
+                      name);
 }
 
 static void set_unix(struct pool *pool, const struct backend_conf *line)
@@ -127,6 +140,8 @@ void names_follow(struct names *n, struct pool *pool, const struct backend_conf 
     timer_init(&name->again, on_over);
     if (is_known)
         timer_set(n->loop, &name->again, 0);
+    else if (line->srv.n)
+        resolve_srv_blocking(&n->conf, line->srv, on_answer, name);
     else
         resolve_blocking(&n->conf, line->endpoint.host, line->endpoint.port, on_answer, name);
 }

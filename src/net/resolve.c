@@ -2,15 +2,17 @@
 #include "net/resolve.h"
 
 #include <ares.h>
+#include <arpa/nameser.h>
 #include <errno.h>
 #include <pthread.h>
+#include <resolv.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 
-enum { DEADLINE_MS = 5000, TRY_MS = 1000, TRIES = 3, ADDRS_MAX = 256 };
+enum { DEADLINE_MS = 5000, TRY_MS = 1000, TRIES = 3, ADDRS_MAX = 256, SERVICES_MAX = 64 };
 
 /* A socket that c-ares opens and closes as it likes. Kept for the next one when it is closed:
  * an event that comes late finds readable memory, and one too many does no harm. */
@@ -29,6 +31,13 @@ struct resolver {
     uint32_t timeout_ms;
 };
 
+/* A host that an SRV record names, and the question for its addresses. */
+struct service {
+    struct resolve *asker; /* who asked for the services */
+    struct resolve *question;
+    struct resolve_record record;
+};
+
 /* Lives until c-ares has answered and the asker knows or has lost interest. */
 struct resolve {
     struct list node;
@@ -41,6 +50,9 @@ struct resolve {
     uint16_t port;
     struct resolve_answer answer;
     struct net_addr *addrs;
+    struct resolve_record *records; /* of a question for services, as all that follows */
+    struct service *services;
+    unsigned service_count, waiting; /* for the addresses of so many */
 };
 
 const char *resolve_status_text(enum resolve_status status)
@@ -171,6 +183,8 @@ static void release(struct resolve *q)
     list_remove(&q->answered.node);
     list_remove(&q->node);
     free(q->addrs);
+    free(q->records);
+    free(q->services);
     free(q);
 }
 
@@ -193,14 +207,18 @@ void resolver_free(struct resolver *r)
 static void deliver(struct resolve *q)
 {
     struct net_addr *addrs = q->addrs;
+    struct resolve_record *records = q->records;
     struct resolve_answer answer = q->answer;
     resolve_done_fn *done = q->done;
     void *ctx = q->ctx;
     answer.addrs = addrs;
+    answer.records = records;
     q->addrs = NULL;
+    q->records = NULL;
     resolve_cancel(q);
     done(ctx, &answer);
     free(addrs);
+    free(records);
 }
 
 static void on_answered(struct deferred *d)
@@ -278,17 +296,24 @@ static void on_answer(void *ctx, int status, int timeouts, struct ares_addrinfo 
         release(q);
 }
 
-static void ask(struct resolve *q, struct slice name)
+/* The name with a NUL behind it, or what is wrong with it is answered and false. */
+static bool put_name(struct resolve *q, struct slice name, char *text, size_t n)
 {
-    struct resolver *r = q->resolver;
-    char text[RESOLVE_NAME_MAX + 2]; /* a trailing dot may stand behind the name */
-    if (name.n == 0 || name.n >= sizeof(text) || memchr(name.p, '\0', name.n)) {
+    if (name.n == 0 || name.n >= n || memchr(name.p, '\0', name.n)) {
         q->answer.status = RESOLVE_MALFORMED;
-        loop_defer(r->loop, &q->answered);
-        return;
+        loop_defer(q->resolver->loop, &q->answered);
+        return false;
     }
     memcpy(text, name.p, name.n);
     text[name.n] = '\0';
+    return true;
+}
+
+static void ask(struct resolve *q, struct slice name)
+{
+    char text[RESOLVE_NAME_MAX + 2]; /* a trailing dot may stand behind the name */
+    if (!put_name(q, name, text, sizeof(text)))
+        return;
     struct ares_addrinfo_hints hints = {
         .ai_flags = ARES_AI_NOSORT, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     char port[6];
@@ -297,25 +322,30 @@ static void ask(struct resolve *q, struct slice name)
     *t.p = '\0';
     hints.ai_flags |= ARES_AI_NUMERICSERV;
     q->asked = true;
-    ares_getaddrinfo(r->channel, text, port, &hints, on_answer, q);
-    set_timer(r);
+    ares_getaddrinfo(q->resolver->channel, text, port, &hints, on_answer, q);
+    set_timer(q->resolver);
 }
 
-struct resolve *resolve_start(struct resolver *r, struct slice name, uint16_t port,
-                              resolve_done_fn *done, void *ctx)
+static struct resolve *new_question(struct resolver *r, resolve_done_fn *done, void *ctx)
 {
     struct resolve *q = mem_zalloc(sizeof(*q));
     q->resolver = r;
     q->done = done;
     q->ctx = ctx;
-    q->port = port;
     timer_init(&q->deadline, on_deadline);
     deferred_init(&q->answered, on_answered);
     list_init(&q->node);
     list_append(&r->questions, &q->node);
     timer_set(r->loop, &q->deadline, r->timeout_ms);
+    return q;
+}
 
+struct resolve *resolve_start(struct resolver *r, struct slice name, uint16_t port,
+                              resolve_done_fn *done, void *ctx)
+{
+    struct resolve *q = new_question(r, done, ctx);
     struct net_addr literal;
+    q->port = port;
     if (net_addr_literal(name, port, &literal)) {
         q->addrs = mem_alloc(sizeof(literal));
         q->answer.ttl_s = RESOLVE_TTL_NEVER;
@@ -327,11 +357,123 @@ struct resolve *resolve_start(struct resolver *r, struct slice name, uint16_t po
     return q;
 }
 
+/* ---- services (RFC 2782) ---- */
+
+static void end_services(struct resolve *q)
+{
+    if (q->answer.status == RESOLVE_OK && q->answer.count == 0)
+        q->answer.status = RESOLVE_NO_NAME;
+    if (q->answer.status != RESOLVE_OK)
+        q->answer.count = 0;
+    loop_defer(q->resolver->loop, &q->answered);
+}
+
+static void add_service(struct resolve *q, const struct service *s, const struct net_addr *a)
+{
+    unsigned n = q->answer.count;
+    q->addrs = mem_grow(q->addrs, n + 1, sizeof(*q->addrs));
+    q->records = mem_grow(q->records, n + 1, sizeof(*q->records));
+    q->addrs[n] = *a;
+    q->records[n] = s->record;
+    q->answer.count++;
+}
+
+static void on_service(void *ctx, const struct resolve_answer *answer)
+{
+    struct service *s = ctx;
+    struct resolve *q = s->asker;
+    s->question = NULL;
+    for (unsigned i = 0; i < answer->count && q->answer.count < ADDRS_MAX; i++)
+        add_service(q, s, &answer->addrs[i]);
+    if (answer->status == RESOLVE_OK && answer->ttl_s < q->answer.ttl_s)
+        q->answer.ttl_s = answer->ttl_s;
+    if (answer->status != RESOLVE_OK && answer->status != RESOLVE_NO_NAME)
+        q->answer.status = answer->status;
+    if (--q->waiting == 0)
+        end_services(q);
+}
+
+/* Priority, weight, port and target of a record; the target as text. False: it is no such record,
+ * or says that there is no such service (its target is the root). */
+static bool read_service(ns_msg msg, const ns_rr *rr, struct service *s, uint16_t *port,
+                         char target[NS_MAXDNAME])
+{
+    const unsigned char *p = ns_rr_rdata(*rr);
+    if (ns_rr_type(*rr) != ns_t_srv || ns_rr_rdlen(*rr) < 7)
+        return false;
+    s->record.priority = (uint16_t)(p[0] << 8 | p[1]);
+    s->record.weight = (uint16_t)(p[2] << 8 | p[3]);
+    *port = (uint16_t)(p[4] << 8 | p[5]);
+    int n = ns_name_uncompress(ns_msg_base(msg), ns_msg_end(msg), p + 6, target, NS_MAXDNAME);
+    return n > 0 && target[0] && strcmp(target, ".") != 0;
+}
+
+static void take_services(struct resolve *q, ns_msg msg)
+{
+    unsigned count = ns_msg_count(msg, ns_s_an);
+    count = count < SERVICES_MAX ? count : SERVICES_MAX;
+    q->answer.ttl_s = RESOLVE_TTL_NEVER;
+    q->services = mem_zalloc((count + 1) * sizeof(*q->services));
+    q->waiting = 1; /* ourselves, until all are asked */
+    for (unsigned i = 0; i < count; i++) {
+        struct service *s = &q->services[q->service_count];
+        char target[NS_MAXDNAME];
+        uint16_t port;
+        ns_rr rr;
+        if (ns_parserr(&msg, ns_s_an, (int)i, &rr) < 0 ||
+            !read_service(msg, &rr, s, &port, target))
+            continue;
+        q->answer.ttl_s = min_ttl(q->answer.ttl_s, (int)ns_rr_ttl(rr));
+        q->service_count++;
+        q->waiting++;
+        s->asker = q;
+        s->question = resolve_start(q->resolver, slice_str(target), port, on_service, s);
+    }
+    if (--q->waiting == 0)
+        end_services(q);
+}
+
+static void on_services(void *ctx, int status, int timeouts, unsigned char *p, int n)
+{
+    (void)timeouts;
+    struct resolve *q = ctx;
+    ns_msg msg;
+    q->asked = false;
+    q->answer = (struct resolve_answer){.status = status_of(status)};
+    if (!q->done) {
+        release(q);
+    } else if (q->answer.status != RESOLVE_OK) {
+        loop_defer(q->resolver->loop, &q->answered);
+    } else if (ns_initparse(p, n, &msg) < 0) {
+        q->answer.status = RESOLVE_MALFORMED;
+        loop_defer(q->resolver->loop, &q->answered);
+    } else {
+        take_services(q, msg);
+    }
+}
+
+struct resolve *resolve_start_srv(struct resolver *r, struct slice name, resolve_done_fn *done,
+                                  void *ctx)
+{
+    struct resolve *q = new_question(r, done, ctx);
+    char text[RESOLVE_NAME_MAX + 2];
+    if (!put_name(q, name, text, sizeof(text)))
+        return q;
+    q->asked = true;
+    ares_query(r->channel, text, ns_c_in, ns_t_srv, on_services, q);
+    set_timer(r);
+    return q;
+}
+
 void resolve_cancel(struct resolve *q)
 {
     q->done = NULL;
     timer_fini(q->resolver->loop, &q->deadline);
     list_remove(&q->answered.node);
+    for (unsigned i = 0; i < q->service_count; i++)
+        if (q->services[i].question)
+            resolve_cancel(q->services[i].question);
+    q->service_count = 0;
     if (!q->asked)
         release(q);
 }
@@ -354,18 +496,33 @@ static void on_blocking_done(void *ctx, const struct resolve_answer *answer)
     loop_stop(&b->loop);
 }
 
-void resolve_blocking(const struct resolver_conf *conf, struct slice name, uint16_t port,
-                      resolve_done_fn *done, void *ctx)
+/* port -1: services. */
+static void block(const struct resolver_conf *conf, struct slice name, int port,
+                  resolve_done_fn *done, void *ctx)
 {
     struct blocking b = {.done = done, .ctx = ctx};
     int error = loop_init(&b.loop);
     if (!error)
         b.resolver = resolver_new(&b.loop, conf, &error);
-    if (error) {
+    if (error)
         done(ctx, &(struct resolve_answer){.status = RESOLVE_REFUSED});
-    } else {
-        resolve_start(b.resolver, name, port, on_blocking_done, &b);
+    else if (port < 0)
+        resolve_start_srv(b.resolver, name, on_blocking_done, &b);
+    else
+        resolve_start(b.resolver, name, (uint16_t)port, on_blocking_done, &b);
+    if (!error)
         loop_run(&b.loop);
-    }
     loop_fini(&b.loop);
+}
+
+void resolve_blocking(const struct resolver_conf *conf, struct slice name, uint16_t port,
+                      resolve_done_fn *done, void *ctx)
+{
+    block(conf, name, port, done, ctx);
+}
+
+void resolve_srv_blocking(const struct resolver_conf *conf, struct slice name,
+                          resolve_done_fn *done, void *ctx)
+{
+    block(conf, name, -1, done, ctx);
 }

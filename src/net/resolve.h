@@ -31,11 +31,17 @@ struct resolver_conf {
     uint32_t timeout_ms;     /* the deadline of a question; 0: 5000 */
 };
 
+/* Of an SRV record (RFC 2782): the lowest priority is used, shared by weight. */
+struct resolve_record {
+    uint16_t priority, weight;
+};
+
 struct resolve_answer {
     enum resolve_status status;
     uint32_t ttl_s; /* the smallest; 0 where unknown (/etc/hosts): the asker has its own minimum */
     unsigned count; /* 0 unless RESOLVE_OK */
     const struct net_addr *addrs; /* as the servers ordered them; valid during the call */
+    const struct resolve_record *records; /* of each address; NULL: it was no question for SRV */
 };
 
 typedef void resolve_done_fn(void *ctx, const struct resolve_answer *answer);
@@ -49,12 +55,18 @@ void resolver_free(struct resolver *r);
 /* Asks for all addresses of name. Valid until done() has been called or it is cancelled. */
 struct resolve *resolve_start(struct resolver *r, struct slice name, uint16_t port,
                               resolve_done_fn *done, void *ctx);
+/* Asks for the services of a name such as _http._tcp.example.org, and for all addresses of their
+ * hosts. If any host's addresses cannot be found out, the answer is that fault. */
+struct resolve *resolve_start_srv(struct resolver *r, struct slice name, resolve_done_fn *done,
+                                  void *ctx);
 /* done() will not be called. */
 void resolve_cancel(struct resolve *q);
 
 /* Blocks this thread until the answer is there; for start-up and checks only. */
 void resolve_blocking(const struct resolver_conf *conf, struct slice name, uint16_t port,
                       resolve_done_fn *done, void *ctx);
+void resolve_srv_blocking(const struct resolver_conf *conf, struct slice name,
+                          resolve_done_fn *done, void *ctx);
 
 const char *resolve_status_text(enum resolve_status status); /* "no such name" */
 

@@ -45,6 +45,9 @@ static const struct key_name all_downs[] = {
 
 /* clang-format off */
 static const struct key backend_options[] = {
+    {.name = "srv", .type = KEY_STRING, .at = at(struct backend_conf, srv),
+     .help = "in place of an address: a name whose SRV records say hosts, ports, weights and "
+             "priorities; those of a higher priority number are asked when all before are down"},
     {.name = "weight", .type = KEY_UINT, .at = at(struct backend_conf, weight),
      .init = "1", .min = "1", .max = "1000",
      .help = "share of the requests, relative to the other backends"},
@@ -177,7 +180,7 @@ const struct key pool_keys[] = {
      .flags = KEY_ONE, .set = set_protocol, .syntax = "NAME",
      .help = "what the backends speak; without it what their URLs say, else http"},
     {.name = "backend", .type = KEY_CUSTOM, .flags = KEY_REPEAT,
-     .syntax = "HOST:PORT | unix:PATH | URL | cgi://PATH [backup]", .set = set_backend, .open = open_backend,
+     .syntax = "HOST:PORT | unix:PATH | URL | cgi://PATH [backup] | srv=NAME", .set = set_backend, .open = open_backend,
      .options = backend_options,
      .help = "where requests go: a host name stands for all its addresses; a URL such as "
              "http://127.0.0.1:9000 is the same as its address; a backup is asked when all others are "
@@ -461,13 +464,26 @@ static bool split_url(struct slice *text, struct slice *scheme)
     return true;
 }
 
+static bool has_option(const struct directive *d, struct slice name)
+{
+    for (uint32_t i = 0; i < d->option_count; i++)
+        if (slice_eq(d->options[i].option, name))
+            return true;
+    return false;
+}
+
 static bool set_backend(struct config_reader *r, const struct directive *d,
                         const struct config_word *word, void *target)
 {
     struct backend_conf *b = target;
+    b->at = d->arg_count ? word->at : d->name.at;
+    if (has_option(d, SLICE("srv"))) {
+        b->is_backup = d->arg_count == 1 && slice_eq(word->text, SLICE("backup"));
+        return d->arg_count == (uint32_t)b->is_backup ||
+               config_error(r->diag, b->at, "srv= stands in place of the address");
+    }
     if (d->arg_count == 0)
-        return config_error(r->diag, d->name.at, "'backend' takes HOST:PORT | unix:PATH | URL");
-    b->at = word->at;
+        return config_error(r->diag, b->at, "'backend' takes HOST:PORT | unix:PATH | URL");
     b->is_backup = d->arg_count == 2 && slice_eq(word[1].text, SLICE("backup"));
     if (d->arg_count > 1 + (uint32_t)b->is_backup)
         return config_error(r->diag, word[1].at,
@@ -509,6 +525,10 @@ static bool finish_backend(struct config_reader *r, const struct pool_conf *pool
                             "the pool speaks '" SLICE_FMT "', not '" SLICE_FMT "'\n"
                             "all backends of a pool speak the same protocol",
                             SLICE_ARG(pool->protocol), SLICE_ARG(b->scheme));
+    if (b->srv.n) {
+        b->text = arena_printf(r->arena, "srv:" SLICE_FMT, SLICE_ARG(b->srv));
+        return true;
+    }
     if (b->program.n) {
         b->text = arena_printf(r->arena, "cgi:" SLICE_FMT, SLICE_ARG(b->program));
         return true;

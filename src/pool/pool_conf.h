@@ -39,6 +39,7 @@ struct spawn_conf;
 /* One `backend` line. A host name becomes a backend for each of its addresses. */
 struct backend_conf {
     struct endpoint endpoint;
+    struct slice srv;     /* a name of services; then there is no endpoint */
     struct slice program; /* CGI: a directory or a program; then there is no endpoint */
     struct slice scheme; /* of a URL; empty else */
     struct slice text;   /* "host:port", "[v6]:port" or "unix:/path": for logs and HOST_BACKEND */

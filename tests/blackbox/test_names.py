@@ -1,10 +1,16 @@
 """Backends by name: all the addresses, and the changes of them."""
 
+import collections
+import os
+import signal
+import socket
+import subprocess
+import threading
 import time
 
 import pytest
 
-from harness import serve, wait_for
+from harness import Client, serve, wait_for
 from harness.dns import NameServer
 
 
@@ -101,3 +107,183 @@ def test_a_name_that_comes_to_life(proxy, names, trio):
     assert g.get().status in (502, 503, 504)
     dns.names["app.test"] = (["127.0.0.3"], 60)
     wait_for(lambda: g.get().status == 200, "the name to be found", 35)
+
+
+# ---- a real name server ----
+
+class Dnsmasq:
+    """Its hosts change with SIGHUP, everything else by starting it again at the same port."""
+
+    def __init__(self, folder):
+        self.hosts, self.process = folder / "hosts", None
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
+        self.log = open(folder / "dnsmasq.log", "wb")
+
+    def start(self, hosts, *more):
+        self.write(hosts)
+        self.process = subprocess.Popen(
+            ["dnsmasq", "--conf-file=/dev/null", "--keep-in-foreground", f"--port={self.port}",
+             "--listen-address=127.0.0.1", "--bind-interfaces", "--no-resolv", "--no-hosts", "--pid-file=",
+             f"--addn-hosts={self.hosts}", "--local-ttl=1", "--local=/test/", "--user=root",
+             "--log-facility=-", *more], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        wait_for(self.answers, "dnsmasq to answer")
+
+    def answers(self):
+        """A question for nothing in particular."""
+        query = b"\0\1\1\0\0\1\0\0\0\0\0\0\4none\4test\0\0\1\0\1"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(0.1)
+            try:
+                s.connect(("127.0.0.1", self.port))
+                s.send(query)
+                return s.recv(512)
+            except OSError:
+                assert self.process.poll() is None, "dnsmasq did not start"
+                return None
+
+    def write(self, hosts):
+        self.hosts.write_text("".join(f"{a} {name}\n" for name, list in hosts.items() for a in list))
+
+    def change(self, hosts):
+        self.write(hosts)
+        os.kill(self.process.pid, signal.SIGHUP)
+
+    def stop(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def dnsmasq(tmp_path):
+    d = Dnsmasq(tmp_path)
+    yield d
+    d.stop()
+    d.log.close()
+
+
+class Load:
+    """Clients that ask all the time; what they were told, by whom, and when."""
+
+    def __init__(self, g, clients=4):
+        self.g, self.seen, self.bad, self.end = g, [], [], threading.Event()
+        self.threads = [threading.Thread(target=self.run) for _ in range(clients)]
+        for t in self.threads:
+            t.start()
+
+    def run(self):
+        with Client(self.g.address) as c:
+            while not self.end.wait(0.002):
+                m = c.get()
+                self.seen.append((time.monotonic(), m.body.decode()))
+                if m.status != 200:
+                    self.bad.append(m)
+
+    def since(self, moment):
+        return collections.Counter(name for t, name in self.seen if t >= moment)
+
+    def stop(self):
+        self.end.set()
+        for t in self.threads:
+            t.join()
+        assert not self.bad, self.bad[:3]
+
+
+def test_a_change_under_load_is_followed_without_an_error(proxy, dnsmasq, trio, started):
+    """New addresses are used within the TTL and a second; old ones end in peace."""
+    dnsmasq.start({"app.test": ["127.0.0.1"]})
+    g = proxy(f"app.test:{trio}", gateway=[f"resolver {dnsmasq.address}"], threads=2)
+    load = Load(g)
+    try:
+        wait_for(lambda: load.since(0)["1"] > 50, "some load")
+        for old, new in (("1", "2"), ("2", "3"), ("3", "1")):
+            changed = time.monotonic()
+            dnsmasq.change({"app.test": [f"127.0.0.{new}"]})
+            wait_for(lambda: load.since(changed)[new], "the new address to be used", 5)
+            assert time.monotonic() - changed < 2.5     # TTL 1, and 1, and what dnsmasq takes to read
+            moment = time.monotonic() + 0.3
+            wait_for(lambda: load.since(moment)[new] > 30, "more load")
+            assert set(load.since(moment)) == {new}
+            backend = started.backends[int(old) - 1]
+            wait_for(lambda: not backend.open, "connections to the old address to be closed")
+    finally:
+        load.stop()
+
+
+@pytest.mark.faults
+def test_a_name_server_that_dies_changes_nothing(proxy, dnsmasq, trio):
+    dnsmasq.start({"app.test": ["127.0.0.1", "127.0.0.2"]})
+    g = proxy(f"app.test:{trio}", gateway=[f"resolver {dnsmasq.address} timeout=300ms"], threads=2)
+    load = Load(g)
+    try:
+        wait_for(lambda: set(load.since(0)) == {"1", "2"}, "some load")
+        dnsmasq.stop()
+        g.wait_line("cannot resolve app.test")
+        moment = time.monotonic()
+        wait_for(lambda: sum(load.since(moment).values()) > 200, "more load")
+        assert set(load.since(moment)) == {"1", "2"}
+        dnsmasq.start({"app.test": ["127.0.0.3"]})
+        wait_for(lambda: "3" in load.since(moment), "it to be asked again", 15)
+    finally:
+        load.stop()
+
+
+@pytest.fixture
+def services(backend):
+    """Three backends at different ports."""
+    return [backend(then=named(n)) for n in "abc"]
+
+
+def srv(backend, priority, weight, name="_http._tcp.app.test", host="host.test"):
+    return f"--srv-host={name},{host},{backend.port},{priority},{weight}"
+
+
+def test_srv_records_say_ports_and_weights(proxy, dnsmasq, services):
+    a, b, c = services
+    dnsmasq.start({"host.test": ["127.0.0.1"]}, srv(a, 1, 10), srv(b, 1, 30), srv(c, 1, 60))
+    g = proxy("srv=_http._tcp.app.test", gateway=[f"resolver {dnsmasq.address}"], threads=1)
+    got = [g.get().body for _ in range(100)]
+    assert {n: got.count(n) for n in (b"a", b"b", b"c")} == {b"a": 10, b"b": 30, b"c": 60}
+
+
+@pytest.mark.faults
+def test_srv_priorities_are_tiers(proxy, dnsmasq, services):
+    a, b, c = services
+    dnsmasq.start({"host.test": ["127.0.0.1"]}, srv(a, 1, 1), srv(b, 2, 1), srv(c, 3, 1))
+    g = proxy("srv=_http._tcp.app.test", gateway=[f"resolver {dnsmasq.address}"], threads=1,
+              pool=["fail count=1 backoff=1m"])
+    assert seen(g) == {"a"}
+    a.stop()
+    assert seen(g) == {"b"}
+    b.stop()
+    assert seen(g) == {"c"}
+
+
+def test_srv_records_change(proxy, dnsmasq, services):
+    a, b, c = services
+    dnsmasq.start({"host.test": ["127.0.0.1"]}, srv(a, 1, 1))
+    g = proxy("srv=_http._tcp.app.test", gateway=[f"resolver {dnsmasq.address}"], threads=2)
+    g.expect_error("_http._tcp.app.test")
+    load = Load(g)
+    try:
+        wait_for(lambda: load.since(0)["a"] > 20, "some load")
+        dnsmasq.stop()
+        dnsmasq.start({"host.test": ["127.0.0.1"]}, srv(b, 1, 3), srv(c, 1, 1))
+        wait_for(lambda: set(load.since(time.monotonic() - 0.2)) == {"b", "c"}, "the new services", 15)
+        moment = time.monotonic()
+        wait_for(lambda: sum(load.since(moment).values()) > 200, "more load")
+        shares = load.since(moment)
+        assert 2.5 < shares["b"] / shares["c"] < 3.5
+    finally:
+        load.stop()
+
+
+def test_a_service_that_is_not_there_is_a_503_not_an_end(proxy, dnsmasq):
+    dnsmasq.start({})
+    g = proxy("srv=_http._tcp.app.test", gateway=[f"resolver {dnsmasq.address}"])
+    g.expect_error("_http._tcp.app.test")
+    assert g.get().status == 503
