@@ -9,8 +9,8 @@
 
 struct arena {
     struct buf_pool *pool;
-    struct buf *blocks;      /* newest first */
-    struct arena_big *bigs;  /* allocations larger than a block */
+    struct buf *blocks;     /* newest first */
+    struct arena_big *bigs; /* allocations larger than a block */
 };
 
 void arena_init(struct arena *a, struct buf_pool *pool); /* takes no memory yet */

@@ -19,9 +19,9 @@ static inline void auto_close_(const int *fd)
         close(*fd);
 }
 
-#define AUTO_FREE       __attribute__((cleanup(auto_free_)))
-#define AUTO_CLOSE      __attribute__((cleanup(auto_close_)))
-#define AUTO_UNREF(fn)  __attribute__((cleanup(fn))) /* fn(T **) drops the reference if not NULL */
+#define AUTO_FREE      __attribute__((cleanup(auto_free_)))
+#define AUTO_CLOSE     __attribute__((cleanup(auto_close_)))
+#define AUTO_UNREF(fn) __attribute__((cleanup(fn))) /* fn(T **) drops the reference if not NULL */
 
 #define take(p)                                                                                    \
     ({                                                                                             \

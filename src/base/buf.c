@@ -16,7 +16,7 @@ void buf_pool_init(struct buf_pool *pool, size_t keep_max)
 
 void buf_pool_trim(struct buf_pool *pool, size_t keep)
 {
-    for (int class = BUF_CLASSES - 1; class >= 0; class--) {
+    for (int class = BUF_CLASSES - 1; class >= 0; class --) {
         while (pool->kept_bytes > keep && pool->free[class]) {
             struct buf *b = pool->free[class];
             pool->free[class] = b->next;

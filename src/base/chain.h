@@ -52,7 +52,7 @@ struct chain {
 };
 
 void chain_init(struct chain *c, struct buf_pool *pool, size_t window);
-void chain_clear(struct chain *c);    /* drops everything; usable afterwards */
+void chain_clear(struct chain *c);           /* drops everything; usable afterwards */
 void chain_pool_trim(struct buf_pool *pool); /* gives spare links back to malloc */
 
 static inline size_t chain_room(const struct chain *c)
@@ -89,7 +89,8 @@ size_t chain_move(struct chain *dst, struct chain *src, size_t max);
 bool chain_share(struct chain *dst, const struct chain *src);
 /* Removes n bytes from the front: they have been sent. */
 void chain_drop(struct chain *c, size_t n);
-/* The leading memory pieces as iovecs; answers their count (0: empty, or a file or pipe is next). */
+/* The leading memory pieces as iovecs; answers their count (0: empty, or a file or pipe is next).
+ */
 int chain_iov(const struct chain *c, struct iovec *iov, int max);
 
 static inline void source_ref(struct source *s)

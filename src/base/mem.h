@@ -11,6 +11,7 @@ void *mem_zalloc(size_t n) __attribute__((malloc, returns_nonnull, warn_unused_r
 /* p may be NULL. Aborts when count * size overflows. */
 void *mem_grow(void *p, size_t count, size_t size)
     __attribute__((returns_nonnull, warn_unused_result));
-char *mem_dup(const char *p, size_t n) __attribute__((returns_nonnull, warn_unused_result)); /* + NUL */
+char *mem_dup(const char *p, size_t n)
+    __attribute__((returns_nonnull, warn_unused_result)); /* + NUL */
 
 #endif

@@ -13,11 +13,14 @@ struct slice {
     size_t n;
 };
 
-#define SLICE(literal)      ((struct slice){(literal), sizeof(literal) - 1})
-#define SLICE_INIT(literal) {(literal), sizeof(literal) - 1} /* for static tables */
-#define SLICE_NONE          ((struct slice){NULL, 0})
-#define SLICE_FMT           "%.*s"
-#define SLICE_ARG(s)        (int)(s).n, (s).p ? (s).p : ""
+#define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
+#define SLICE_INIT(literal)                                                                        \
+    {                                                                                              \
+        (literal), sizeof(literal) - 1                                                             \
+    } /* for static tables */
+#define SLICE_NONE   ((struct slice){NULL, 0})
+#define SLICE_FMT    "%.*s"
+#define SLICE_ARG(s) (int)(s).n, (s).p ? (s).p : ""
 
 static inline struct slice slice_of(const void *p, size_t n)
 {

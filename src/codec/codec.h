@@ -2,9 +2,8 @@
  * function with state: no I/O, no pool, no clock, no allocation but in the exchange's arena.
  *
  * Bytes come in as a slice that the codec takes from the front; what it reports are events. Bodies
- * go out from one chain into another. A codec of the backend side is one row of codecs.def; the core
- * knows none by name.
- * SPDX-License-Identifier: MIT */
+ * go out from one chain into another. A codec of the backend side is one row of codecs.def; the
+ * core knows none by name. SPDX-License-Identifier: MIT */
 #ifndef CODEC_CODEC_H
 #define CODEC_CODEC_H
 
@@ -23,7 +22,8 @@ enum codec_event {
     CODEC_DATA, /* result.data: a piece of the body, inside the bytes given */
     CODEC_END,  /* the message is complete: result.trailers */
     CODEC_BAD,  /* result.fault: the peer broke the protocol; nothing behind is to be trusted */
-    CODEC_LOG,  /* result.data: text for the error log (STDERR of an application), maybe many lines */
+    CODEC_LOG,  /* result.data: text for the error log (STDERR of an application), maybe many lines
+                 */
     CODEC_REFUSED, /* result.fault: the backend has not executed the request; another may */
 };
 
@@ -43,7 +43,8 @@ struct cgi_param {
 enum cgi_role { CGI_RESPONDER, CGI_AUTHORIZER }; /* FastCGI 6.2, 6.3 */
 
 /* What CGI variables are made of besides the request (RFC 3875 4.1): for codecs with wants_cgi.
- * Nothing in it holds a NUL. Empty slices and zero ports: not known, and the variable is left out. */
+ * Nothing in it holds a NUL. Empty slices and zero ports: not known, and the variable is left out.
+ */
 struct cgi_info {
     enum cgi_role role;
     struct slice path;            /* normalised: DOCUMENT_URI */
@@ -64,9 +65,9 @@ struct cgi_info {
 struct codec_request {
     const struct request_head *head;
     struct framing framing;
-    struct slice target; /* origin-form, or "*" */
-    struct slice host;   /* for the Host field; fields of that name are not sent */
-    struct slice upgrade; /* protocol the client wants to switch to, or empty */
+    struct slice target;        /* origin-form, or "*" */
+    struct slice host;          /* for the Host field; fields of that name are not sent */
+    struct slice upgrade;       /* protocol the client wants to switch to, or empty */
     const struct cgi_info *cgi; /* NULL unless the codec wants_cgi */
     bool keep;                  /* the connection would be kept for another request */
 };
@@ -77,8 +78,8 @@ struct back_codec {
     const char *name;
     uint16_t default_port; /* 0: a port must be given */
     size_t state_bytes;
-    /* A connection occupies a process of the application, of which there are few: a slow client must
-     * not hold one, nor a connection that is kept. Decides defaults: see pool_conf.h. */
+    /* A connection occupies a process of the application, of which there are few: a slow client
+     * must not hold one, nor a connection that is kept. Decides defaults: see pool_conf.h. */
     bool holds_process;
     bool wants_cgi;    /* codec_request.cgi must be there */
     bool needs_length; /* a request body must be of known length: no BODY_CHUNKED */

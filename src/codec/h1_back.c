@@ -7,8 +7,8 @@ struct h1_back {
     struct h1_writer writer;
     enum method method;
     bool asked_upgrade;
-    bool sent_all;   /* the request is complete on our side */
-    bool keep;       /* the response allows another request */
+    bool sent_all; /* the request is complete on our side */
+    bool keep;     /* the response allows another request */
 };
 
 static void back_begin(void *state, const struct codec_request *request, struct chain *out)
@@ -103,7 +103,8 @@ static bool back_is_plain_out(const void *state)
 static bool back_is_reusable(const void *state)
 {
     const struct h1_back *b = state;
-    bool until_close = b->reader.framing.kind == BODY_CLOSE || b->reader.framing.kind == BODY_TUNNEL;
+    bool until_close =
+        b->reader.framing.kind == BODY_CLOSE || b->reader.framing.kind == BODY_TUNNEL;
     return b->keep && b->sent_all && b->reader.at == H1_END && !until_close;
 }
 

@@ -168,7 +168,8 @@ bool apps_check(const struct apps *apps, const struct snapshot *s, struct config
         const struct pool_conf *pool = &s->pools[i];
         if (pool->spawn && !(apps && app_defs_find(apps->defs, pool->name, SLICE_NONE)))
             ok = config_error(diag, pool->at,
-                              "pool '" SLICE_FMT "' runs an application that was not configured when "
+                              "pool '" SLICE_FMT
+                              "' runs an application that was not configured when "
                               "sluice was started\nrestart it",
                               SLICE_ARG(pool->name));
         for (uint32_t k = 0; k < pool->backend_count; k++)

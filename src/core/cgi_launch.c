@@ -96,8 +96,8 @@ bool cgi_locate(struct exchange *x, const struct backend *b, struct cgi_info *in
         return false;
     info->script_name = slice_first(x->path, mount + file);
     info->path_info = slice_skip(rest, file);
-    info->script_filename = is_single ? def->program
-                                      : joined(&x->arena, def->def.directory, slice_first(rest, file));
+    info->script_filename =
+        is_single ? def->program : joined(&x->arena, def->def.directory, slice_first(rest, file));
     if (!info->document_root.n)
         info->document_root = def->def.directory;
     return true;

@@ -58,8 +58,8 @@ static void check_admin(const struct gateway_conf *g, struct config_diag *diag)
                     SLICE_ARG(g->state_path), strerror(error));
     for (uint32_t i = 0; i < g->admin_count; i++) {
         const struct admin_conf *a = &g->admin[i];
-        bool is_path = a->address.kind == ADDRESS_UNIX && a->address.path.n &&
-                       a->address.path.p[0] != '@';
+        bool is_path =
+            a->address.kind == ADDRESS_UNIX && a->address.path.n && a->address.path.p[0] != '@';
         error = is_path ? cannot_write(arena_dup(&diag->arena, a->address.path), diag) : 0;
         if (error)
             config_warn(diag, a->at, "cannot make the socket " SLICE_FMT ": %s", SLICE_ARG(a->text),

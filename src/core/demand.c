@@ -81,8 +81,8 @@ void demand_mark_response(struct exchange *x)
         return;
     char hex[NUM_HEX_MAX];
     struct slice id = slice_of(hex, num_put_hex(hex, stick));
-    struct slice value = arena_printf(&x->arena,
-                                      SLICE_FMT "=" SLICE_FMT "; Path=/; HttpOnly; SameSite=Lax",
-                                      SLICE_ARG(conf->sticky), SLICE_ARG(id));
+    struct slice value =
+        arena_printf(&x->arena, SLICE_FMT "=" SLICE_FMT "; Path=/; HttpOnly; SameSite=Lax",
+                     SLICE_ARG(conf->sticky), SLICE_ARG(id));
     fields_add(&x->resp.fields, &x->arena, FIELD_SET_COOKIE, SLICE("Set-Cookie"), value);
 }

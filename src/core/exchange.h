@@ -3,9 +3,8 @@
  *
  * Two machines run side by side. `state` is where the exchange as a whole is; `request` and
  * `response` are how far each message has come, for a response may arrive while its request is
- * still being sent. exchange_run() drives all of it: whoever learns of an event calls it and must not
- * touch the exchange afterwards, since it may have ended.
- * SPDX-License-Identifier: MIT */
+ * still being sent. exchange_run() drives all of it: whoever learns of an event calls it and must
+ * not touch the exchange afterwards, since it may have ended. SPDX-License-Identifier: MIT */
 #ifndef CORE_EXCHANGE_H
 #define CORE_EXCHANGE_H
 
@@ -36,8 +35,9 @@ struct exchange;
  *  RELAY    bytes or room on either side: events and timers of both connections
  *  FINISH   nothing: logs, releases, and hands the client back to its connection */
 #define EXCHANGE_STATES(X)                                                                         \
-    X(ROUTE, route) X(BUFFER, buffer)                                                              \
-    X(PICK, pick) X(WAIT_SLOT, wait_slot) X(CONNECT, connect) X(RELAY, relay) X(FINISH, finish)
+    X(ROUTE, route)                                                                                \
+    X(BUFFER, buffer) X(PICK, pick) X(WAIT_SLOT, wait_slot) X(CONNECT, connect) X(RELAY, relay)    \
+        X(FINISH, finish)
 
 enum exchange_state {
 #define X(id, name) EX_##id,
@@ -60,7 +60,8 @@ enum wait { WAIT_NOTHING, WAIT_READ, WAIT_WRITE, WAIT_HEAD, WAIT_GONE, WAIT_TUNN
 
 /* The client side of an exchange, whatever protocol the client speaks. */
 struct front {
-    /* Decodes more of the request body into x->req_body while it has room. True: something moved. */
+    /* Decodes more of the request body into x->req_body while it has room. True: something moved.
+     */
     bool (*take)(struct exchange *x);
     /* Encodes an interim response. */
     void (*put_interim)(struct exchange *x, const struct response_head *head);
@@ -89,7 +90,7 @@ struct exchange {
     uint64_t id;
     struct worker *worker;
     struct listener_stats *listener; /* that the client came by */
-    struct tenure *tenure; /* the configuration it is served by */
+    struct tenure *tenure;           /* the configuration it is served by */
     const struct front *front;
     void *client;
     struct exchange *next_spare;
@@ -115,17 +116,17 @@ struct exchange {
     struct framing resp_framing;
     struct fields resp_trailers;
     struct chain resp_body;
-    bool buffer_response;  /* taken as fast as the backend sends it */
+    bool buffer_response;                 /* taken as fast as the backend sends it */
     struct spool *req_spool, *resp_spool; /* NULL until a body outgrows memory */
     enum wait client_wait, conn_wait;
     bool client_moved, conn_moved; /* since the deadlines were set */
 
-    struct access_record record; /* for the log; times in us of the loop's clock */
-    uint64_t start_us; /* first byte of the request */
-    uint64_t read_us;  /* its head was complete */
-    uint64_t wait_us; /* began to wait for a slot */
+    struct access_record record;         /* for the log; times in us of the loop's clock */
+    uint64_t start_us;                   /* first byte of the request */
+    uint64_t read_us;                    /* its head was complete */
+    uint64_t wait_us;                    /* began to wait for a slot */
     uint64_t dial_us, begin_us, head_us; /* of the newest attempt: began, request begun, answered */
-    uint64_t req_bytes, resp_bytes; /* body bytes */
+    uint64_t req_bytes, resp_bytes;      /* body bytes */
 };
 
 /* An exchange in state ROUTE with nothing in it but an arena; the caller fills req, req_framing,

@@ -186,7 +186,7 @@ static struct worker_change *make_change(struct gateway *g, uint32_t worker)
             c->removed[c->removed_count++] = l->id;
         } else if (l->fds[worker] >= 0) {
             c->added = mem_grow(c->added, c->added_count + 1, sizeof(*c->added));
-            c->added[c->added_count++] = 
+            c->added[c->added_count++] =
                 (struct worker_socket){l->id, l->fds[worker], &l->stats[worker]};
             l->fds[worker] = -1;
         }

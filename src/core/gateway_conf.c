@@ -202,8 +202,9 @@ static bool close_admin(struct config_reader *r, const struct directive *d, void
     const struct admin_conf *a = opened;
     (void)d;
     if (a->text.n && a->address.kind == ADDRESS_INET && !a->token.n)
-        return config_error(r->diag, a->at, "an admin address that is no unix socket needs a token: "
-                                            "token=SECRET");
+        return config_error(r->diag, a->at,
+                            "an admin address that is no unix socket needs a token: "
+                            "token=SECRET");
     return true;
 }
 

@@ -64,7 +64,7 @@ struct gateway_conf {
     uint32_t tunnel_ms;      /* a tunnel in which nothing moves */
 
     struct config_place access_at, error_at; /* of the logs' paths */
-    struct config_place at; /* of the block, if there is one */
+    struct config_place at;                  /* of the block, if there is one */
 };
 
 extern const struct key gateway_keys[];

@@ -42,7 +42,8 @@ struct generation *generation_new(struct snapshot *snapshot, struct log_output *
                                   const struct generation *from, uint32_t workers, uint32_t number)
 {
     struct generation *g = mem_zalloc(sizeof(*g));
-    *g = (struct generation){.number = number, .snapshot = snapshot, .access_log = access_log, .holds = 1};
+    *g = (struct generation){
+        .number = number, .snapshot = snapshot, .access_log = access_log, .holds = 1};
     g->pools = mem_zalloc(snapshot->pool_count * sizeof(struct gateway_pool *));
     for (uint32_t i = 0; i < snapshot->pool_count; i++) {
         const struct pool_conf *conf = &snapshot->pools[i];

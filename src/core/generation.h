@@ -40,9 +40,9 @@ struct tenure {
     struct loop *main_loop;
 };
 
-/* With one hold, the caller's. Takes over the snapshot and the log. Pools that `from` (may be NULL) has under the same name and
- * protocol are taken along, not yet with their new configuration; others are new, for that many
- * workers. */
+/* With one hold, the caller's. Takes over the snapshot and the log. Pools that `from` (may be NULL)
+ * has under the same name and protocol are taken along, not yet with their new configuration;
+ * others are new, for that many workers. */
 struct generation *generation_new(struct snapshot *snapshot, struct log_output *access_log,
                                   const struct generation *from, uint32_t workers, uint32_t number);
 /* Whether the pool at index was taken along. */

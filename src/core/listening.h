@@ -18,7 +18,7 @@ struct listening {
     int *fds;    /* by worker; -1 once the worker has it */
     char *text;  /* as configured */
     struct address address;
-    bool is_wanted; /* by the configuration being put in place */
+    bool is_wanted;               /* by the configuration being put in place */
     struct listener_stats *stats; /* by worker */
 };
 

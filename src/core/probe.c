@@ -73,8 +73,8 @@ static bool is_settled(const struct probe *p)
 static void wait_for_next(struct probe *p)
 {
     const struct health_conf *conf = conf_of(p);
-    uint32_t ms = is_settled(p) || conf->fast_ms > conf->interval_ms ? conf->interval_ms
-                                                                     : conf->fast_ms;
+    uint32_t ms =
+        is_settled(p) || conf->fast_ms > conf->interval_ms ? conf->interval_ms : conf->fast_ms;
     p->state = WAITING;
     timer_set(p->all->loop, &p->timer, jitter(p->all, ms));
 }
@@ -185,8 +185,11 @@ static void put_request(struct probe *p)
     const struct probes *ps = p->all;
     const struct health_conf *conf = conf_of(p);
     struct slice path = slice_first(conf->path, slice_find(conf->path, '?'));
-    struct cgi_info cgi = {.path = path, .script_name = path, .script_filename = path,
-                           .server_name = conf->host, .server_port = 80};
+    struct cgi_info cgi = {.path = path,
+                           .script_name = path,
+                           .script_filename = path,
+                           .server_name = conf->host,
+                           .server_port = 80};
     struct request_head head = {.method = method_lookup(conf->method),
                                 .method_text = conf->method,
                                 .target = conf->path,

@@ -1,6 +1,7 @@
-/* Probes find out whether the backends of a pool work, and tell the pool: a connection, a request in
- * the pool's own protocol through its codec, or FastCGI's GET_VALUES. They live on the main thread's
- * loop, wait for nothing, and follow the pool's backends and its configuration as they change.
+/* Probes find out whether the backends of a pool work, and tell the pool: a connection, a request
+ * in the pool's own protocol through its codec, or FastCGI's GET_VALUES. They live on the main
+ * thread's loop, wait for nothing, and follow the pool's backends and its configuration as they
+ * change.
  *
  * A probe takes a slot, so that max-conns holds for it too. While a backend has none free, its
  * requests say more about it than a probe could.

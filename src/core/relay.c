@@ -370,7 +370,8 @@ static void set_client_deadline(struct exchange *x)
 void relay_on_due(struct exchange *x)
 {
     static const char *const what[] = {
-        [WAIT_NOTHING] = "", [WAIT_GONE] = "",
+        [WAIT_NOTHING] = "",
+        [WAIT_GONE] = "",
         [WAIT_READ] = "backend stopped sending (timeout idle)",
         [WAIT_WRITE] = "backend stopped reading (timeout idle)",
         [WAIT_HEAD] = "no response from the backend (timeout response)",

@@ -136,8 +136,8 @@ static bool unknown_pool(struct config_reader *r, const struct snapshot *s,
                         near.best ? near.best : "", near.best ? "'?" : "");
 }
 
-static bool finish_route(struct config_reader *r, struct snapshot *s,
-                         const struct site_conf *site, struct route_conf *route, bool *used)
+static bool finish_route(struct config_reader *r, struct snapshot *s, const struct site_conf *site,
+                         struct route_conf *route, bool *used)
 {
     if (route->body_bytes == ROUTE_BODY_INHERIT)
         route->body_bytes = s->gateway.body_bytes;

@@ -51,7 +51,7 @@ struct loop {
     struct heap timers;
     struct list deferred;
     struct list turn_end; /* a mark in deferred */
-    struct watch wake; /* eventfd for loop_post() */
+    struct watch wake;    /* eventfd for loop_post() */
     _Atomic(struct post *) posts;
     struct buf_pool bufs;
 };

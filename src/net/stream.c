@@ -158,7 +158,8 @@ static void move_in(struct stream *s, size_t room)
     s->in_at = 0;
 }
 
-/* Sees to it that s->in has room behind its unread bytes; false if BUF_LARGE are waiting already. */
+/* Sees to it that s->in has room behind its unread bytes; false if BUF_LARGE are waiting already.
+ */
 static bool make_room(struct stream *s)
 {
     if (!s->in) {

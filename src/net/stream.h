@@ -38,11 +38,11 @@ struct stream {
     struct buf *in; /* bytes read and not yet consumed; NULL while there are none */
     uint32_t in_at; /* of the first one in in->data */
     bool readable, writable;
-    bool hup;       /* the peer sent FIN or reset: read to find out */
-    bool reset;     /* the connection is broken both ways (RST) */
-    bool eof;       /* all it sent has been read */
-    bool finished;  /* stream_finish() was called */
-    int error;      /* -errno of the first failure; 0 */
+    bool hup;      /* the peer sent FIN or reset: read to find out */
+    bool reset;    /* the connection is broken both ways (RST) */
+    bool eof;      /* all it sent has been read */
+    bool finished; /* stream_finish() was called */
+    int error;     /* -errno of the first failure; 0 */
 };
 
 /* fd is connected or connecting, non-blocking; owned from here on. 0 or -errno (fd then closed). */

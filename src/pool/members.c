@@ -391,8 +391,8 @@ void pool_drop_slot(struct pool *p, uint32_t slot)
 
 static void join_slot(struct pool *p, uint32_t slot, const struct pool_address *a)
 {
-    struct backend *b = backend_new(SLICE("localhost"), (const struct sockaddr *)&a->sa, a->len,
-                                    p->worker_count);
+    struct backend *b =
+        backend_new(SLICE("localhost"), (const struct sockaddr *)&a->sa, a->len, p->worker_count);
     b->slot = slot;
     b->max_open = 0;
     b->weight = b->conf_weight = 1;

@@ -41,17 +41,17 @@ struct backend_conf {
     struct endpoint endpoint;
     struct slice srv;     /* a name of services; then there is no endpoint */
     struct slice program; /* CGI: a directory or a program; then there is no endpoint */
-    struct slice scheme; /* of a URL; empty else */
-    struct slice text;   /* "host:port", "[v6]:port" or "unix:/path": for logs and HOST_BACKEND */
-    uint32_t weight;     /* 1..1000 */
-    uint32_t max_conns;  /* for each address; 0: no limit */
-    bool is_backup;      /* used when all others are down */
+    struct slice scheme;  /* of a URL; empty else */
+    struct slice text;    /* "host:port", "[v6]:port" or "unix:/path": for logs and HOST_BACKEND */
+    uint32_t weight;      /* 1..1000 */
+    uint32_t max_conns;   /* for each address; 0: no limit */
+    bool is_backup;       /* used when all others are down */
     struct config_place at;
 };
 
 struct pool_conf {
     struct slice name;
-    struct slice protocol; /* a codec's name: "http" */
+    struct slice protocol;    /* a codec's name: "http" */
     struct spawn_conf *spawn; /* the application we run for it; NULL: none */
     struct spawn_conf *run;   /* how CGI programs are run; NULL: as the gateway */
     struct backend_conf *backends;

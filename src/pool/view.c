@@ -43,7 +43,8 @@ static void view_numbers(const struct backend *b, struct backend_view *v)
     v->counts = b->counts;
 }
 
-/* The list changes on the main thread alone, which is ours: the lock is held for the numbers only. */
+/* The list changes on the main thread alone, which is ours: the lock is held for the numbers only.
+ */
 struct pool_view *pool_view_new(struct pool *p)
 {
     struct pool_view *v = mem_zalloc(sizeof(*v));

@@ -9,13 +9,13 @@
 struct backend_view {
     char address[BACKEND_TEXT_MAX]; /* "10.0.0.9:8080", "unix:/run/app.sock" */
     char name[BACKEND_HOST_MAX];    /* as its line writes it: "app.internal:8080" */
-    const char *state; /* "up" */
-    const char *why;   /* it is in this state; NULL: it has always been */
-    uint64_t state_us; /* since when, on the loops' clock; 0: since the start */
+    const char *state;              /* "up" */
+    const char *why;                /* it is in this state; NULL: it has always been */
+    uint64_t state_us;              /* since when, on the loops' clock; 0: since the start */
     uint32_t weight, conf_weight;
     uint32_t max_conns; /* 0: no limit */
     uint32_t open, busy, idle;
-    uint32_t tier; /* the lowest that is up is used; from BACKEND_TIER_BACKUP on: a backup */
+    uint32_t tier;      /* the lowest that is up is used; from BACKEND_TIER_BACKUP on: a backup */
     bool is_runtime;    /* added at run time: no line names it */
     bool weight_is_set; /* at run time */
     bool is_probed, probe_ok;
@@ -31,7 +31,7 @@ struct pool_view {
     uint32_t waiting;    /* requests */
     uint32_t max_conns;  /* 0: no limit */
     uint32_t queue_length;
-    bool is_overloaded; /* the newest are served first, see queue.h */
+    bool is_overloaded;   /* the newest are served first, see queue.h */
     char *const *removed; /* addresses taken out at run time; valid until one more is */
     uint32_t removed_count;
     uint32_t count;

@@ -162,7 +162,8 @@ static bool gateway_ended(struct master *m, int status, int *exit_status)
         *exit_status = crashed ? EXIT_FAILURE : WEXITSTATUS(status);
         return true;
     }
-    fprintf(stderr, "sluice: master: the gateway died of signal %d (%s); starting another in %d ms\n",
+    fprintf(stderr,
+            "sluice: master: the gateway died of signal %d (%s); starting another in %d ms\n",
             WTERMSIG(status), strsignal(WTERMSIG(status)), m->pause_ms);
     return false;
 }

@@ -1,10 +1,9 @@
 /* The process that starts the others when there are applications to run: the spawner and the
  * gateway. Holds no client's data, has no thread, and starts again what dies.
  *
- * The gateway dies: its applications are ended by the spawner, and another gateway is started, after
- * a pause that doubles. The spawner dies: another takes its place and is handed to the gateway over
- * the control socket. The master dies: both end.
- * SPDX-License-Identifier: MIT */
+ * The gateway dies: its applications are ended by the spawner, and another gateway is started,
+ * after a pause that doubles. The spawner dies: another takes its place and is handed to the
+ * gateway over the control socket. The master dies: both end. SPDX-License-Identifier: MIT */
 #ifndef PROC_MASTER_H
 #define PROC_MASTER_H
 

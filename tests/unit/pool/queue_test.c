@@ -247,7 +247,7 @@ static void test_random_operations_agree_with_a_model(void **state)
         } else {
             class[i] = (int)random_below(&random, QUEUE_CLASSES);
             flow[i] = (int)random_below(&random, 6);
-            add(i, (enum queue_class)class[i], (uint64_t)flow[i], t);
+            add(i, (enum queue_class) class[i], (uint64_t)flow[i], t);
             model_add(m, class[i], flow[i], i);
         }
     }

@@ -280,7 +280,7 @@ static void begin(struct exchange *x)
 static void finish(struct exchange *x)
 {
     uint32_t how = random_below(&x->worker->random, 100);
-    static const enum verdict verdicts[] = {VERDICT_OK, VERDICT_OK, VERDICT_OK, VERDICT_ERROR,
+    static const enum verdict verdicts[] = {VERDICT_OK,   VERDICT_OK, VERDICT_OK,  VERDICT_ERROR,
                                             VERDICT_NONE, VERDICT_OK, VERDICT_FAIL};
     x->conn->outcome.verdict = verdicts[random_below(&x->worker->random, 7)];
     x->conn->outcome.latency_us = 1 + random_below(&x->worker->random, 1000);
@@ -446,8 +446,8 @@ static void torture(int balance, uint32_t pool_max)
         done += workers[i].done;
         waited += workers[i].waited;
     }
-    print_message("%llu exchanges, %llu waited, at most %d connections\n",
-                  (unsigned long long)done, (unsigned long long)waited, atomic_load(&worst_all));
+    print_message("%llu exchanges, %llu waited, at most %d connections\n", (unsigned long long)done,
+                  (unsigned long long)waited, atomic_load(&worst_all));
     assert_true(done > 100);
     assert_true(waited > 10);
     for (int i = 0; i < BACKENDS; i++) {
