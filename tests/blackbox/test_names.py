@@ -2,6 +2,7 @@
 
 import collections
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -111,14 +112,26 @@ def test_a_name_that_comes_to_life(proxy, names, trio):
 
 # ---- a real name server ----
 
+def free_port():
+    """For UDP and TCP, and below those that the kernel gives away: it is to be free again later."""
+    for _ in range(100):
+        port = random.randrange(15000, 32000)
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u, socket.socket() as t:
+                u.bind(("127.0.0.1", port))
+                t.bind(("127.0.0.1", port))
+            return port
+        except OSError:
+            pass
+    raise AssertionError("no port is free")
+
+
 class Dnsmasq:
     """Its hosts change with SIGHUP, everything else by starting it again at the same port."""
 
     def __init__(self, folder):
         self.hosts, self.process = folder / "hosts", None
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.log = open(folder / "dnsmasq.log", "wb")
 

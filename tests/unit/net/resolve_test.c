@@ -17,7 +17,7 @@
 
 /* ---- a name server that follows a script, on UDP and TCP, in a thread of its own ---- */
 
-enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28 };
+enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, TYPE_SRV = 33 };
 enum { FLAGS_OK = 0x8580, NXDOMAIN = 3, SERVFAIL = 2, REFUSED = 5, TRUNCATED = 0x0200 };
 enum behaviour { ANSWER, SILENT, REFUSE, FAIL, GARBAGE, ONLY_TCP };
 
@@ -35,6 +35,14 @@ static const struct row {
     {"many.test", TYPE_AAAA, "2001:db8::1", 45, ANSWER},
     {"alias.test", TYPE_CNAME, "one.test", 10, ANSWER},
     {"six.test", TYPE_AAAA, "2001:db8::6", 77, ANSWER},
+    {"_a._tcp.test", TYPE_SRV, "10 60 8080 one.test", 40, ANSWER},
+    {"_a._tcp.test", TYPE_SRV, "10 40 8081 six.test", 20, ANSWER},
+    {"_a._tcp.test", TYPE_SRV, "20 0 80 missing.test", 90, ANSWER},
+    {"_none._tcp.test", TYPE_SRV, "0 0 0 .", 90, ANSWER},
+    {"_broken._tcp.test", TYPE_SRV, "1 1 80 one.test", 90, ANSWER},
+    {"_broken._tcp.test", TYPE_SRV, "1 1 80 failed.test", 90, ANSWER},
+    {"_slow._tcp.test", TYPE_SRV, "1 1 80 silent.test", 90, ANSWER},
+    {"_short._tcp.test", TYPE_SRV, "cut", 90, ANSWER},
     {"empty.test", 0, NULL, 0, ANSWER},
     {"silent.test", 0, NULL, 0, SILENT},
     {"refused.test", 0, NULL, 0, REFUSE},
@@ -77,11 +85,27 @@ static void put_name(struct message *m, const char *name)
     put(m, "", 1);
 }
 
+static void put_service(struct message *m, const char *text)
+{
+    unsigned priority, weight, port;
+    char target[64] = "";
+    if (sscanf(text, "%u %u %u %63s", &priority, &weight, &port, target) != 4) {
+        put(m, "\0\1\0", 3); /* less than there must be */
+        return;
+    }
+    put16(m, priority);
+    put16(m, weight);
+    put16(m, port);
+    put_name(m, strcmp(target, ".") == 0 ? "" : target);
+}
+
 static void put_record(struct message *m, const char *owner, const struct row *r)
 {
     struct message data = {.n = 0};
     if (r->type == TYPE_CNAME) {
         put_name(&data, r->data);
+    } else if (r->type == TYPE_SRV) {
+        put_service(&data, r->data);
     } else {
         assert_int_equal(inet_pton(r->type == TYPE_A ? AF_INET : AF_INET6, r->data, data.p), 1);
         data.n = r->type == TYPE_A ? 4 : 16;
@@ -302,6 +326,12 @@ static void on_done(void *ctx, const struct resolve_answer *answer)
     struct text t = text_of(a->text, sizeof(a->text) - 1);
     for (unsigned i = 0; i < answer->count; i++) {
         net_addr_put(&t, &answer->addrs[i]);
+        if (answer->records) {
+            text_char(&t, '/');
+            text_dec(&t, answer->records[i].priority);
+            text_char(&t, '/');
+            text_dec(&t, answer->records[i].weight);
+        }
         text_char(&t, ' ');
     }
     *t.p = '\0';
@@ -356,6 +386,59 @@ static void test_each_name_gets_its_answer(void **state)
             fail_msg("\"%s\": %s, ttl %u, %s", answers[i].name, resolve_status_text(a.status),
                      a.ttl_s, a.text);
     }
+    ask_end(&a);
+}
+
+static void ask_services(struct asker *a, const char *name)
+{
+    a->waiting = 1;
+    a->loop.stopping = false;
+    resolve_start_srv(a->resolver, slice_str(name), on_done, a);
+    loop_run(&a->loop);
+}
+
+static void test_services_are_found_with_their_hosts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum resolve_status status;
+        uint32_t ttl_s;
+        const char *addresses;
+    } services[] = {
+        {"_a._tcp.test", RESOLVE_OK, 20, "192.0.2.1:8080/10/60 [2001:db8::6]:8081/10/40 "},
+        {"_none._tcp.test", RESOLVE_NO_NAME, 0, ""}, /* RFC 2782: decidedly not there */
+        {"_missing._tcp.test", RESOLVE_NO_NAME, 0, ""},
+        {"one.test", RESOLVE_NO_NAME, 0, ""},
+        {"_broken._tcp.test", RESOLVE_REFUSED, 0, ""}, /* half an answer is none */
+        {"_short._tcp.test", RESOLVE_NO_NAME, 0, ""},
+        {"", RESOLVE_MALFORMED, 0, ""},
+    };
+    struct asker a;
+    ask_begin(&a, 0);
+    for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++) {
+        ask_services(&a, services[i].name);
+        bool in_order = strcmp(a.text, services[i].addresses) == 0;
+        bool turned = i == 0 && strncmp(a.text, "[2001", 5) == 0; /* as the answers come */
+        if (a.status != services[i].status || !(in_order || turned) ||
+            (a.status == RESOLVE_OK && a.ttl_s != services[i].ttl_s))
+            fail_msg("\"%s\": %s, ttl %u, %s", services[i].name, resolve_status_text(a.status),
+                     a.ttl_s, a.text);
+    }
+    ask_end(&a);
+}
+
+static void test_a_question_for_services_ends_with_its_hosts(void **state)
+{
+    (void)state;
+    struct asker a;
+    ask_begin(&a, 60);
+    ask_services(&a, "_slow._tcp.test");
+    assert_int_equal(a.status, RESOLVE_TIMEOUT);
+    for (int i = 0; i < 3; i++) /* cancelled at every stage, by the resolver's end at the latest */
+        resolve_start_srv(a.resolver, SLICE("_slow._tcp.test"), on_done, &a);
+    resolve_cancel(resolve_start_srv(a.resolver, SLICE("_a._tcp.test"), on_done, &a));
+    ask(&a, "one.test");
     ask_end(&a);
 }
 
@@ -535,6 +618,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_name_gets_its_answer),
         cmocka_unit_test(test_all_addresses_come_once_with_the_smallest_ttl),
+        cmocka_unit_test(test_services_are_found_with_their_hosts),
+        cmocka_unit_test(test_a_question_for_services_ends_with_its_hosts),
         cmocka_unit_test(test_the_hosts_file_counts),
         cmocka_unit_test(test_names_that_cannot_be_are_refused_without_asking),
         cmocka_unit_test(test_silence_ends_at_the_deadline),
