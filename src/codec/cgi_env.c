@@ -161,8 +161,8 @@ static unsigned name_bit(const struct field *f)
 static uint64_t find_repeated(const struct fields *fields)
 {
     uint64_t once = 0, twice = 0;
-    for (const struct field *f = fields->v; f < fields->v + fields->n; f++) {
-        uint64_t bit = UINT64_C(1) << name_bit(f);
+    for (unsigned i = 0; i < fields->n; i++) {
+        uint64_t bit = UINT64_C(1) << name_bit(&fields->v[i]);
         twice |= once & bit;
         once |= bit;
     }
