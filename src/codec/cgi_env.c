@@ -36,7 +36,7 @@ static bool clash(struct slice with_underscore, struct slice name)
 
 enum parse cgi_env_check(const struct fields *fields, struct fault *f)
 {
-    const struct field *end = fields->v + fields->n;
+    const struct field *end = fields_end(fields);
     for (const struct field *one = fields->v; one < end; one++) {
         if (one->dropped || slice_find(one->name, '_') == one->name.n)
             continue;
@@ -161,8 +161,8 @@ static unsigned name_bit(const struct field *f)
 static uint64_t find_repeated(const struct fields *fields)
 {
     uint64_t once = 0, twice = 0;
-    for (const struct field *f = fields->v; f < fields->v + fields->n; f++) {
-        uint64_t bit = UINT64_C(1) << name_bit(f);
+    for (unsigned i = 0; i < fields->n; i++) {
+        uint64_t bit = UINT64_C(1) << name_bit(&fields->v[i]);
         twice |= once & bit;
         once |= bit;
     }
@@ -190,7 +190,7 @@ size_t cgi_env_bound(const struct cgi_env *env)
     size_t n = VAR_EXTRA;
     for (const struct cgi_var *v = env->vars; v < env->vars + env->count; v++)
         n += v->name.n + v->value.n + v->rest.n + VAR_EXTRA;
-    for (const struct field *f = fields->v; f < fields->v + fields->n; f++)
+    for (const struct field *f = fields->v; f < fields_end(fields); f++)
         n += f->name.n + f->value.n + VAR_EXTRA;
     for (uint32_t i = 0; i < cgi->param_count; i++)
         n += cgi->params[i].name.n + cgi->params[i].value.n + VAR_EXTRA;
@@ -256,7 +256,7 @@ static bool is_later(const struct fields *fields, const struct field *f)
 static size_t joined_bytes(const struct fields *fields, const struct field *f)
 {
     size_t n = f->value.n;
-    for (const struct field *next = f + 1; next < fields->v + fields->n; next++)
+    for (const struct field *next = f + 1; next < fields_end(fields); next++)
         if (is_same(next, f))
             n += next->value.n + 2;
     return n;
@@ -265,7 +265,7 @@ static size_t joined_bytes(const struct fields *fields, const struct field *f)
 static char *put_joined(char *p, const struct fields *fields, const struct field *f)
 {
     struct slice between = f->id == FIELD_COOKIE ? SLICE("; ") : SLICE(", ");
-    for (const struct field *next = f + 1; next < fields->v + fields->n; next++)
+    for (const struct field *next = f + 1; next < fields_end(fields); next++)
         if (is_same(next, f))
             p = slice_put(slice_put(p, between), next->value);
     return p;
@@ -326,7 +326,7 @@ char *cgi_env_put(const struct cgi_env *env, char *p)
     const struct fields *fields = &env->request->head->fields;
     for (const struct cgi_var *v = env->vars; v < env->vars + env->count; v++)
         p = put_var(p, env->form, v);
-    for (const struct field *f = fields->v; f < fields->v + fields->n; f++)
+    for (const struct field *f = fields->v; f < fields_end(fields); f++)
         p = put_field(p, env, f);
     return put_params(p, env);
 }

@@ -121,7 +121,7 @@ struct field *fields_find(const struct fields *fs, enum field_id id)
 {
     if (!fields_has(fs, id))
         return NULL;
-    for (struct field *f = fs->v; f < fs->v + fs->n; f++)
+    for (struct field *f = fs->v; f < fields_end(fs); f++)
         if (f->id == id && !f->dropped)
             return f;
     return NULL;
@@ -132,7 +132,7 @@ struct field *fields_find_name(const struct fields *fs, struct slice name)
     enum field_id id = field_lookup(name);
     if (id != FIELD_OTHER || !fields_has(fs, FIELD_OTHER))
         return fields_find(fs, id);
-    for (struct field *f = fs->v; f < fs->v + fs->n; f++)
+    for (struct field *f = fs->v; f < fields_end(fs); f++)
         if (f->id == FIELD_OTHER && !f->dropped && slice_ieq(f->name, name))
             return f;
     return NULL;
@@ -148,7 +148,7 @@ bool fields_has_token(const struct fields *fs, enum field_id id, struct slice to
 {
     if (!fields_has(fs, id))
         return false;
-    for (const struct field *f = fs->v; f < fs->v + fs->n; f++) {
+    for (const struct field *f = fs->v; f < fields_end(fs); f++) {
         if (f->id != id || f->dropped)
             continue;
         struct slice list = f->value, element;
@@ -163,7 +163,7 @@ void fields_drop(struct fields *fs, enum field_id id)
 {
     if (!fields_has(fs, id))
         return;
-    for (struct field *f = fs->v; f < fs->v + fs->n; f++)
+    for (struct field *f = fs->v; f < fields_end(fs); f++)
         if (f->id == id)
             f->dropped = true;
     fs->seen &= ~(UINT64_C(1) << id);

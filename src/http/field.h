@@ -62,6 +62,12 @@ bool fields_has_token(const struct fields *fs, enum field_id id, struct slice to
 /* Marks all lines with this id dropped; fields_has is false from then on. */
 void fields_drop(struct fields *fs, enum field_id id);
 
+/* Behind the last line; a list without lines lies nowhere. */
+static inline struct field *fields_end(const struct fields *fs)
+{
+    return fs->n ? fs->v + fs->n : fs->v;
+}
+
 static inline bool fields_has(const struct fields *fs, enum field_id id)
 {
     return fs->seen & (UINT64_C(1) << id);

@@ -9,7 +9,7 @@ static enum parse coding_check(const struct fields *fs, struct fault *f)
     static const struct slice chunked = SLICE_INIT("chunked");
     unsigned lines = 0, codings = 0, times_chunked = 0;
     bool last_chunked = false, exact = false;
-    for (const struct field *line = fs->v; line < fs->v + fs->n; line++) {
+    for (const struct field *line = fs->v; line < fields_end(fs); line++) {
         if (line->id != FIELD_TRANSFER_ENCODING)
             continue;
         struct slice list = line->value, coding;
@@ -40,7 +40,7 @@ static enum parse coding_check(const struct fields *fs, struct fault *f)
 static enum parse length_check(const struct fields *fs, uint64_t *length, struct fault *f)
 {
     const struct field *found = NULL;
-    for (const struct field *line = fs->v; line < fs->v + fs->n; line++) {
+    for (const struct field *line = fs->v; line < fields_end(fs); line++) {
         if (line->id != FIELD_CONTENT_LENGTH)
             continue;
         if (found)

@@ -231,7 +231,7 @@ static enum parse cgi_check(struct response_head *r, struct fault *f)
     if (r->fields.n == 0)
         return fault_bad(f, 502, "CGI response without a field", "RFC 3875 6.2");
     unsigned statuses = 0;
-    for (const struct field *field = r->fields.v; field < r->fields.v + r->fields.n; field++)
+    for (const struct field *field = r->fields.v; field < fields_end(&r->fields); field++)
         statuses += field->id == FIELD_STATUS;
     if (statuses > 1)
         return fault_bad(f, 502, "repeated Status field", "RFC 3875 6.3");
