@@ -34,10 +34,11 @@ struct exchange;
  *  CONNECT  the backend's connection: its event, or its timer
  *  RELAY    bytes or room on either side: events and timers of both connections
  *  FINISH   nothing: logs, releases, and hands the client back to its connection */
-#define EXCHANGE_STATES(X)                                                                         \
-    X(ROUTE, route)                                                                                \
-    X(BUFFER, buffer) X(PICK, pick) X(WAIT_SLOT, wait_slot) X(CONNECT, connect) X(RELAY, relay)    \
-        X(FINISH, finish)
+/* clang-format off */
+#define EXCHANGE_STATES(X) \
+    X(ROUTE, route) X(BUFFER, buffer) X(PICK, pick) X(WAIT_SLOT, wait_slot) \
+    X(CONNECT, connect) X(RELAY, relay) X(FINISH, finish)
+/* clang-format on */
 
 enum exchange_state {
 #define X(id, name) EX_##id,

@@ -13,7 +13,7 @@ from harness.h2 import (CONTINUATION, END_HEADERS, END_STREAM, HEADERS, INITIAL_
                         frame, get, headers, integer, literal, ping, post, request, rst_stream, settings,
                         window_update)
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.plain]
 ADMIN = "admin unix:admin.sock"
 ALLOWED_KB = 16 << 10
 

@@ -104,8 +104,7 @@ static inline void peer_note_head(struct outcome *o, const struct codec_result *
               SLICE_ARG(r->response->reason), kinds[r->framing.kind]);
     if (r->framing.kind == BODY_LENGTH)
         peer_note(o->heads, "=", "%llu", (unsigned long long)r->framing.length);
-    for (const struct field *f = r->response->fields.v;
-         f < r->response->fields.v + r->response->fields.n; f++)
+    for (const struct field *f = r->response->fields.v; f < fields_end(&r->response->fields); f++)
         if (!f->dropped)
             peer_note(o->heads, " ", SLICE_FMT ":" SLICE_FMT, SLICE_ARG(f->name),
                       SLICE_ARG(f->value));
