@@ -420,8 +420,7 @@ static void take_services(struct resolve *q, ns_msg msg)
         char target[NS_MAXDNAME];
         uint16_t port;
         ns_rr rr;
-        if (ns_parserr(&msg, ns_s_an, (int)i, &rr) < 0 ||
-            !read_service(msg, &rr, s, &port, target))
+        if (ns_parserr(&msg, ns_s_an, (int)i, &rr) < 0 || !read_service(msg, &rr, s, &port, target))
             continue;
         q->answer.ttl_s = min_ttl(q->answer.ttl_s, (int)ns_rr_ttl(rr));
         q->service_count++;

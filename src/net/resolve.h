@@ -40,7 +40,7 @@ struct resolve_answer {
     enum resolve_status status;
     uint32_t ttl_s; /* the smallest; 0 where unknown (/etc/hosts): the asker has its own minimum */
     unsigned count; /* 0 unless RESOLVE_OK */
-    const struct net_addr *addrs; /* as the servers ordered them; valid during the call */
+    const struct net_addr *addrs;         /* as the servers ordered them; valid during the call */
     const struct resolve_record *records; /* of each address; NULL: it was no question for SRV */
 };
 

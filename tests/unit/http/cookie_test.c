@@ -12,20 +12,13 @@
 static const struct {
     const char *line, *name, *value; /* NULL: not there */
 } cases[] = {
-    {"a=b", "a", "b"},
-    {"a=b; c=d", "c", "d"},
-    {"a=b;c=d", "c", "d"},
-    {"a=b;  c=d  ; e=f", "c", "d"},
-    {"a=", "a", ""},
-    {"a=b=c", "a", "b=c"},
-    {"a=\"b\"", "a", "\"b\""},
-    {"a=1; a=2", "a", "1"},
-    {"a=b", "A", NULL},
-    {"aa=b", "a", NULL},
-    {"a", "a", NULL},
-    {"=b", "a", NULL},
-    {"", "a", NULL},
-    {";;; a=b", "a", "b"},
+    {"a=b", "a", "b"},         {"a=b; c=d", "c", "d"},
+    {"a=b;c=d", "c", "d"},     {"a=b;  c=d  ; e=f", "c", "d"},
+    {"a=", "a", ""},           {"a=b=c", "a", "b=c"},
+    {"a=\"b\"", "a", "\"b\""}, {"a=1; a=2", "a", "1"},
+    {"a=b", "A", NULL},        {"aa=b", "a", NULL},
+    {"a", "a", NULL},          {"=b", "a", NULL},
+    {"", "a", NULL},           {";;; a=b", "a", "b"},
     {"x; a=b", "a", "b"},
 };
 
