@@ -42,7 +42,8 @@ static void route_some(const struct snapshot *s)
                             .method = SLICE("GET"),
                             .fields = &fields};
     struct route_match m = route_find(s, &q);
-    HOLDS(!m.route || (m.site && m.route->pool == &s->pools[m.route->pool_index]));
+    HOLDS(!m.route || (m.site && m.route->action));
+    HOLDS(!m.route || !m.route->pool || m.route->pool == &s->pools[m.route->pool_index]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -12,6 +12,8 @@
 
 void attempt_init(struct attempt *at, struct pool *pool, const struct back_codec *codec)
 {
+    if (at->count) /* of another route's pool, before an internal redirect */
+        *at = (struct attempt){.backend = at->backend, .replay = at->replay};
     at->pool = pool;
     at->codec = codec;
     at->replay_complete = true;
@@ -312,8 +314,7 @@ static bool may_retry(const struct exchange *x, enum attempt_failure failure)
     return harmless && at->replay_complete;
 }
 
-/* What was passed of the body goes back in front of what was not. */
-static void rewind_request(struct exchange *x)
+void attempt_rewind(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
     chain_move(&at->replay, &x->req_body, SIZE_MAX);
@@ -364,7 +365,7 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
         at->fresh_only = true;
     else
         add_tried(at);
-    rewind_request(x);
+    attempt_rewind(x);
     exchange_enter(x, EX_PICK, "trying again");
 }
 

@@ -61,6 +61,8 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
                   const char *rule);
 /* The response is complete: keeps the connection if the codec allows. */
 void attempt_finish(struct exchange *x);
+/* What was passed of the request's body, and can be sent again, goes back in front of the rest. */
+void attempt_rewind(struct exchange *x);
 /* Drops whatever there is. */
 void attempt_drop(struct exchange *x);
 

@@ -408,7 +408,7 @@ static socklen_t front_local(const struct exchange *x, struct sockaddr_storage *
 static void front_done(struct exchange *x, bool broken)
 {
     struct client *c = x->client;
-    bool request_read = x->request == MSG_PASSED || x->request == MSG_COMPLETE;
+    bool request_read = (x->request == MSG_PASSED || x->request == MSG_COMPLETE) && !x->body_unread;
     bool close = x->close_client || !request_read;
     /* Cut off without its length known, a response ends visibly only by a reset. */
     bool hard = broken && c->h1.writer.framing.kind == BODY_CLOSE;

@@ -8,9 +8,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
-#include "core/demand.h"
-#include "core/error_page.h"
-#include "core/forward.h"
+#include "core/action.h"
+#include "core/admit.h"
+#include "core/answer.h"
 #include "core/generation.h"
 #include "core/relay.h"
 #include "core/worker.h"
@@ -116,38 +116,13 @@ void exchange_free(struct exchange *x)
     w->spare_count++;
 }
 
-/* ---- answering ourselves ---- */
-
-static void add_field(struct exchange *x, enum field_id id, struct slice value)
-{
-    fields_add(&x->resp.fields, &x->arena, id, slice_str(field_name(id)), value);
-}
+/* ---- ends that are no good ---- */
 
 static struct slice retry_after(struct exchange *x)
 {
     char *digits = arena_alloc(&x->arena, NUM_DEC_MAX);
     uint32_t s = x->attempt.pool ? pool_retry_after_s(x->attempt.pool) : 1;
     return slice_of(digits, num_put_dec(digits, s));
-}
-
-static void make_error_response(struct exchange *x, uint16_t status)
-{
-    enum error_format format = error_page_format(fields_value(&x->req.fields, FIELD_ACCEPT));
-    char *page = arena_alloc(&x->arena, ERROR_PAGE_MAX);
-    size_t n = error_page_put(page, ERROR_PAGE_MAX, format, status, x->id);
-    char *digits = arena_alloc(&x->arena, NUM_DEC_MAX);
-    x->resp = (struct response_head){
-        .status = status, .reason = slice_str(status_reason(status)), .minor = 1};
-    add_field(x, FIELD_SERVER, x->worker->snapshot->gateway.name);
-    add_field(x, FIELD_CONTENT_TYPE, error_page_type(format));
-    if (status == 503) /* RFC 9110 10.2.3: load passes */
-        add_field(x, FIELD_RETRY_AFTER, retry_after(x));
-    add_field(x, FIELD_CONTENT_LENGTH, slice_of(digits, num_put_dec(digits, n)));
-    bool bodiless = x->req.method == METHOD_HEAD;
-    x->resp_framing = (struct framing){.kind = bodiless ? BODY_NONE : BODY_LENGTH, .length = n};
-    chain_clear(&x->resp_body);
-    if (!bodiless)
-        chain_copy(&x->resp_body, slice_of(page, n));
 }
 
 void exchange_fail(struct exchange *x, uint16_t status, const char *why, const char *rule)
@@ -163,13 +138,11 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *why, const c
         exchange_enter(x, EX_FINISH, "response broken off");
         return;
     }
-    make_error_response(x, status);
-    if (x->request == MSG_NONE || x->request == MSG_BODY)
-        x->close_client = true;
-    x->response = MSG_COMPLETE;
-    x->head_us = x->worker->loop.now_us;
-    x->front->put_head(x);
-    exchange_enter(x, EX_RELAY, "error answered");
+    answer_begin(x, status);
+    if (status == 503) /* RFC 9110 10.2.3: load passes */
+        answer_field(x, FIELD_RETRY_AFTER, retry_after(x));
+    answer_error_page(x, status);
+    answer_send(x, "error answered");
 }
 
 void exchange_abort(struct exchange *x, const char *why)
@@ -201,6 +174,7 @@ static enum parse find_route(struct exchange *x, struct fault *f)
         .method = x->req.method_text,
         .fields = &x->req.fields,
         .client = x->peer,
+        .is_internal = x->reroutes > 0,
     };
     int port;
     if (x->req.authority.n && !uri_split_authority(x->req.authority, &query.host, &port))
@@ -216,26 +190,11 @@ static enum parse find_route(struct exchange *x, struct fault *f)
     return PARSE_DONE;
 }
 
-static bool buffers_request(const struct exchange *x)
-{
-    const struct pool_conf *conf = x->attempt.pool->conf;
-    bool needed = x->attempt.codec->needs_length && x->req_framing.kind == BODY_CHUNKED;
-    return x->request == MSG_BODY && (needed || conf->buffer_request);
-}
-
-static void open_buffers(struct exchange *x)
-{
-    const struct pool_conf *conf = x->attempt.pool->conf;
-    x->buffer_response = conf->buffer_response;
-    if (x->buffer_response)
-        x->resp_body.window = conf->buffer_file;
-    if (buffers_request(x))
-        x->req_body.window = x->attempt.replay.window = conf->buffer_file;
-}
-
 static enum next step_route(struct exchange *x)
 {
     struct fault f;
+    if (!x->reroutes)
+        x->field_count = x->req.fields.n;
     if (find_route(x, &f) != PARSE_DONE) {
         exchange_fail(x, f.status, f.what, f.rule);
         return NEXT;
@@ -245,17 +204,18 @@ static enum next step_route(struct exchange *x)
         exchange_fail(x, 413, "request body is larger than the limit", "RFC 9110 15.5.14");
         return NEXT;
     }
-    struct gateway_pool *pool = x->tenure->generation->pools[x->route->pool_index];
-    attempt_init(&x->attempt, &pool->pool, pool->codec);
-    demand_init(x);
-    if (pool->codec->check && pool->codec->check(&x->req.fields, &f) != PARSE_DONE) {
-        exchange_fail(x, f.status, f.what, f.rule);
-        return NEXT;
-    }
-    forward_request(x);
-    open_buffers(x);
-    exchange_enter(x, buffers_request(x) ? EX_BUFFER : EX_PICK, "routed");
+    exchange_enter(x, x->route->admission ? EX_ADMIT : EX_ACT, "routed");
     return NEXT;
+}
+
+static enum next step_admit(struct exchange *x)
+{
+    return admit_run(x);
+}
+
+static enum next step_act(struct exchange *x)
+{
+    return x->route->action->run(x);
 }
 
 bool exchange_spill(struct exchange *x, struct chain *body, struct spool **spool)
@@ -281,6 +241,7 @@ static void answer_expectation(struct exchange *x)
     if (!fields_has(&x->req.fields, FIELD_EXPECT))
         return;
     fields_drop(&x->req.fields, FIELD_EXPECT);
+    x->expectation_met = true;
     x->front->put_interim(x, &go_on);
     x->front->send(x);
 }
@@ -383,10 +344,12 @@ static void log_access(struct exchange *x, uint64_t now_us)
     r->wall_us = loop_wall_us() - (int64_t)(now_us - x->start_us);
     r->id = x->id;
     r->client = x->peer_text;
-    r->method = x->req.method_text;
-    r->target = x->req.target;
+    if (!r->target.p) { /* else it is what the client asked for, before internal redirects */
+        r->method = x->req.method_text;
+        r->target = x->req.target;
+        r->host = x->req.authority;
+    }
     r->version = version_of(&x->req);
-    r->host = x->req.authority;
     r->status = x->response == MSG_NONE ? 0 : x->resp.status;
     r->sent_bytes = x->resp_bytes;
     r->received_bytes = x->req_bytes;

@@ -26,7 +26,9 @@ struct worker;
 struct exchange;
 
 /*  state    what it waits for, and who wakes it
- *  ROUTE    nothing: finds site, route and pool, or answers itself
+ *  ROUTE    nothing: finds site and route
+ *  ADMIT    what decides who may use the route (admit.h)
+ *  ACT      what the route's action says (action.h)
  *  BUFFER   the rest of the request body, where a backend must not wait for it: the client's
  *           event, or its timer
  *  PICK     nothing: picks a backend, reuses a connection or dials
@@ -36,8 +38,8 @@ struct exchange;
  *  FINISH   nothing: logs, releases, and hands the client back to its connection */
 /* clang-format off */
 #define EXCHANGE_STATES(X) \
-    X(ROUTE, route) X(BUFFER, buffer) X(PICK, pick) X(WAIT_SLOT, wait_slot) \
-    X(CONNECT, connect) X(RELAY, relay) X(FINISH, finish)
+    X(ROUTE, route) X(ADMIT, admit) X(ACT, act) X(BUFFER, buffer) X(PICK, pick) \
+    X(WAIT_SLOT, wait_slot) X(CONNECT, connect) X(RELAY, relay) X(FINISH, finish)
 /* clang-format on */
 
 enum exchange_state {
@@ -110,7 +112,11 @@ struct exchange {
     struct slice upgrade; /* protocol asked for, and on 101 switched to */
     bool close_client;    /* the client's connection ends behind this exchange */
     bool client_gone;
-    bool broken; /* the response cannot be completed */
+    bool broken;          /* the response cannot be completed */
+    bool expectation_met; /* we have told the client to send its body */
+    bool body_unread;     /* of which a part never will be: the connection cannot go on */
+    uint8_t reroutes;     /* internal redirects so far (reroute.h) */
+    uint16_t field_count; /* of the request as it came */
 
     struct attempt attempt;
     struct response_head resp;

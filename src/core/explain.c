@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/action.h"
 #include "http/uri.h"
 #include "net/addr.h"
 
@@ -101,6 +102,7 @@ static const char *miss_text(enum route_miss miss)
     switch (miss) {
     case MISS_NONE: return "matches";
     case MISS_PATH: return "no: the path does not match";
+    case MISS_INTERNAL: return "no: it is internal, for requests sent on from inside";
     case MISS_METHOD: return "no: the method is another";
     case MISS_HOST: return "no: the host is another";
     case MISS_HEADER: return "no: a header is missing or different";
@@ -197,11 +199,24 @@ static void print_limits(FILE *out, const struct gateway_conf *g, const struct r
     print_time(out, "idle", g->idle_ms);
     print_time(out, "tunnel", g->tunnel_ms);
     fputc('\n', out);
+}
+
+static void print_backend_limits(FILE *out, const struct pool_conf *pool)
+{
     fputs("backend ", out);
-    print_time(out, "connect", route->pool->connect_ms);
-    print_time(out, "response", route->pool->response_ms);
-    print_time(out, "idle", route->pool->idle_ms);
-    fprintf(out, "  attempts=%u\n", route->pool->attempts);
+    print_time(out, "connect", pool->connect_ms);
+    print_time(out, "response", pool->response_ms);
+    print_time(out, "idle", pool->idle_ms);
+    fprintf(out, "  attempts=%u\n", pool->attempts);
+}
+
+static void print_action(FILE *out, const struct route_conf *route)
+{
+    print_label(out, "action");
+    if (route->action->explain)
+        route->action->explain(route, out);
+    else
+        fprintf(out, "%s\n", route->action->name);
 }
 
 static int print_answer(const struct snapshot *s, const struct question *q, FILE *out)
@@ -225,8 +240,12 @@ static int print_answer(const struct snapshot *s, const struct question *q, FILE
               out);
         return EXPLAIN_REFUSED;
     }
-    print_pool(out, match.route->pool);
+    print_action(out, match.route);
+    if (match.route->pool)
+        print_pool(out, match.route->pool);
     print_limits(out, &s->gateway, match.route);
+    if (match.route->pool)
+        print_backend_limits(out, match.route->pool);
     return EXPLAIN_SERVED;
 }
 

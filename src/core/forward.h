@@ -9,7 +9,8 @@
 
 struct exchange;
 
-/* Makes x->req the head that goes to a backend. Sets x->upgrade. Once for each exchange. */
+/* Makes x->req the head that goes to a backend. Sets x->upgrade. Once for each route it
+ * takes: an internal redirect takes back what was done (reroute.h). */
 void forward_request(struct exchange *x);
 /* The same for a response that goes to the client; interim ones too. */
 void forward_response(struct exchange *x, struct response_head *head);

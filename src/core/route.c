@@ -184,6 +184,8 @@ enum route_miss route_try(const struct route_conf *route, const struct route_que
     enum route_miss miss = try_paths(route, q->path);
     if (miss != MISS_NONE)
         return miss;
+    if (route->is_internal && !q->is_internal)
+        return MISS_INTERNAL;
     if (route->method_count && !match_methods(route, q->method))
         return MISS_METHOD;
     if (route->host_count && !match_hosts(route, q->host))
@@ -239,8 +241,8 @@ static bool some_path_covers(const struct route_conf *route, const struct path_m
 bool route_covers(const struct route_conf *earlier, const struct route_conf *later)
 {
     static const struct path_match any = {.kind = PATH_ANY};
-    if (earlier->method_count || earlier->host_count || earlier->header_count ||
-        earlier->client_count)
+    if (earlier->is_internal || earlier->method_count || earlier->host_count ||
+        earlier->header_count || earlier->client_count)
         return false;
     for (uint32_t i = 0; i < later->path_count; i++)
         if (!some_path_covers(earlier, &later->paths[i]))

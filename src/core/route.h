@@ -19,6 +19,8 @@
 #include "core/script_conf.h"
 #include "http/field.h"
 
+struct action;
+struct admission;
 struct config_reader;
 struct host_table;
 struct pool_conf;
@@ -51,7 +53,14 @@ struct route_conf {
     struct cidr *clients;
     uint32_t path_count, method_count, host_count, header_count, client_count;
 
-    const struct pool_conf *pool; /* proxy */
+    bool is_internal; /* only for requests that were sent here from inside (reroute.h) */
+
+    const struct admission *admission; /* who may use it; NULL: anybody */
+    const struct action *action;       /* what it does */
+    void *action_conf;                 /* the action's own */
+    struct config_place action_at;
+
+    const struct pool_conf *pool; /* NULL: the action needs none */
     uint32_t pool_index;          /* of pool in snapshot.pools */
     int priority;                 /* enum priority: in the pool's queue */
     uint64_t body_bytes;          /* limit for a request body that counts here; 0: none */
@@ -71,6 +80,7 @@ struct route_query {
     struct slice method;
     const struct fields *fields;   /* NULL: none */
     const struct sockaddr *client; /* NULL: unknown, matches no client= */
+    bool is_internal;              /* sent by an answer or another route, not by a client */
 };
 
 struct route_match {
@@ -86,6 +96,7 @@ struct route_match route_find(const struct snapshot *s, const struct route_query
 enum route_miss {
     MISS_NONE,
     MISS_PATH,
+    MISS_INTERNAL,
     MISS_METHOD,
     MISS_HOST,
     MISS_HEADER,

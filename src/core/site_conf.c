@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/site_conf.h"
 
+#include "core/action.h"
 #include "core/regex.h"
 #include "core/snapshot.h"
 
-static key_set_fn set_paths, set_method, set_header, set_client, set_host, set_proxy;
-static key_open_fn open_route, open_site_script, open_route_script;
+static key_set_fn set_paths, set_method, set_header, set_client, set_host, set_internal;
+static key_open_fn open_route, open_site_script, open_route_script, open_site_redirect,
+    open_site_respond;
 static key_close_fn close_route;
 
 /* clang-format off */
@@ -51,9 +53,29 @@ static const struct key_name priorities[] = {
     {NULL, 0, NULL},
 };
 
+/* What a route does: one of these. In a site, each is short for a last route. */
+#define ACTION_KEYS(route_opener, redirect_opener, respond_opener)                                 \
+    {.name = "proxy", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = pool_action_set_proxy,          \
+     .open = route_opener, .syntax = "POOL", .help = "pass the request to a pool"},                \
+    {.name = "cgi", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = pool_action_set_cgi,              \
+     .open = route_opener, .syntax = "DIR | PROGRAM",                                              \
+     .help = "run a program of a directory, or this one, for each request: short for a pool with " \
+             "backend cgi://DIR"},                                                                 \
+    {.name = "reroute", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = reroute_action_set,           \
+     .open = route_opener, .syntax = "TARGET",                                                     \
+     .help = "go on inside the gateway as if this path (and query) had been asked for, which "     \
+             "another route may take"},                                                            \
+    {.name = "redirect", .type = KEY_CUSTOM, .set = answer_action_set_redirect,                    \
+     .open = redirect_opener, .syntax = "[STATUS] TARGET",                                         \
+     .help = "send the client elsewhere, with 302 or the status given"},                           \
+    {.name = "respond", .type = KEY_CUSTOM, .set = answer_action_set_respond,                      \
+     .open = respond_opener, .options = answer_action_respond_options, .syntax = "STATUS [TEXT]",  \
+     .help = "answer with this status and text; without a text nothing, or the page for an error"}
+
 static const struct key route_keys[] = {
-    {.name = "proxy", .type = KEY_CUSTOM, .set = set_proxy, .flags = KEY_REQUIRED | KEY_ONE,
-     .syntax = "POOL", .help = "pass the request to a pool"},
+    ACTION_KEYS(NULL, answer_action_open_redirect, answer_action_open_respond),
+    {.name = "internal", .type = KEY_CUSTOM, .set = set_internal, .syntax = "",
+     .help = "only requests that an answer or another route sends here, none of a client"},
     {.name = "priority", .type = KEY_ENUM, .at = at(struct route_conf, priority),
      .init = "normal", .names = priorities,
      .help = "whose turn it is first where requests wait for a connection to a backend"},
@@ -72,9 +94,7 @@ const struct key site_keys[] = {
      .syntax = "/PATH | /PREFIX* | *SUFFIX | ~ REGEX | *",
      .help = "what happens to requests whose path matches one of the patterns and which meet all "
              "the options"},
-    {.name = "proxy", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_proxy, .open = open_route,
-     .close = close_route, .syntax = "POOL",
-     .help = "short for a last route: route * { proxy POOL }"},
+    ACTION_KEYS(open_route, open_site_redirect, open_site_respond),
     SCRIPT_KEYS(open_site_script),
     {.name = NULL},
 };
@@ -306,19 +326,27 @@ static void *open_route(struct config_reader *r, const struct directive *d, void
     struct route_conf *route =
         config_append(r, &site->routes, &site->route_count, sizeof(*site->routes));
     route->at = d->name.at;
+    route->text = SLICE("*");
     route->body_bytes = ROUTE_BODY_INHERIT;
     return route;
 }
 
-static bool set_proxy(struct config_reader *r, const struct directive *d,
-                      const struct config_word *word, void *target)
+static void *open_site_redirect(struct config_reader *r, const struct directive *d, void *target)
 {
-    (void)r;
-    (void)d;
+    return answer_action_open_redirect(r, d, open_route(r, d, target));
+}
+
+static void *open_site_respond(struct config_reader *r, const struct directive *d, void *target)
+{
+    return answer_action_open_respond(r, d, open_route(r, d, target));
+}
+
+static bool set_internal(struct config_reader *r, const struct directive *d,
+                         const struct config_word *word, void *target)
+{
     struct route_conf *route = target;
-    route->pool_name = word->text;
-    route->pool_at = word->at;
-    return true;
+    route->is_internal = true;
+    return d->arg_count == 0 || config_error(r->diag, word->at, "'internal' takes no value");
 }
 
 /* The matchers as they were written. */
@@ -326,14 +354,14 @@ static bool close_route(struct config_reader *r, const struct directive *d, void
 {
     struct route_conf *route = opened;
     struct slice text = SLICE_NONE;
-    if (slice_eq(d->name.text, SLICE("route")))
-        for (uint32_t i = 0; i < d->arg_count; i++)
-            text = arena_printf(r->arena, SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(text),
-                                text.n ? " " : "", SLICE_ARG(d->args[i].text));
+    for (uint32_t i = 0; i < d->arg_count; i++)
+        text = arena_printf(r->arena, SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(text), text.n ? " " : "",
+                            SLICE_ARG(d->args[i].text));
     for (uint32_t i = 0; i < d->option_count; i++)
         text = arena_printf(r->arena, SLICE_FMT "%s" SLICE_FMT "=" SLICE_FMT, SLICE_ARG(text),
                             text.n ? " " : "", SLICE_ARG(d->options[i].option),
                             SLICE_ARG(d->options[i].text));
-    route->text = text.n ? text : SLICE("*");
+    if (text.n)
+        route->text = text;
     return true;
 }

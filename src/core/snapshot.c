@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "codec/codec.h"
 #include "config/suggest.h"
+#include "core/action.h"
 #include "core/regex.h"
 
 static key_open_fn open_gateway, open_listen, open_pool, open_site;
@@ -69,7 +70,7 @@ static void *open_site(struct config_reader *r, const struct directive *d, void 
     return site;
 }
 
-static struct pool_conf *find_pool(const struct snapshot *s, struct slice name)
+struct pool_conf *snapshot_find_pool(const struct snapshot *s, struct slice name)
 {
     for (uint32_t i = 0; i < s->pool_count; i++)
         if (slice_eq(s->pools[i].name, name))
@@ -82,7 +83,7 @@ static bool set_pool_name(struct config_reader *r, const struct directive *d,
 {
     struct pool_conf *pool = target;
     (void)d;
-    const struct pool_conf *other = find_pool(r->root, word->text);
+    const struct pool_conf *other = snapshot_find_pool(r->root, word->text);
     if (other)
         return config_error(r->diag, word->at,
                             "two pools are named '" SLICE_FMT "'\nthe other one stands at line %u",
@@ -125,28 +126,17 @@ static bool finish_pool(struct config_reader *r, struct pool_conf *pool)
                         SLICE_ARG(pool->protocol), SLICE_ARG(known));
 }
 
-static bool unknown_pool(struct config_reader *r, const struct snapshot *s,
-                         const struct route_conf *route)
-{
-    struct suggest near = suggest_for(route->pool_name);
-    for (uint32_t i = 0; i < s->pool_count; i++)
-        suggest_try(&near, s->pools[i].name.p ? s->pools[i].name.p : "");
-    return config_error(r->diag, route->pool_at, "there is no pool '" SLICE_FMT "'%s%s%s",
-                        SLICE_ARG(route->pool_name), near.best ? "\ndid you mean '" : "",
-                        near.best ? near.best : "", near.best ? "'?" : "");
-}
-
 static bool finish_route(struct config_reader *r, struct snapshot *s, const struct site_conf *site,
                          struct route_conf *route, bool *used)
 {
     if (route->body_bytes == ROUTE_BODY_INHERIT)
         route->body_bytes = s->gateway.body_bytes;
-    route->pool = find_pool(s, route->pool_name);
-    if (!route->pool)
-        return unknown_pool(r, s, route);
-    route->pool_index = (uint32_t)(route->pool - s->pools);
-    used[route->pool_index] = true;
-    script_conf_finish(r, &route->script, &site->script, route->pool->protocol);
+    if (!action_finish(r, s, route))
+        return false;
+    if (route->pool)
+        used[route->pool_index] = true;
+    script_conf_finish(r, &route->script, &site->script,
+                       route->pool ? route->pool->protocol : SLICE_NONE);
     return true;
 }
 

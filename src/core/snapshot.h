@@ -46,6 +46,9 @@ struct snapshot *snapshot_load_text(struct slice name, struct slice text,
 /* All keys there are, for the manual and --help-keys. */
 const struct key *snapshot_key_table(void);
 
+/* NULL: there is none of that name. Pools move until all directives are read. */
+struct pool_conf *snapshot_find_pool(const struct snapshot *s, struct slice name);
+
 /* Atomic; any thread. */
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot *s);

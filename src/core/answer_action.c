@@ -1,0 +1,140 @@
+/* The actions that answer by themselves: `redirect` and `respond`.
+ * SPDX-License-Identifier: MIT */
+#include "base/num.h"
+#include "core/action.h"
+#include "core/answer.h"
+#include "core/route.h"
+
+struct redirect_conf {
+    struct route_conf *route;
+    uint16_t status;
+    struct slice target;
+};
+
+struct respond_conf {
+    struct route_conf *route;
+    uint16_t status;
+    struct slice text; /* empty: none, or the page for an error */
+    struct slice type;
+};
+
+static bool read_status(struct slice text, uint16_t *status)
+{
+    uint64_t n;
+    if (text.n != 3 || !num_dec(text, &n))
+        return false;
+    *status = (uint16_t)n;
+    return true;
+}
+
+/* ---- redirect [STATUS] TARGET ---- */
+
+static enum next run_redirect(struct exchange *x)
+{
+    const struct redirect_conf *conf = x->route->action_conf;
+    if (!answer_skip_body(x))
+        return NEXT;
+    answer_begin(x, conf->status);
+    answer_field(x, FIELD_LOCATION, conf->target);
+    answer_send(x, "redirected");
+    return NEXT;
+}
+
+static void explain_redirect(const struct route_conf *route, FILE *out)
+{
+    const struct redirect_conf *conf = route->action_conf;
+    fprintf(out, "redirect %u " SLICE_FMT "\n", conf->status, SLICE_ARG(conf->target));
+}
+
+void *answer_action_open_redirect(struct config_reader *r, const struct directive *d, void *target)
+{
+    struct redirect_conf *conf = arena_zalloc(r->arena, sizeof(*conf));
+    (void)d;
+    conf->route = target;
+    conf->route->action_conf = conf;
+    return conf;
+}
+
+static bool is_redirect(uint16_t status)
+{
+    return (status >= 301 && status <= 303) || status == 307 || status == 308;
+}
+
+bool answer_action_set_redirect(struct config_reader *r, const struct directive *d,
+                                const struct config_word *word, void *target)
+{
+    static const struct action redirect = {"redirect", NULL, run_redirect, explain_redirect};
+    struct redirect_conf *conf = target;
+    if (d->arg_count < 1 || d->arg_count > 2)
+        return config_error(r->diag, d->name.at,
+                            "'redirect' takes a status (or none) and a target");
+    conf->status = 302;
+    if (d->arg_count == 2 &&
+        (!read_status(word->text, &conf->status) || !is_redirect(conf->status)))
+        return config_error(r->diag, word->at,
+                            "a redirect has the status 301, 302, 303, 307 or 308");
+    conf->target = d->args[d->arg_count - 1].text;
+    return action_choose(r, conf->route, &redirect, d->name.at);
+}
+
+/* ---- respond STATUS [TEXT] ---- */
+
+static enum next run_respond(struct exchange *x)
+{
+    const struct respond_conf *conf = x->route->action_conf;
+    if (!answer_skip_body(x))
+        return NEXT;
+    answer_begin(x, conf->status);
+    if (conf->text.n) {
+        answer_field(x, FIELD_CONTENT_TYPE, conf->type);
+        answer_text(x, conf->text);
+    } else if (conf->status >= 400) {
+        answer_error_page(x, conf->status);
+    }
+    answer_send(x, "fixed answer");
+    return NEXT;
+}
+
+static void explain_respond(const struct route_conf *route, FILE *out)
+{
+    const struct respond_conf *conf = route->action_conf;
+    fprintf(out, "respond %u", conf->status);
+    if (conf->text.n)
+        fprintf(out, " with %zu bytes of " SLICE_FMT, conf->text.n, SLICE_ARG(conf->type));
+    fputc('\n', out);
+}
+
+/* clang-format off */
+const struct key answer_action_respond_options[] = {
+    {.name = "type", .type = KEY_STRING, .at = at(struct respond_conf, type),
+     .init = "text/plain; charset=utf-8", .help = "Content-Type of the text"},
+    {.name = NULL},
+};
+/* clang-format on */
+
+void *answer_action_open_respond(struct config_reader *r, const struct directive *d, void *target)
+{
+    struct respond_conf *conf = arena_zalloc(r->arena, sizeof(*conf));
+    (void)d;
+    conf->route = target;
+    conf->route->action_conf = conf;
+    return conf;
+}
+
+bool answer_action_set_respond(struct config_reader *r, const struct directive *d,
+                               const struct config_word *word, void *target)
+{
+    static const struct action respond = {"respond", NULL, run_respond, explain_respond};
+    struct respond_conf *conf = target;
+    if (d->arg_count < 1 || d->arg_count > 2)
+        return config_error(r->diag, d->name.at, "'respond' takes a status and a text (or none)");
+    if (!read_status(word->text, &conf->status) || conf->status < 200 || conf->status > 599)
+        return config_error(r->diag, word->at, "'" SLICE_FMT "' is no status from 200 to 599",
+                            SLICE_ARG(word->text));
+    if (d->arg_count == 2)
+        conf->text = word[1].text;
+    if (conf->text.n && (conf->status == 204 || conf->status == 304))
+        return config_error(r->diag, word[1].at, "an answer with status %u has no text",
+                            conf->status);
+    return action_choose(r, conf->route, &respond, d->name.at);
+}

@@ -1,0 +1,106 @@
+"""What a route does: the actions that need no pool, and going on inside the gateway."""
+
+import pytest
+
+from harness import H2Client
+
+SITE = """
+site test {
+    route /old              { redirect 301 /new }
+    route /text             { respond 200 "hello" type=text/x-own }
+    route /gone             { respond 410 }
+    route /empty            { respond 204 }
+    route /secret/*         { internal; proxy app }
+    route /hop              { reroute /secret/a%%20b?c=d }
+    route /loop             { reroute /loop?again }
+    route /cgi-bin/*        { cgi %(cgi)s }
+    route *                 { proxy app }
+}
+site elsewhere.test { redirect 308 http://test/ }
+"""
+PROGRAM = """#!/bin/sh
+printf 'Content-Type: text/plain\\n\\n%s %s %s' "$REQUEST_METHOD" "$SCRIPT_NAME" "$PATH_INFO"
+"""
+
+
+@pytest.fixture
+def site(proxy, tmp_path):
+    cgi = tmp_path / "cgi"
+    cgi.mkdir()
+    (cgi / "env").write_text(PROGRAM)
+    (cgi / "env").chmod(0o755)
+    return proxy(site=SITE % {"cgi": cgi})
+
+
+def test_a_route_redirects(site):
+    m = site.get("/old")
+    assert m.status == 301 and m["location"] == "/new" and m.body == b""
+    assert site.client().get("/x", host="elsewhere.test").status == 308
+
+
+def test_a_route_answers_by_itself(site):
+    m = site.get("/text")
+    assert m.status == 200 and m["content-type"] == "text/x-own" and m.body == b"hello"
+    m = site.get("/gone")
+    assert m.status == 410 and b"410 Gone" in m.body
+    m = site.get("/empty")
+    assert m.status == 204 and m.body == b"" and "content-length" not in m
+    assert not site.backend.requests
+
+
+def test_head_gets_the_head_alone(site):
+    c = site.client()
+    m = c.ask("HEAD", "/text")
+    assert m.status == 200 and m["content-length"] == "5" and m.body == b""
+    assert c.get("/text").body == b"hello"
+
+
+def test_a_body_that_nobody_wants_is_read_away(site):
+    c = site.client()
+    for _ in range(3):
+        assert c.post("/text", "x" * 30000).body == b"hello"
+    assert c.get("/text").body == b"hello"
+
+
+def test_a_body_that_is_still_to_come_ends_the_connection(site):
+    c = site.client()
+    c.send("POST /text HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000\r\n\r\nabc")
+    m = c.response()
+    assert m.body == b"hello" and m["connection"] == "close"
+    c.half_close()
+    c.expect_closed()
+
+
+def test_answers_of_our_own_over_http2(site):
+    c = H2Client(site.address)
+    assert c.get("/text").body == b"hello"
+    assert c.get("/old").status == 301
+    assert c.get("/hop").status == 200
+    c.close()
+
+
+def test_a_cgi_program_runs_without_a_pool_of_its_own(site):
+    assert site.get("/cgi-bin/env/info").body == b"GET /cgi-bin/env /info"
+    assert site.get("/cgi-bin/missing").status == 404
+
+
+def test_internal_routes_are_not_for_clients(site):
+    assert site.get("/secret/x").status == 200
+    assert site.backend.requests[0].target == "/secret/x"
+
+
+def test_a_request_goes_on_at_another_path_with_its_body(site):
+    m = site.client().post("/hop", "abc", "X-Mine: 1\r\n")
+    assert m.status == 200
+    r = site.backend.requests[0]
+    assert (r.method, r.target) == ("POST", "/secret/a%20b?c=d")
+    assert r.body == b"abc" and r["content-length"] == "3" and r["x-mine"] == "1"
+    assert len(r.all("x-forwarded-for")) == 1 and len(r.all("via")) == 1
+    record = site.access(1)[0]
+    assert record["target"] == "/hop"
+
+
+def test_a_loop_of_reroutes_ends(site):
+    assert site.get("/loop").status == 500
+    site.wait_line(r"too many internal redirects \(limit reroutes\)")
+    assert site.get("/text").status == 200
