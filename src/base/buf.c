@@ -7,7 +7,8 @@
 #include "base/chain.h"
 #include "base/mem.h"
 
-static const uint32_t class_caps[BUF_CLASSES] = {BUF_TINY, BUF_SMALL, BUF_MEDIUM, BUF_LARGE};
+static const uint32_t class_caps[BUF_CLASSES] = {BUF_TINY, BUF_SMALL, BUF_MEDIUM, BUF_LARGE,
+                                                 BUF_HUGE};
 
 void buf_pool_init(struct buf_pool *pool, size_t keep_max)
 {
@@ -35,7 +36,7 @@ void buf_pool_fini(struct buf_pool *pool)
 
 struct buf *buf_take(struct buf_pool *pool, size_t min)
 {
-    assert(min <= BUF_LARGE);
+    assert(min <= BUF_HUGE);
     uint32_t class = 0;
     while (class_caps[class] < min)
         class ++;

@@ -4,7 +4,7 @@
  * next message: each piece travels in a chain of its own and the memory returns when the last one
  * has been sent. The count is not atomic: a pool belongs to one worker, and so do its bufs.
  *
- * Capacities come in four classes. Returned bufs are kept for the next taker, up to the pool's
+ * Capacities come in five classes. Returned bufs are kept for the next taker, up to the pool's
  * budget; beyond it they go back to malloc, so that memory falls after a burst.
  * SPDX-License-Identifier: MIT */
 #ifndef BASE_BUF_H
@@ -15,8 +15,14 @@
 
 #include "base/slice.h"
 
-enum { BUF_TINY = 1024, BUF_SMALL = 4096, BUF_MEDIUM = 16384, BUF_LARGE = 68 * 1024 };
-enum { BUF_CLASSES = 4 };
+enum {
+    BUF_TINY = 1024,
+    BUF_SMALL = 4096,
+    BUF_MEDIUM = 16384,
+    BUF_LARGE = 68 * 1024,
+    BUF_HUGE = 512 * 1024
+};
+enum { BUF_CLASSES = 5 };
 
 struct buf_pool;
 
@@ -44,7 +50,7 @@ void buf_pool_fini(struct buf_pool *pool);
 /* Gives kept memory back to malloc until at most keep bytes are kept. */
 void buf_pool_trim(struct buf_pool *pool, size_t keep);
 
-/* A buf of at least min bytes (at most BUF_LARGE), used = 0, one reference, owned by the caller. */
+/* A buf of at least min bytes (at most BUF_HUGE), used = 0, one reference, owned by the caller. */
 struct buf *buf_take(struct buf_pool *pool, size_t min);
 void buf_free_(struct buf *b);
 

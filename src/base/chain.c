@@ -170,6 +170,7 @@ void chain_put_pipe(struct chain *c, struct source *source, size_t n)
 {
     if (n == 0)
         return;
+    source->waiting += n;
     struct link *tail = c->tail;
     if (tail && tail->kind == LINK_PIPE && tail->source == source) {
         tail->n += n;
@@ -211,6 +212,8 @@ static void advance(struct link *l, size_t n)
         l->p += n;
     else if (l->kind == LINK_FILE)
         l->offset += (off_t)n;
+    else
+        l->source->waiting -= n;
     l->n -= n;
 }
 
@@ -253,6 +256,7 @@ void chain_drop(struct chain *c, size_t n)
     c->bytes -= n;
     while (c->head && n >= c->head->n) {
         n -= c->head->n;
+        advance(c->head, c->head->n);
         link_release(c->head);
         shift(c);
     }

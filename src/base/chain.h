@@ -25,6 +25,7 @@ enum { CHAIN_COPY_MAX = 2048 }; /* pieces up to this size are copied when the ta
 struct source {
     int fd;
     uint32_t refs;
+    size_t waiting;                /* LINK_PIPE: bytes in it */
     void (*free)(struct source *); /* called when the last reference goes */
 };
 

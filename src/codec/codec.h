@@ -106,7 +106,8 @@ struct back_codec {
      * looked at; and that n of them went another way. */
     uint64_t (*plain_left)(const void *state);
     void (*plain_taken)(void *state, uint64_t n);
-    /* The same for the request body that goes out: whether put_body adds nothing to it. */
+    /* The same for the request body that goes out: whether put_body takes pieces of any size as
+     * they are, at most with something around them, so that they may be pipes. */
     bool (*is_plain_out)(const void *state);
 
     /* Whether another request may follow on this connection. */

@@ -188,13 +188,15 @@ uint64_t h1_plain_left(const struct h1_reader *r)
         return 0;
     if (r->framing.kind == BODY_CLOSE || r->framing.kind == BODY_TUNNEL)
         return UINT64_MAX;
-    return r->framing.kind == BODY_LENGTH ? r->left : 0;
+    return r->framing.kind == BODY_LENGTH ? r->left : chunked_plain_left(&r->chunked);
 }
 
 void h1_plain_taken(struct h1_reader *r, uint64_t n)
 {
     if (r->framing.kind == BODY_LENGTH)
         r->left -= n;
+    else if (r->framing.kind == BODY_CHUNKED)
+        chunked_plain_taken(&r->chunked, n);
 }
 
 /* ---- writing ---- */

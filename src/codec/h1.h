@@ -62,9 +62,4 @@ void h1_put_body(struct h1_writer *w, struct chain *body, struct chain *out);
 /* False: fewer bytes than promised were written, so the message is broken. */
 bool h1_put_end(struct h1_writer *w, const struct fields *trailers, struct chain *out);
 
-static inline bool h1_is_plain(const struct h1_writer *w)
-{
-    return w->framing.kind != BODY_CHUNKED;
-}
-
 #endif

@@ -96,8 +96,8 @@ static void back_plain_taken(void *state, uint64_t n)
 
 static bool back_is_plain_out(const void *state)
 {
-    const struct h1_back *b = state;
-    return h1_is_plain(&b->writer);
+    (void)state;
+    return true; /* a chunk may be of any size */
 }
 
 static bool back_is_reusable(const void *state)

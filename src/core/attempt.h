@@ -34,6 +34,12 @@ struct attempt {
     bool replay_complete;   /* replay holds all of it */
 };
 
+/* Whether there is a backend that has taken all there was for it. */
+static inline bool attempt_is_flushed(const struct attempt *at)
+{
+    return at->conn && chain_is_empty(&at->conn->out);
+}
+
 void attempt_init(struct attempt *at, struct pool *pool, const struct back_codec *codec);
 /* Picks a backend and gets a connection to it: busy and ready (EX_RELAY), connecting (EX_CONNECT),
  * or waiting for a slot (EX_WAIT_SLOT). With none left, answers with the newest failure. */

@@ -213,7 +213,7 @@ static bool on_body_event(struct exchange *x, enum codec_event event,
     switch (event) {
     case CODEC_DATA:
         chain_put(&x->req_body, in, result->data);
-        return !over_limit(x, result->data.n) && chain_room(&x->req_body);
+        return !over_limit(x, result->data.n);
     case CODEC_END:
         x->req_trailers = result->trailers;
         x->request = MSG_COMPLETE;
@@ -270,7 +270,8 @@ static bool front_take(struct exchange *x)
         return x->client_moved = true;
     if (!c->stream.readable)
         return false;
-    ssize_t n = stream_fill(&c->stream);
+    bool keeps_up = chain_is_empty(&x->req_body) && attempt_is_flushed(&x->attempt);
+    ssize_t n = keeps_up ? stream_fill_deep(&c->stream) : stream_fill(&c->stream);
     if (n == -EAGAIN)
         return false;
     if (n <= 0)
@@ -359,15 +360,17 @@ static bool front_is_flushed(const struct exchange *x)
 static uint64_t front_plain_left(const struct exchange *x)
 {
     const struct client *c = x->client;
-    bool possible = c->stream.readable && !stream_bytes(&c->stream).n &&
-                    !(x->route && x->route->body_bytes && c->h1.reader.framing.kind != BODY_LENGTH);
-    return possible ? h1_plain_left(&c->h1.reader) : 0;
+    if (!c->stream.readable || stream_bytes(&c->stream).n)
+        return 0;
+    uint64_t left = h1_plain_left(&c->h1.reader);
+    uint64_t limit = x->route && x->route->body_bytes ? x->route->body_bytes : UINT64_MAX;
+    uint64_t allowed = limit > x->req_bytes ? limit - x->req_bytes : 0;
+    return left < allowed ? left : allowed;
 }
 
 static bool front_is_plain_out(const struct exchange *x)
 {
-    const struct client *c = x->client;
-    return x->response == MSG_BODY && h1_is_plain(&c->h1.writer);
+    return x->response == MSG_BODY;
 }
 
 static ssize_t front_splice(struct exchange *x, int pipe_fd, size_t n)
@@ -378,7 +381,7 @@ static ssize_t front_splice(struct exchange *x, int pipe_fd, size_t n)
         h1_plain_taken(&c->h1.reader, (uint64_t)got);
         x->req_bytes += (uint64_t)got;
         x->client_moved = true;
-        if (h1_plain_left(&c->h1.reader) == 0)
+        if (c->h1.reader.framing.kind == BODY_LENGTH && h1_plain_left(&c->h1.reader) == 0)
             x->request = MSG_COMPLETE;
     } else if (got != -EAGAIN) {
         on_body_eof(x);

@@ -12,8 +12,9 @@
 #include "net/pipe.h"
 
 enum {
-    ROUNDS_PER_TURN = 16,    /* then others get their turn */
-    SPLICE_MIN = 128 * 1024, /* below, two system calls more cost more than the copy */
+    ROUNDS_PER_TURN = 16,     /* then others get their turn */
+    BYTES_PER_TURN = 1 << 20, /* the same, where a round moves many */
+    SPLICE_MIN = 128 * 1024,  /* below, two system calls more cost more than the copy */
 };
 
 /* Path and query, also of a request that came in absolute-form (RFC 9112 3.2.1). */
@@ -73,14 +74,14 @@ static struct pipe *take_pipe(struct exchange *x, uint64_t plain, const struct s
 static bool splice_request(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
-    if (!at->conn || !chain_is_empty(&x->req_body) || !chain_is_empty(&at->conn->out) ||
+    if (!chain_is_empty(&x->req_body) || !attempt_is_flushed(at) ||
         !at->codec->is_plain_out(at->conn->codec_state))
         return false;
     uint64_t plain = x->front->plain_left(x);
     struct pipe *pipe = take_pipe(x, plain, &at->conn->stream);
     if (!pipe)
         return false;
-    ssize_t n = x->front->splice(x, pipe->write_fd, plain < PIPE_BYTES ? plain : PIPE_BYTES);
+    ssize_t n = x->front->splice(x, pipe->write_fd, plain < pipe->bytes ? plain : pipe->bytes);
     if (n > 0)
         chain_put_pipe(&x->req_body, &pipe->source, (size_t)n);
     source_unref(&pipe->source);
@@ -189,8 +190,8 @@ static bool on_event(struct exchange *x, enum codec_event event, const struct co
             on_head(x, result);
         return true;
     case CODEC_DATA:
-        chain_put(&x->resp_body, in, result->data);
-        return chain_room(&x->resp_body) > 0;
+        chain_put(&x->resp_body, in, result->data); /* all of it: the memory is held already */
+        return true;
     case CODEC_END:
         x->resp_trailers = result->trailers;
         x->response = MSG_COMPLETE;
@@ -256,7 +257,10 @@ static bool splice_response(struct exchange *x)
     struct pipe *pipe = take_pipe(x, plain, &c->stream);
     if (!pipe)
         return false;
-    ssize_t n = stream_splice(&c->stream, pipe->write_fd, plain < PIPE_BYTES ? plain : PIPE_BYTES);
+    if (c->stream.filled && x->front->is_flushed(x))
+        pipe_grow(pipe);
+    size_t room = pipe->bytes;
+    ssize_t n = stream_splice(&c->stream, pipe->write_fd, plain < room ? plain : room);
     if (n > 0) {
         at->codec->plain_taken(c->codec_state, (uint64_t)n);
         chain_put_pipe(&x->resp_body, &pipe->source, (size_t)n);
@@ -283,7 +287,8 @@ static bool take_response(struct exchange *x)
         return moved;
     if (!s->readable)
         return false;
-    ssize_t n = stream_fill(s);
+    bool keeps_up = chain_is_empty(&x->resp_body) && x->front->is_flushed(x);
+    ssize_t n = keeps_up ? stream_fill_deep(s) : stream_fill(s);
     if (n == -EAGAIN)
         return false;
     if (n <= 0)
@@ -387,10 +392,18 @@ static bool is_finished(const struct exchange *x)
     return x->response == MSG_PASSED && x->front->is_flushed(x);
 }
 
+static uint64_t moved_bytes(const struct exchange *x)
+{
+    return x->req_bytes + x->resp_bytes;
+}
+
 enum next relay_run(struct exchange *x)
 {
+    uint64_t begun = moved_bytes(x);
     bool moved = true;
     for (unsigned round = 0; moved && round < ROUNDS_PER_TURN; round++) {
+        if (moved_bytes(x) - begun >= BYTES_PER_TURN)
+            break;
         moved = inbound(x);
         if (x->state != EX_RELAY)
             return NEXT;

@@ -43,12 +43,22 @@ static enum parse feed_line(struct chunked *c, struct slice *in, struct fault *f
     return PARSE_DONE;
 }
 
+uint64_t chunked_plain_left(const struct chunked *c)
+{
+    return c->state == CHUNKED_DATA ? c->left : 0;
+}
+
+void chunked_plain_taken(struct chunked *c, uint64_t n)
+{
+    c->left -= n;
+    if (c->left == 0)
+        c->state = CHUNKED_DATA_END;
+}
+
 static void feed_data(struct chunked *c, struct slice *in, struct slice *data)
 {
     *data = take(in, c->left < in->n ? (size_t)c->left : in->n);
-    c->left -= data->n;
-    if (c->left == 0)
-        c->state = CHUNKED_DATA_END;
+    chunked_plain_taken(c, data->n);
 }
 
 static enum parse feed_data_end(struct chunked *c, struct slice *in, struct fault *f)

@@ -31,6 +31,10 @@ enum parse chunked_feed(struct chunked *c, struct slice *in, struct slice *data,
                         struct slice *trailers, const struct head_limits *limits, struct fault *f)
     __attribute__((warn_unused_result));
 
+/* How many bytes of the chunk begun come next, and that n of them went another way. */
+uint64_t chunked_plain_left(const struct chunked *c);
+void chunked_plain_taken(struct chunked *c, uint64_t n);
+
 /* Writes the line that precedes n bytes of data ("1f4\r\n"); answers its length. */
 enum { CHUNKED_LINE_MAX = 18 };
 size_t chunked_put_line(char *p, uint64_t n);

@@ -30,12 +30,13 @@ static ssize_t write_mem(struct stream *s, const struct chain *out)
     size_t offered = 0;
     for (int i = 0; i < count; i++)
         offered += iov[i].iov_len;
+    int flags = MSG_NOSIGNAL | (offered < out->bytes ? MSG_MORE : 0);
     ssize_t sent;
     if (count == 1) {
-        sent = send(s->watch.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
+        sent = send(s->watch.fd, iov[0].iov_base, iov[0].iov_len, flags);
     } else {
         struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
-        sent = sendmsg(s->watch.fd, &msg, MSG_NOSIGNAL);
+        sent = sendmsg(s->watch.fd, &msg, flags);
     }
     if (sent >= 0 && (size_t)sent < offered)
         s->writable = false;
@@ -160,19 +161,22 @@ static void move_in(struct stream *s, size_t room)
 
 /* Sees to it that s->in has room behind its unread bytes; false if BUF_LARGE are waiting already.
  */
-static bool make_room(struct stream *s)
+static bool make_room(struct stream *s, bool deep)
 {
     if (!s->in) {
-        s->in = buf_take(&s->loop->bufs, BUF_LARGE);
+        s->in = buf_take(&s->loop->bufs, deep ? BUF_HUGE : BUF_LARGE);
         s->in_at = 0;
         return true;
     }
-    if (buf_room(s->in))
+    if (buf_room(s->in) && !deep)
         return true;
     size_t waiting = s->in->used - s->in_at;
     if (waiting >= BUF_LARGE)
         return false;
-    move_in(s, waiting * 3 < BUF_LARGE - waiting ? waiting * 3 : BUF_LARGE - waiting);
+    if (deep)
+        move_in(s, BUF_HUGE - waiting);
+    else
+        move_in(s, waiting * 3 < BUF_LARGE - waiting ? waiting * 3 : BUF_LARGE - waiting);
     return true;
 }
 
@@ -185,15 +189,16 @@ static ssize_t failed(struct stream *s, ssize_t rc)
     return rc;
 }
 
-ssize_t stream_fill(struct stream *s)
+static ssize_t fill(struct stream *s, bool deep)
 {
-    if (!make_room(s))
+    if (!make_room(s, deep))
         return -ENOBUFS;
     size_t room = buf_room(s->in);
     ssize_t got = s->transport->read(s, buf_end(s->in), room);
     if (got > 0) {
         s->in->used += (uint32_t)got;
-        s->readable = (size_t)got == room || s->hup;
+        s->filled = (size_t)got == room;
+        s->readable = s->filled || s->hup;
         return got;
     }
     s->readable = false;
@@ -202,6 +207,16 @@ ssize_t stream_fill(struct stream *s)
     if (s->in_at == s->in->used)
         release_in(s);
     return got < 0 ? failed(s, got) : 0;
+}
+
+ssize_t stream_fill(struct stream *s)
+{
+    return fill(s, false);
+}
+
+ssize_t stream_fill_deep(struct stream *s)
+{
+    return fill(s, s->filled);
 }
 
 void stream_consume(struct stream *s, size_t n)
@@ -237,6 +252,7 @@ bool stream_flush(struct stream *s, struct chain *out)
 ssize_t stream_splice(struct stream *s, int pipe_fd, size_t n)
 {
     ssize_t got = s->transport->splice(s, pipe_fd, n);
+    s->filled = got > 0 && (size_t)got >= n / 2; /* a pipe may be full of less */
     if (got > 0)
         return got;
     s->readable = false;

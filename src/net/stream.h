@@ -38,6 +38,7 @@ struct stream {
     struct buf *in; /* bytes read and not yet consumed; NULL while there are none */
     uint32_t in_at; /* of the first one in in->data */
     bool readable, writable;
+    bool filled;   /* the last read got all it had room for */
     bool hup;      /* the peer sent FIN or reset: read to find out */
     bool reset;    /* the connection is broken both ways (RST) */
     bool eof;      /* all it sent has been read */
@@ -56,6 +57,8 @@ void stream_close(struct stream *s, bool hard);
 /* Reads what is there (up to BUF_LARGE) behind what s->in holds. Answers bytes read, 0 at end of
  * stream, -EAGAIN, or -errno (also kept in s->error). */
 ssize_t stream_fill(struct stream *s);
+/* The same for a body whose receiver keeps up: up to BUF_HUGE if the last read filled its buf. */
+ssize_t stream_fill_deep(struct stream *s);
 /* What has been read and not consumed. */
 static inline struct slice stream_bytes(const struct stream *s)
 {

@@ -122,7 +122,19 @@ static void test_plain_bytes(void **state)
     peer_reset(&p, &request.codec);
     peer_play(&p, SLICE("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhi"), 3, 3,
               false);
+    assert_int_equal(p.codec->plain_left(p.state), 3); /* of the chunk */
+    p.codec->plain_taken(p.state, 2);
+    assert_int_equal(p.codec->plain_left(p.state), 1);
+    p.codec->plain_taken(p.state, 1);
     assert_int_equal(p.codec->plain_left(p.state), 0);
+    peer_arrive(&p, SLICE("\r\n0\r\n\r\n"));
+    assert_int_equal(p.result->verdict, KEPT);
+
+    peer_reset(&p, &request.codec);
+    peer_play(&p, SLICE("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n"), 3, 3, false);
+    p.codec->plain_taken(p.state, 5);
+    peer_arrive(&p, SLICE("more"));
+    assert_int_equal(p.result->verdict, BROKEN);
     peer_fini(&p);
 }
 
