@@ -25,6 +25,7 @@ static void stop(void *service)
     struct admin *a = service;
     admin_server_fini(&a->server);
     gathers_end(a);
+    upgrades_end(a);
     events_free(a->events);
     changes_free(a->changes);
     free(a);
@@ -37,9 +38,10 @@ static void *start(struct gateway *g)
     a->started_us = loop_wall_us();
     a->begun_us = loop_clock_us();
     list_init(&a->gathers);
+    list_init(&a->upgrades);
     a->events = events_new(g);
     a->changes = changes_new(g);
-    admin_server_init(&a->server, gateway_loop(g), handle, a);
+    admin_server_init(&a->server, gateway_loop(g), gateway_handover(g), handle, a);
     if (listen_as_configured(a))
         return a;
     stop(a);
@@ -54,7 +56,17 @@ static void reloaded(void *service)
     events_tell_reload(a->events);
 }
 
-const struct gateway_service admin_service = {.start = start, .reloaded = reloaded, .stop = stop};
+static int send_doors(void *service, int channel)
+{
+    struct admin *a = service;
+    return admin_server_send(&a->server, channel);
+}
+
+const struct gateway_service admin_service = {.start = start,
+                                              .reloaded = reloaded,
+                                              .send = send_doors,
+                                              .upgraded = admin_upgraded,
+                                              .stop = stop};
 
 void answer_reload(struct call *c)
 {

@@ -10,7 +10,7 @@
 #include "base/num.h"
 #include "config/suggest.h"
 
-static command_fn run_status, run_pools, run_pool, run_reload, run_stop;
+static command_fn run_status, run_pools, run_pool, run_reload, run_stop, run_upgrade;
 
 /* clang-format off */
 #define CONFIG_OPTION {"config", "FILE", "the configuration that says where the gateway is reached", 'c', false}
@@ -51,6 +51,10 @@ const struct command admin_commands[] = {
      "Keys: s sorts by another column, q quits."},
     {"reload", "", 0, 0, do_options, run_reload, "Have the gateway load its configuration again",
      "A configuration with errors is refused: they are shown, and the old one goes on serving."},
+    {"upgrade", "", 0, 0, do_options, run_upgrade,
+     "Have another process take over: a new program, or settings that only a start changes",
+     "The program is started anew by the command line of the one that runs, and handed its sockets: no\n"
+     "connection is lost. If it does not come to serve, the old one goes on."},
     {"stop", "", 0, 0, do_options, run_stop, "Stop the gateway gracefully; the second time, at once", NULL},
     {.name = NULL},
 };
@@ -352,7 +356,7 @@ static int run_pool(const struct cli_args *args)
     return ok ? EXIT_OK : EXIT_FAILED;
 }
 
-/* ---- reload, stop ---- */
+/* ---- reload, stop, upgrade ---- */
 
 static int run_reload(const struct cli_args *args)
 {
@@ -374,6 +378,16 @@ static int run_stop(const struct cli_args *args)
     puts(json_is_true(json_object_get(json, "at_once"))
              ? "stopping at once"
              : "stopping: requests in flight are finished first");
+    json_decref(json);
+    return EXIT_OK;
+}
+
+static int run_upgrade(const struct cli_args *args)
+{
+    json_t *json = cli_ask(args, "POST", "/upgrade", NULL);
+    if (!json)
+        return EXIT_FAILED;
+    puts("another process serves; the old one finishes what it has");
     json_decref(json);
     return EXIT_OK;
 }

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "core/client.h"
 
-enum { LIMIT = 1000, LIMIT_MAX = 100000 };
+enum { LIMIT = 1000, LIMIT_MAX = 100000, WAIT_MS = 30000 };
 
 /* One worker's part. */
 struct part {
@@ -133,7 +133,7 @@ void answer_connections(struct call *c)
     g->missing = g->part_count = count;
     list_init(&g->node);
     list_append(&c->admin->gathers, &g->node);
-    admin_request_wait(c->conn, g, on_gone);
+    admin_request_wait(c->conn, g, on_gone, WAIT_MS);
     for (uint32_t i = 0; i < count; i++) {
         g->parts[i] = (struct part){.gather = g, .worker = &workers[i], .post = {.run = on_asked}};
         loop_post(&workers[i].loop, &g->parts[i].post);

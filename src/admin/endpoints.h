@@ -17,9 +17,10 @@ struct admin {
     struct admin_server server;
     struct events *events;
     struct changes *changes;
-    struct list gathers; /* questions to the workers that are not answered yet */
-    int64_t started_us;  /* wall clock */
-    uint64_t begun_us;   /* monotonic */
+    struct list gathers;  /* questions to the workers that are not answered yet */
+    struct list upgrades; /* those who want to know how the upgrade under way ends */
+    int64_t started_us;   /* wall clock */
+    uint64_t begun_us;    /* monotonic */
     bool stopping;
 };
 
@@ -38,6 +39,11 @@ typedef void endpoint_fn(struct call *c);
 
 /* Finds who answers, and has it done. */
 void endpoints_handle(struct admin *a, struct admin_request *r);
+
+/* An upgrade has ended; why NULL: another program serves. */
+void admin_upgraded(void *service, const char *why);
+/* Nobody is told any more. */
+void upgrades_end(struct admin *a);
 
 /* The pool of args[0]; NULL: there is none, which has been answered. */
 struct pool *find_pool(struct call *c);

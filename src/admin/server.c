@@ -11,11 +11,13 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "codec/h1.h"
+#include "core/listening.h"
 #include "http/date.h"
 #include "http/status.h"
+#include "net/handover.h"
 #include "net/stream.h"
 
-enum { REQUEST_MS = 10000, IDLE_MS = 60000, WAIT_MS = 30000, WRITE_MS = 10000, LINGER_MS = 2000 };
+enum { REQUEST_MS = 10000, IDLE_MS = 60000, WRITE_MS = 10000, LINGER_MS = 2000 };
 enum { BEAT_MS = 15000, HEAD_BYTES = 16384, TARGET_BYTES = 4096, FIELDS = 64 };
 
 static const struct head_limits limits = {
@@ -194,11 +196,11 @@ void admin_refuse(struct admin_conn *c, uint16_t status, const char *format, ...
     admin_reply(c, status, "application/json", body, text_slice(&t).n);
 }
 
-void admin_request_wait(struct admin_conn *c, void *owner, void (*gone)(void *owner))
+void admin_request_wait(struct admin_conn *c, void *owner, void (*gone)(void *owner), uint64_t ms)
 {
     c->owner = owner;
     c->gone = gone;
-    timer_set(c->server->loop, &c->timer, WAIT_MS);
+    timer_set(c->server->loop, &c->timer, ms);
 }
 
 void admin_request_stream(struct admin_conn *c, void *owner, void (*gone)(void *owner))
@@ -417,7 +419,7 @@ static void on_due(struct timer *t)
     struct admin_conn *c = container_of(t, struct admin_conn, timer);
     if (c->state == WAIT) {
         leave_owner(c);
-        admin_refuse(c, 504, "the workers did not answer in time");
+        admin_refuse(c, 504, "there is no answer in time");
     } else if (c->state == STREAM) {
         timer_set(c->server->loop, t, BEAT_MS);
         admin_conn_push(c, SLICE(":\n\n")); /* so that a peer that is gone is noticed */
@@ -481,8 +483,15 @@ static struct door *find_door(struct admin_server *s, const struct admin_conf *c
     return NULL;
 }
 
-static int open_socket(const struct admin_conf *conf, int *fd)
+static int open_socket(struct admin_server *s, const struct admin_conf *conf, int *fd)
 {
+    uint32_t count;
+    int *inherited = listening_inherit(s->handover, 'A', &conf->address, 1, &count);
+    if (inherited) {
+        *fd = inherited[0];
+        free(inherited);
+        return 0;
+    }
     if (conf->address.kind == ADDRESS_FD)
         return listener_adopt(conf->address.fd, 1, fd);
     struct listener_conf how = {.count = 1, .v6_only = !conf->address.dual, .mode = 0600};
@@ -497,7 +506,7 @@ static bool open_door(struct admin_server *s, const struct admin_conf *conf)
     char where[NET_ADDR_TEXT_MAX];
     struct text t = text_of(where, sizeof(where));
     struct door *door = mem_zalloc(sizeof(*door));
-    int error = open_socket(conf, &fd);
+    int error = open_socket(s, conf, &fd);
     if (!error)
         error = listener_start(&door->listener, s->loop, fd, on_accept, door);
     if (error) {
@@ -537,18 +546,38 @@ bool admin_server_listen(struct admin_server *s, const struct admin_conf *conf, 
     return ok;
 }
 
-void admin_server_init(struct admin_server *s, struct loop *loop, admin_handle_fn *handle,
-                       void *ctx)
+int admin_server_send(const struct admin_server *s, int channel)
 {
-    *s = (struct admin_server){.loop = loop, .handle = handle, .ctx = ctx};
+    int error = 0;
+    list_each (node, &s->doors) {
+        const struct door *door = container_of(node, struct door, node);
+        char name[HANDOVER_NAME_MAX];
+        struct text t = text_of(name, sizeof(name));
+        text_char(&t, 'A');
+        text_put(&t, slice_str(door->text));
+        if (!error)
+            error = handover_send(channel, text_slice(&t), &door->listener.watch.fd, 1);
+    }
+    return error;
+}
+
+void admin_server_leave(struct admin_server *s)
+{
+    list_each_safe (node, &s->doors)
+        close_door(container_of(node, struct door, node));
+}
+
+void admin_server_init(struct admin_server *s, struct loop *loop, struct handover *handover,
+                       admin_handle_fn *handle, void *ctx)
+{
+    *s = (struct admin_server){.loop = loop, .handover = handover, .handle = handle, .ctx = ctx};
     list_init(&s->conns);
     list_init(&s->doors);
 }
 
 void admin_server_fini(struct admin_server *s)
 {
-    list_each_safe (node, &s->doors)
-        close_door(container_of(node, struct door, node));
+    admin_server_leave(s);
     list_each_safe (node, &s->conns)
         conn_close(container_of(node, struct admin_conn, node));
     loop_drain(s->loop);

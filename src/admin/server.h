@@ -21,6 +21,7 @@
 #include "net/loop.h"
 
 struct admin_conn;
+struct handover;
 
 enum { ADMIN_BODY_MAX = 64 * 1024, ADMIN_CONNS_MAX = 256, ADMIN_BACKLOG_MAX = 1 << 20 };
 
@@ -40,16 +41,22 @@ struct admin_server {
     admin_handle_fn *handle;
     void *ctx;
     struct list conns;
-    struct list doors; /* what it listens on */
+    struct list doors;         /* what it listens on */
+    struct handover *handover; /* whose sockets are taken first */
     uint32_t count;
 };
 
-void admin_server_init(struct admin_server *s, struct loop *loop, admin_handle_fn *handle,
-                       void *ctx);
+void admin_server_init(struct admin_server *s, struct loop *loop, struct handover *handover,
+                       admin_handle_fn *handle, void *ctx);
 void admin_server_fini(struct admin_server *s);
 /* Listens on what conf says and on nothing else; what was open already stays. conf is not kept.
  * True, or the reason is in the log. */
 bool admin_server_listen(struct admin_server *s, const struct admin_conf *conf, uint32_t count);
+
+/* Hands what it listens on to another program; 0 or -errno. */
+int admin_server_send(const struct admin_server *s, int channel);
+/* Listens no longer; connections go on. */
+void admin_server_leave(struct admin_server *s);
 
 /* ---- answering: each request once ---- */
 
@@ -58,8 +65,9 @@ void admin_reply(struct admin_conn *c, uint16_t status, const char *type, char *
 /* {"error": what}; printf-like. */
 void admin_refuse(struct admin_conn *c, uint16_t status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* The answer comes later, from elsewhere. gone() is called if the connection ends before. */
-void admin_request_wait(struct admin_conn *c, void *owner, void (*gone)(void *owner));
+/* The answer comes later, from elsewhere, or within ms. gone() is called if the connection ends or
+ * is given up before. */
+void admin_request_wait(struct admin_conn *c, void *owner, void (*gone)(void *owner), uint64_t ms);
 /* Answers with a stream of events that ends with the connection; gone() is called then. */
 void admin_request_stream(struct admin_conn *c, void *owner, void (*gone)(void *owner));
 /* More of the stream. A peer that does not take it is cut off. */

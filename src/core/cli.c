@@ -82,7 +82,7 @@ static int run_run(const struct cli_args *args)
     const char *path = cli_config_path(args);
     if (!path)
         return EXIT_FAILED;
-    const struct gateway_source source = {load_file, (void *)(uintptr_t)path};
+    const struct gateway_source source = {load_file, (void *)(uintptr_t)path, args->argv};
     return gateway_run(&source, args->service) ? EXIT_FAILED : EXIT_OK;
 }
 
@@ -98,7 +98,7 @@ static int run_proxy(const struct cli_args *args)
         fputs("sluice proxy: where to? Name a backend: --to http://127.0.0.1:9001\n", stderr);
         return EXIT_USAGE;
     }
-    const struct gateway_source source = {load_options, (void *)(uintptr_t)args};
+    const struct gateway_source source = {load_options, (void *)(uintptr_t)args, args->argv};
     return gateway_run(&source, args->service) ? EXIT_FAILED : EXIT_OK;
 }
 
@@ -265,5 +265,6 @@ int cli_main(int argc, char **argv, const struct cli_parts *parts)
         return EXIT_OK;
     }
     args.service = parts->service;
+    args.argv = argv;
     return command->run(&args);
 }

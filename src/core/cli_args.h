@@ -40,6 +40,7 @@ struct cli_value {
 struct cli_args {
     const struct command *command;
     const struct gateway_service *service; /* for commands that serve */
+    char *const *argv;                     /* of the program */
     struct cli_value values[CLI_VALUES_MAX];
     const char *operands[CLI_VALUES_MAX];
     uint32_t value_count, operand_count;

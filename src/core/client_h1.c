@@ -129,6 +129,12 @@ static void park_idle(struct client *c)
         timer_set_at(&c->worker->loop, &c->timer, c->h1.first_us / 1000 + conf->head_ms);
 }
 
+/* Whether a connection that is between two requests ends without having been told so. */
+static bool must_go(const struct client *c)
+{
+    return c->worker->stopping && !c->worker->is_patient;
+}
+
 static bool is_idle(const struct client *c)
 {
     return c->state == CLIENT_OPEN && !c->h2 && !c->h1.x;
@@ -144,7 +150,7 @@ static void client_run(struct client *c)
     while (is_idle(c) && (take_request(c) || read_more(c)))
         ;
     if (is_idle(c)) {
-        if (c->worker->stopping && !c->h1.first_us)
+        if (must_go(c) && !c->h1.first_us)
             client_close(c, false);
         else
             park_idle(c);
@@ -419,7 +425,7 @@ static void front_done(struct exchange *x, bool broken)
     c->h1.x = NULL;
     if (broken) {
         client_close(c, hard);
-    } else if (close || c->worker->stopping) {
+    } else if (close || must_go(c)) {
         client_end(c, request_read);
     } else {
         h1_reader_init(&c->h1.reader);

@@ -18,7 +18,10 @@
 #include "core/crash.h"
 #include "core/listening.h"
 #include "core/names.h"
+#include "core/notify.h"
 #include "core/privilege.h"
+#include "core/upgrade.h"
+#include "net/handover.h"
 #include "pool/members.h"
 #include "proc/master.h"
 #include "proc/spawner.h"
@@ -40,6 +43,8 @@ struct gateway {
     const struct app_defs *defs;    /* what may be run; likewise */
     struct apps *apps;              /* likewise */
     struct watch control;           /* from the master */
+    struct handover *handover;      /* sockets of a gateway whose place we take */
+    struct upgrade upgrade;         /* by one that takes ours */
     struct names *names;
     struct generation *current;
     uint32_t generations; /* put in place so far */
@@ -47,6 +52,7 @@ struct gateway {
     uint32_t worker_count;
     bool are_running; /* the workers' threads */
     bool stopping;
+    bool is_leaving; /* another serves: clients may stay for a while */
     atomic_uint running;
     struct post ended;
 };
@@ -64,6 +70,11 @@ struct loop *gateway_loop(struct gateway *g)
 struct apps *gateway_apps(struct gateway *g)
 {
     return g->apps;
+}
+
+struct handover *gateway_handover(struct gateway *g)
+{
+    return g->handover;
 }
 
 const struct listenings *gateway_listenings(const struct gateway *g)
@@ -184,11 +195,12 @@ static struct worker_change *make_change(struct gateway *g, uint32_t worker)
         if (!l->is_wanted) {
             c->removed = mem_grow(c->removed, c->removed_count + 1, sizeof(*c->removed));
             c->removed[c->removed_count++] = l->id;
-        } else if (l->fds[worker] >= 0) {
+            continue;
+        }
+        for (uint32_t i = worker; !l->is_given && i < l->fd_count; i += g->worker_count) {
             c->added = mem_grow(c->added, c->added_count + 1, sizeof(*c->added));
             c->added[c->added_count++] =
-                (struct worker_socket){l->id, l->fds[worker], &l->stats[worker]};
-            l->fds[worker] = -1;
+                (struct worker_socket){l->id, l->fds[i], &l->stats[worker]};
         }
     }
     return c;
@@ -251,7 +263,10 @@ static void warn_of_fixed_settings(const struct gateway *g, const struct snapsho
 
 bool gateway_reload(struct gateway *g, struct config_diag *diag)
 {
-    struct snapshot *s = g->stopping ? NULL : g->source->load(g->source->ctx, diag);
+    if (g->stopping || g->upgrade.is_under_way)
+        return config_error(diag, (struct config_place){0},
+                            g->stopping ? "the gateway is stopping" : "an upgrade is under way");
+    struct snapshot *s = g->source->load(g->source->ctx, diag);
     if (!s)
         return false;
     if (!apps_check(g->apps, s, diag)) {
@@ -364,6 +379,73 @@ static void on_ended(struct post *p)
     end_workers(g);
 }
 
+/* ---- being replaced ---- */
+
+static int send_sockets(void *ctx, int channel)
+{
+    struct gateway *g = ctx;
+    int error = listenings_send(&g->listenings, channel);
+    return error ? error : g->service->send(g->service_state, channel);
+}
+
+/* Idle clients may ask once more, and are told then that the connection ends: closed at once, it
+ * might cross with their next request. */
+static void leave(struct gateway *g)
+{
+    g->stopping = g->is_leaving = true;
+    for (uint32_t i = 0; i < g->worker_count; i++)
+        worker_stop(&g->workers[i], true);
+    timer_set(&g->loop, &g->stop_deadline, g->current->snapshot->gateway.stop_ms / 2);
+}
+
+static void on_upgraded(void *ctx, const char *why)
+{
+    struct gateway *g = ctx;
+    if (why)
+        log_error(0, "upgrade failed, this gateway goes on serving: %s", why);
+    else
+        log_info(0, "upgrade: another process serves; requests in flight are finished here");
+    g->service->upgraded(g->service_state, why);
+    if (!why && !g->stopping)
+        leave(g);
+}
+
+static uint32_t upgrade_ms(const struct gateway *g)
+{
+    return g->current->snapshot->gateway.upgrade_ms;
+}
+
+/* The master has started another program; maybe nobody here has asked for it. */
+static void take_successor(struct gateway *g, int channel)
+{
+    if (!g->upgrade.is_under_way && !g->stopping)
+        upgrade_expect(&g->upgrade, upgrade_ms(g));
+    upgrade_use(&g->upgrade, channel);
+}
+
+const char *gateway_upgrade(struct gateway *g)
+{
+    if (g->stopping)
+        return "the gateway is stopping";
+    if (g->upgrade.is_under_way)
+        return "an upgrade is under way already";
+    log_info(0, "upgrade: starting the program anew");
+    if (!g->link)
+        upgrade_start(&g->upgrade, g->source->argv, upgrade_ms(g));
+    else if (master_ask_upgrade(g->link->control) < 0)
+        return "the master cannot be asked";
+    else
+        upgrade_expect(&g->upgrade, upgrade_ms(g));
+    return g->upgrade.is_under_way ? NULL : "it cannot begin, see the error log";
+}
+
+static void upgrade_by_signal(struct gateway *g)
+{
+    const char *why = gateway_upgrade(g);
+    if (why)
+        log_warn(0, "upgrade: %s", why);
+}
+
 /* ---- applications ---- */
 
 /* Each worker starts CGI programs by a channel of its own. */
@@ -383,9 +465,14 @@ static void connect_workers(struct gateway *g, int channel)
 static void on_control(struct watch *w, uint32_t events)
 {
     struct gateway *g = container_of(w, struct gateway, control);
+    enum master_word word;
     int channel;
     (void)events;
-    while ((channel = master_receive(w->fd)) >= 0) {
+    while ((channel = master_receive(w->fd, &word)) >= 0) {
+        if (word == MASTER_SUCCESSOR) {
+            take_successor(g, channel);
+            continue;
+        }
         connect_workers(g, channel);
         apps_reconnect(g->apps, channel);
     }
@@ -411,6 +498,13 @@ static int open_apps(struct gateway *g)
 static void on_stop_deadline(struct timer *t)
 {
     struct gateway *g = container_of(t, struct gateway, stop_deadline);
+    if (g->is_leaving) {
+        g->is_leaving = false;
+        for (uint32_t i = 0; i < g->worker_count; i++)
+            worker_stop(&g->workers[i], false);
+        timer_set(&g->loop, t, g->current->snapshot->gateway.stop_ms / 2);
+        return;
+    }
     log_warn(0, "requests are still in flight: breaking them off (stop-timeout)");
     for (uint32_t i = 0; i < g->worker_count; i++)
         worker_kill(&g->workers[i]);
@@ -418,15 +512,16 @@ static void on_stop_deadline(struct timer *t)
 
 void gateway_stop(struct gateway *g)
 {
-    if (g->stopping) {
+    if (g->stopping && !g->is_leaving) {
         timer_clear(&g->stop_deadline);
         on_stop_deadline(&g->stop_deadline);
         return;
     }
     log_info(0, "stopping: no new connections, requests in flight are finished");
     g->stopping = true;
+    g->is_leaving = false;
     for (uint32_t i = 0; i < g->worker_count; i++)
-        worker_stop(&g->workers[i]);
+        worker_stop(&g->workers[i], false);
     timer_set(&g->loop, &g->stop_deadline, g->current->snapshot->gateway.stop_ms);
 }
 
@@ -438,10 +533,13 @@ static void on_signal(struct watch *w, uint32_t events)
     while (read(w->fd, &info, sizeof(info)) == sizeof(info)) {
         if (info.ssi_signo == SIGHUP || info.ssi_signo == SIGUSR1)
             log_writer_reopen(g->log_writer);
-        if (info.ssi_signo == SIGHUP)
-            reload_by_signal(g);
-        else if (info.ssi_signo != SIGUSR1)
-            gateway_stop(g);
+        switch (info.ssi_signo) {
+        case SIGHUP: reload_by_signal(g); break;
+        case SIGUSR1: break;
+        case SIGUSR2: upgrade_by_signal(g); break;
+        case SIGCHLD: upgrade_reap(&g->upgrade); break;
+        default: gateway_stop(g);
+        }
     }
 }
 
@@ -450,7 +548,7 @@ static int watch_signals(struct gateway *g)
 {
     sigset_t set;
     sigemptyset(&set);
-    static const int watched[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1};
+    static const int watched[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
     for (size_t i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
         sigaddset(&set, watched[i]);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
@@ -463,6 +561,21 @@ static int watch_signals(struct gateway *g)
 }
 
 /* ---- from start to stop ---- */
+
+/* All is well: the gateway before this one, if there is one, may leave. */
+static int take_over(struct gateway *g)
+{
+    int error = handover_say_serving(g->handover);
+    if (error) {
+        failed("the gateway before this one is gone, or serves itself", error);
+        gateway_stop(g); /* what may have been accepted is served */
+        loop_run(&g->loop);
+        return error;
+    }
+    handover_close(g->handover);
+    notify_serving(g->link ? getppid() : getpid());
+    return 0;
+}
 
 static int start(struct gateway *g, struct snapshot *s)
 {
@@ -478,8 +591,15 @@ static int start(struct gateway *g, struct snapshot *s)
         return error;
     }
     crash_watch(g->workers, g->worker_count);
-    error = open_apps(g);
+    error = handover_receive(g->handover);
+    g->listenings.handover = g->handover;
+    if (error)
+        failed("the sockets of the gateway before this one", error);
     if (!error)
+        error = open_apps(g);
+    if (error)
+        snapshot_unref(s);
+    else
         error = put_in_place(g, s);
     if (!error && !(g->service_state = g->service->start(g)))
         error = -EIO;
@@ -487,12 +607,15 @@ static int start(struct gateway *g, struct snapshot *s)
         error = privilege_drop(conf);
     if (!error)
         error = start_workers(g);
+    if (!error)
+        error = take_over(g);
     return error;
 }
 
 static void finish(struct gateway *g)
 {
     crash_unwatch();
+    upgrade_fini(&g->upgrade);
     if (g->service_state)
         g->service->stop(g->service_state);
     if (g->apps)
@@ -517,13 +640,15 @@ static void finish(struct gateway *g)
     loop_fini(&g->loop);
 }
 
-static struct snapshot *load_first(const struct gateway_source *source)
+static struct snapshot *load_first(const struct gateway_source *source, struct handover *h)
 {
     struct config_diag diag;
     config_diag_init(&diag);
     struct snapshot *s = source->load(source->ctx, &diag);
     struct slice text = config_diag_print(&diag, &diag.arena);
     fwrite(text.p, 1, text.n, stderr);
+    if (!s)
+        handover_say_failed(h, text);
     config_diag_fini(&diag);
     return s;
 }
@@ -534,15 +659,17 @@ struct beginning {
     const struct gateway_service *service;
     struct snapshot *snapshot;
     const struct app_defs *defs; /* NULL: nothing is to be run */
+    struct handover handover;
 };
 
 static int serve(void *ctx, const struct master_link *link)
 {
-    const struct beginning *with = ctx;
+    struct beginning *with = ctx;
     struct gateway g = {.source = with->source,
                         .service = with->service,
                         .link = link,
                         .defs = with->defs,
+                        .handover = &with->handover,
                         .signals = {.fd = -1},
                         .control = {.fd = -1},
                         .ended = {.run = on_ended}};
@@ -554,10 +681,15 @@ static int serve(void *ctx, const struct master_link *link)
         snapshot_unref(with->snapshot);
         return EXIT_FAILURE;
     }
+    const struct upgrade_jobs jobs = {send_sockets, on_upgraded, &g};
+    upgrade_init(&g.upgrade, &g.loop, &jobs);
     timer_set(&g.loop, &g.summary, SUMMARY_MS);
     error = start(&g, with->snapshot);
-    if (!error)
+    if (error)
+        handover_say_failed(&with->handover, SLICE("it cannot start, and has logged why"));
+    else
         loop_run(&g.loop);
+    handover_close(&with->handover);
     finish(&g);
     return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }
@@ -568,12 +700,19 @@ static int define_apps(void *ctx, int channel)
     return app_defs_send(with->defs, channel);
 }
 
+/* Master: the gateway has it; one that is started again finds nobody to take over from. */
+static void forget_handover(void *ctx)
+{
+    struct beginning *with = ctx;
+    handover_close(&with->handover);
+}
+
 /* With applications to run: in a process of its own, beside the spawner. */
 static int serve_with_apps(struct beginning *with)
 {
     struct app_defs defs;
     int status = EXIT_FAILURE;
-    const struct master_jobs jobs = {define_apps, serve, with};
+    const struct master_jobs jobs = {define_apps, serve, forget_handover, with->source->argv, with};
     with->defs = &defs;
     if (app_defs_make(&defs, with->snapshot))
         status = master_run(&jobs);
@@ -584,8 +723,12 @@ static int serve_with_apps(struct beginning *with)
 
 int gateway_run(const struct gateway_source *source, const struct gateway_service *service)
 {
-    struct beginning with = {source, service, load_first(source), NULL};
-    if (!with.snapshot)
-        return EXIT_FAILURE;
-    return app_defs_wanted(with.snapshot) ? serve_with_apps(&with) : serve(&with, NULL);
+    struct beginning with = {.source = source, .service = service};
+    handover_open(&with.handover);
+    with.snapshot = load_first(source, &with.handover);
+    int status = EXIT_FAILURE;
+    if (with.snapshot)
+        status = app_defs_wanted(with.snapshot) ? serve_with_apps(&with) : serve(&with, NULL);
+    handover_close(&with.handover);
+    return status;
 }

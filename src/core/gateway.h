@@ -16,9 +16,11 @@
 struct gateway_source {
     struct snapshot *(*load)(void *ctx, struct config_diag *diag);
     void *ctx;
+    char *const *argv; /* how the program was started: an upgrade starts it like that again */
 };
 
 struct gateway;
+struct handover;
 
 /* What is run on the main loop beside the workers; core does not know what it is. All is called by
  * the main thread. */
@@ -27,7 +29,11 @@ struct gateway_service {
      * why. */
     void *(*start)(struct gateway *g);
     void (*reloaded)(void *service); /* another configuration is in place */
-    void (*stop)(void *service);     /* the workers have ended */
+    /* An upgrade: hands its sockets over (0 or -errno); how it has ended. why NULL: the other
+     * program serves, and it listens no longer. */
+    int (*send)(void *service, int channel);
+    void (*upgraded)(void *service, const char *why);
+    void (*stop)(void *service); /* the workers have ended */
 };
 
 /* Serves what source gives until a signal ends it. Answers the process's exit status. */
@@ -38,6 +44,9 @@ int gateway_run(const struct gateway_source *source, const struct gateway_servic
 bool gateway_reload(struct gateway *g, struct config_diag *diag);
 /* Graceful; the second time, at once. */
 void gateway_stop(struct gateway *g);
+/* Starts the program anew, which may be another by now, and has it take our place; the service is
+ * told how that ends. NULL, or why it cannot begin. */
+const char *gateway_upgrade(struct gateway *g);
 
 /* Main thread, read only: what is in place. */
 const struct generation *gateway_generation(const struct gateway *g);
@@ -45,5 +54,7 @@ struct loop *gateway_loop(struct gateway *g);
 struct worker *gateway_workers(struct gateway *g, uint32_t *count);
 const struct listenings *gateway_listenings(const struct gateway *g);
 struct apps *gateway_apps(struct gateway *g); /* NULL: there are none */
+/* Sockets that were handed to us and nobody has taken yet. */
+struct handover *gateway_handover(struct gateway *g);
 
 #endif

@@ -130,6 +130,10 @@ const struct key gateway_keys[] = {
     {.name = "stop-timeout", .type = KEY_MS, .at = at(struct gateway_conf, stop_ms),
      .init = "30s", .max = "1d",
      .help = "how long a graceful stop waits for requests in flight"},
+    {.name = "upgrade-timeout", .type = KEY_MS, .at = at(struct gateway_conf, upgrade_ms),
+     .init = "30s", .min = "1ms", .max = "1h",
+     .help = "how long the program that `sluice upgrade` starts may take until it serves; then it is "
+             "given up"},
     {.name = "temp-dir", .type = KEY_STRING, .at = at(struct gateway_conf, temp_dir),
      .init = "/var/tmp", .syntax = "DIR",
      .help = "where bodies too large for memory wait (see buffer); the files have no names"},

@@ -25,9 +25,10 @@ struct gateway_conf {
     uint32_t threads;  /* 0: one for each core */
     struct slice user; /* empty: stay who we are */
     struct slice group;
-    struct slice name; /* in Via, and in Server of our own answers */
-    bool request_id;   /* add X-Request-Id where the request has none */
-    uint32_t stop_ms;  /* how long a graceful stop waits for requests in flight */
+    struct slice name;   /* in Via, and in Server of our own answers */
+    bool request_id;     /* add X-Request-Id where the request has none */
+    uint32_t stop_ms;    /* how long a graceful stop waits for requests in flight */
+    uint32_t upgrade_ms; /* how long another program that takes our place may need */
 
     struct slice access_path; /* a file, "stdout" or "stderr"; empty: off */
     int access_format;        /* enum access_format */

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "core/stats.h"
 #include "net/addr.h"
+#include "net/handover.h"
 #include "net/listener.h"
 
 void listenings_init(struct listenings *ls, uint32_t workers)
@@ -25,9 +26,8 @@ static struct listening *listening_of(struct list *node)
 
 static void drop(struct listenings *ls, struct listening *l)
 {
-    for (uint32_t i = 0; i < ls->workers; i++)
-        if (l->fds[i] >= 0)
-            close(l->fds[i]);
+    for (uint32_t i = 0; !l->is_given && i < l->fd_count; i++)
+        close(l->fds[i]);
     list_remove(&l->node);
     ls->left = mem_grow(ls->left, ls->left_count + 1, sizeof(struct listener_stats *));
     ls->left[ls->left_count++] = l->stats;
@@ -53,15 +53,50 @@ static struct listening *find(struct listenings *ls, const struct address *addre
     return NULL;
 }
 
-static int open_sockets(const struct listen_conf *conf, uint32_t count, int *fds)
+static struct handover_group *find_group(struct handover *h, char kind, const struct address *want)
 {
+    for (uint32_t i = 0; h && i < h->count; i++) {
+        const char *name = h->groups[i].name;
+        struct address a;
+        if (name && name[0] == kind && !address_parse_listen(slice_str(name + 1), &a) &&
+            address_eq(&a, want))
+            return &h->groups[i];
+    }
+    return NULL;
+}
+
+/* Where there are more workers than sockets, some share one. */
+int *listening_inherit(struct handover *h, char kind, const struct address *address,
+                       uint32_t workers, uint32_t *count)
+{
+    struct handover_group *found = find_group(h, kind, address);
+    if (!found)
+        return NULL;
+    struct handover_group g = handover_take(found);
+    uint32_t have = g.count;
+    if (have < workers)
+        g.fds = mem_grow(g.fds, workers, sizeof(*g.fds));
+    for (; g.count < workers; g.count++)
+        if (listener_adopt(g.fds[g.count % have], 1, &g.fds[g.count]) < 0)
+            abort(); /* without descriptors nothing can be served anyway */
+    *count = g.count;
+    return g.fds;
+}
+
+static int open_sockets(struct listenings *ls, struct listening *l, const struct listen_conf *conf)
+{
+    l->fds = listening_inherit(ls->handover, 'L', &conf->address, ls->workers, &l->fd_count);
+    if (l->fds)
+        return 0;
+    l->fd_count = ls->workers;
+    l->fds = mem_alloc(ls->workers * sizeof(*l->fds));
     if (conf->address.kind == ADDRESS_FD)
-        return listener_adopt(conf->address.fd, count, fds);
+        return listener_adopt(conf->address.fd, ls->workers, l->fds);
     struct listener_conf how = {
-        .count = count, .backlog = (int)conf->backlog, .v6_only = !conf->address.dual};
+        .count = ls->workers, .backlog = (int)conf->backlog, .v6_only = !conf->address.dual};
     memcpy(&how.addr.sa, &conf->address.sa, conf->address.len);
     how.addr.len = conf->address.len;
-    return listener_open(&how, fds);
+    return listener_open(&how, l->fds);
 }
 
 static void announce(int fd)
@@ -80,10 +115,7 @@ static void announce(int fd)
 static int open_listening(struct listenings *ls, const struct listen_conf *conf)
 {
     struct listening *l = mem_zalloc(sizeof(*l));
-    l->fds = mem_alloc(ls->workers * sizeof(*l->fds));
-    for (uint32_t i = 0; i < ls->workers; i++)
-        l->fds[i] = -1;
-    int error = open_sockets(conf, ls->workers, l->fds);
+    int error = open_sockets(ls, l, conf);
     if (error) {
         log_error(0, "cannot listen on " SLICE_FMT ": %s", SLICE_ARG(conf->text), strerror(-error));
         free(l->fds);
@@ -133,7 +165,24 @@ void listenings_revert(struct listenings *ls)
 
 void listenings_commit(struct listenings *ls)
 {
-    list_each_safe (node, &ls->list)
+    list_each_safe (node, &ls->list) {
+        listening_of(node)->is_given = true;
         if (!listening_of(node)->is_wanted)
             drop(ls, listening_of(node));
+    }
+}
+
+int listenings_send(const struct listenings *ls, int channel)
+{
+    int error = 0;
+    list_each (node, &ls->list) {
+        const struct listening *l = listening_of(node);
+        char name[HANDOVER_NAME_MAX];
+        struct text t = text_of(name, sizeof(name));
+        text_char(&t, 'L');
+        text_put(&t, slice_str(l->text));
+        if (!error)
+            error = handover_send(channel, text_slice(&t), l->fds, l->fd_count);
+    }
+    return error;
 }

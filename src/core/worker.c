@@ -242,14 +242,24 @@ void worker_set_spawner(struct worker *w, int channel, bool direct)
 
 /* ---- stopping ---- */
 
-static void on_stop(struct post *p)
+static void stop(struct worker *w, bool is_patient)
 {
-    struct worker *w = container_of(p, struct worker, stop_post);
     w->stopping = true;
+    w->is_patient = is_patient;
     stop_listeners(w);
     clients_stop(w);
     if (w->client_count == 0)
         loop_stop(&w->loop);
+}
+
+static void on_leave(struct post *p)
+{
+    stop(container_of(p, struct worker, leave_post), true);
+}
+
+static void on_stop(struct post *p)
+{
+    stop(container_of(p, struct worker, stop_post), false);
 }
 
 static void on_kill(struct post *p)
@@ -259,10 +269,11 @@ static void on_kill(struct post *p)
     loop_stop(&w->loop);
 }
 
-void worker_stop(struct worker *w)
+void worker_stop(struct worker *w, bool is_patient)
 {
-    w->stop_post.run = on_stop;
-    loop_post(&w->loop, &w->stop_post);
+    struct post *post = is_patient ? &w->leave_post : &w->stop_post;
+    post->run = is_patient ? on_leave : on_stop;
+    loop_post(&w->loop, post);
 }
 
 void worker_kill(struct worker *w)

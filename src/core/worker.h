@@ -29,7 +29,8 @@ struct worker {
     struct tenure *tenure;           /* of the generation that new requests begin under */
     const struct snapshot *snapshot; /* its snapshot */
     struct head_limits limits;       /* from it, in the codecs' form */
-    bool stopping;                   /* no new clients, no new requests */
+    bool stopping;                   /* no new clients, and their connections end */
+    bool is_patient; /* ... with the next answer, though: nothing is closed before */
 
     const struct app_defs *app_defs; /* NULL: nothing may be run */
     struct spawn spawn;              /* for CGI programs; not connected without app_defs */
@@ -50,7 +51,7 @@ struct worker {
 
     struct timer summary; /* of what the log has seen too often */
     pthread_t thread;
-    struct post stop_post, kill_post;
+    struct post leave_post, stop_post, kill_post;
 };
 
 int worker_init(struct worker *w, struct loop *main_loop, uint32_t index); /* 0 or -errno */
@@ -87,8 +88,9 @@ void worker_send(struct worker_change *change);
 void worker_set_spawner(struct worker *w, int channel, bool direct);
 
 /* From another thread. Stop: no new clients, those there are finish what they do, then the loop
- * ends. Kill: it ends now. */
-void worker_stop(struct worker *w);
+ * ends. Patient: those that are idle may ask once more; to be followed by one that is not. Kill: it
+ * ends now. */
+void worker_stop(struct worker *w, bool is_patient);
 void worker_kill(struct worker *w);
 
 /* client.c: one came, one went. */

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "net/handover.h"
 #include "proc/spawner.h"
 
 enum { PAUSE_MIN_MS = 500, PAUSE_MAX_MS = 30000, HEALTHY_MS = 10000 };
@@ -55,9 +56,9 @@ static int start_spawner(struct master *m)
     return error;
 }
 
-static int send_channel(struct master *m, int channel)
+static int send_channel(struct master *m, enum master_word word, int channel)
 {
-    char byte = 0;
+    char byte = (char)word;
     struct iovec iov = {&byte, 1};
     union {
         struct cmsghdr header;
@@ -75,7 +76,7 @@ static int send_channel(struct master *m, int channel)
     return sendmsg(m->control, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-int master_receive(int control)
+int master_receive(int control, enum master_word *word)
 {
     char byte;
     struct iovec iov = {&byte, 1};
@@ -91,8 +92,10 @@ int master_receive(int control)
     if (n <= 0)
         return n == 0 ? -ENOTCONN : -errno;
     const struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-    if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
+    if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)) ||
+        (unsigned char)byte >= MASTER_WORDS)
         return -EPROTO;
+    *word = (enum master_word)byte;
     int fd;
     memcpy(&fd, CMSG_DATA(c), sizeof(fd));
     return fd;
@@ -107,7 +110,7 @@ static void replace_spawner(struct master *m)
     say("the spawner died; started another", 0);
     int channel = m->gateway ? spawner_channel(m->spawner.fd) : -1;
     if (channel >= 0) {
-        int error = send_channel(m, channel);
+        int error = send_channel(m, MASTER_SPAWNER, channel);
         if (error)
             say("cannot hand it to the gateway", error);
         close(channel);
@@ -168,6 +171,34 @@ static bool gateway_ended(struct master *m, int status, int *exit_status)
     return false;
 }
 
+/* ---- the successor ---- */
+
+int master_ask_upgrade(int control)
+{
+    char byte = 0;
+    return send(control, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+static void start_successor(struct master *m)
+{
+    pid_t pid;
+    if (!m->gateway || m->is_stopping)
+        return;
+    int channel = handover_spawn(m->jobs->argv, &pid);
+    int error = channel < 0 ? channel : send_channel(m, MASTER_SUCCESSOR, channel);
+    if (error)
+        say("cannot start another to take our place", error);
+    if (channel >= 0)
+        close(channel);
+}
+
+static void hear_gateway(struct master *m)
+{
+    char byte;
+    if (recv(m->control, &byte, 1, MSG_DONTWAIT) == 1)
+        start_successor(m);
+}
+
 /* ---- waiting ---- */
 
 static bool reap(struct master *m, int *exit_status)
@@ -193,7 +224,9 @@ static bool on_signals(struct master *m, int *exit_status)
             return true;
         if (signo == SIGTERM || signo == SIGINT || signo == SIGQUIT)
             m->is_stopping = true;
-        if (signo != SIGCHLD && m->gateway)
+        if (signo == SIGUSR2)
+            start_successor(m);
+        else if (signo != SIGCHLD && m->gateway)
             kill(m->gateway, signo);
         if (m->is_stopping && !m->gateway) {
             *exit_status = EXIT_SUCCESS;
@@ -205,7 +238,7 @@ static bool on_signals(struct master *m, int *exit_status)
 
 static int watch_signals(struct master *m)
 {
-    static const int watched[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGCHLD};
+    static const int watched[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
     sigset_t set;
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
@@ -249,10 +282,14 @@ int master_run(const struct master_jobs *jobs)
         say("cannot start", error);
         return EXIT_FAILURE;
     }
+    jobs->started(jobs->ctx);
     for (bool over = false; !over;) {
-        struct pollfd p = {.fd = m.signals, .events = POLLIN};
-        if (poll(&p, 1, wait_ms(&m)) == 0 && !m.gateway)
+        struct pollfd p[2] = {{.fd = m.signals, .events = POLLIN},
+                              {.fd = m.gateway ? m.control : -1, .events = POLLIN}};
+        if (poll(p, 2, wait_ms(&m)) == 0 && !m.gateway)
             start_again(&m);
+        if (p[1].revents & POLLIN)
+            hear_gateway(&m);
         over = on_signals(&m, &status);
     }
     m.is_stopping = true;

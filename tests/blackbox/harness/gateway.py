@@ -7,6 +7,7 @@ import re
 import resource
 import shlex
 import signal
+import socket
 import subprocess
 import threading
 
@@ -35,7 +36,7 @@ class Gateway:
     Expected error lines are named with expect_error(); any other fails the test at stop().
     """
 
-    def __init__(self, folder, config=None, arguments=None, nofile=None, env=None, listeners=None):
+    def __init__(self, folder, config=None, arguments=None, nofile=None, env=None, listeners=None, program=BIN):
         self.folder = pathlib.Path(folder)
         self.config = self.folder / "sluice.conf"
         self.access_path = self.folder / "access.log"
@@ -48,14 +49,17 @@ class Gateway:
         self.lines, self.expected, self.addresses = [], [], []
         self.changed = threading.Condition()
         self.status = None
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.manager.bind("")       # a name of the kernel's choice
+        env = {"NOTIFY_SOCKET": "@" + self.manager.getsockname()[1:].decode(), **(env or {})}
 
         def limits():
             soft, hard = nofile if nofile else resource.getrlimit(resource.RLIMIT_NOFILE)
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
-        self.process = subprocess.Popen(command(*arguments), stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*WRAP, program, *map(str, arguments)], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        cwd=self.folder, env={**os.environ, **(env or {})},
+                                        cwd=self.folder, env={**os.environ, **env},
                                         preexec_fn=limits, start_new_session=True)
         self.pid = self.process.pid
         self.reader = threading.Thread(target=self.read_output, daemon=True)
@@ -86,7 +90,20 @@ class Gateway:
             self.changed.wait_for(started, 20 * STRETCH)
             output = "\n".join(self.lines)
             assert len(self.addresses) >= self.listeners, f"the gateway did not start:\n{output}"
+        self.wait_ready()
         self.first_fds = self.fds()
+
+    def wait_ready(self):
+        """What it opens at a start is open when it tells its service manager that it serves."""
+        self.manager.settimeout(0.1)
+
+        def ready():
+            try:
+                return self.manager.recv(200).decode()
+            except TimeoutError:
+                return self.process.poll() is not None
+        self.ready = wait_for(ready, "the gateway to serve", 20)
+        self.manager.close()
 
     def wait_line(self, pattern, timeout=10):
         """Until a line of the output matches; the match."""
