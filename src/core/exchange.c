@@ -179,7 +179,10 @@ static enum parse find_route(struct exchange *x, struct fault *f)
     int port;
     if (x->req.authority.n && !uri_split_authority(x->req.authority, &query.host, &port))
         return fault_bad(f, 400, "invalid host", "RFC 9112 3.2");
-    struct route_match match = route_find(x->tenure->generation->snapshot, &query);
+    const struct snapshot *s = x->tenure->generation->snapshot;
+    struct route_match match =
+        x->passes_over ? route_find_after(s, &query, x->route) : route_find(s, &query);
+    x->passes_over = false;
     if (!match.site)
         return fault_bad(f, 404, "no site has this host", NULL);
     if (match.gave_up)
@@ -188,6 +191,12 @@ static enum parse find_route(struct exchange *x, struct fault *f)
         return fault_bad(f, 404, "no route of the site matches", NULL);
     x->route = match.route;
     return PARSE_DONE;
+}
+
+void exchange_pass_over(struct exchange *x, const char *why)
+{
+    x->passes_over = true;
+    exchange_enter(x, EX_ROUTE, why);
 }
 
 static enum next step_route(struct exchange *x)

@@ -109,6 +109,7 @@ struct exchange {
     struct slice peer_text; /* address of the client, without port */
     struct slice path;      /* normalised */
     const struct route_conf *route;
+    bool passes_over;     /* that route: one behind it is wanted */
     struct slice upgrade; /* protocol asked for, and on 101 switched to */
     bool close_client;    /* the client's connection ends behind this exchange */
     bool client_gone;
@@ -146,6 +147,9 @@ void exchange_run(struct exchange *x);
 /* Moves what a body holds in memory beyond the pool's limit into its spool. False: it cannot be
  * written, which has been logged. */
 bool exchange_spill(struct exchange *x, struct chain *body, struct spool **spool);
+
+/* In EX_ACT: the route has nothing for this request, and one behind it may have. */
+void exchange_pass_over(struct exchange *x, const char *why);
 
 /* The only writer of state. */
 void exchange_enter(struct exchange *x, enum exchange_state state, const char *why);

@@ -38,6 +38,15 @@ static const struct key admin_options[] = {
     {.name = NULL},
 };
 
+static const struct key open_files_options[] = {
+    {.name = "valid", .type = KEY_MS, .at = at(struct gateway_conf, open_files.valid_ms),
+     .init = "1s", .min = "1ms", .max = "1h",
+     .help = "how long; as long may a change of a file or of its name go unseen"},
+    {.name = "memory", .type = KEY_SIZE, .at = at(struct gateway_conf, open_files.memory_bytes),
+     .init = "4m", .max = "1g", .help = "bytes of small ones (up to 16k) kept in memory"},
+    {.name = NULL},
+};
+
 static const struct key resolver_options[] = {
     {.name = "timeout", .type = KEY_MS, .at = at(struct gateway_conf, resolve_ms),
      .init = "5s", .min = "1ms", .max = "1m", .help = "for an answer"},
@@ -143,6 +152,9 @@ const struct key gateway_keys[] = {
     {.name = "trusted-proxies", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_trusted,
      .syntax = "CIDR ... | unix",
      .help = "clients whose Forwarded and X-Forwarded-* fields count"},
+    {.name = "open-files", .type = KEY_UINT, .at = at(struct gateway_conf, open_files.files),
+     .init = "256", .zero = "off", .max = "65536", .options = open_files_options,
+     .help = "files that each thread keeps open to serve them again"},
     {.name = "limit", .type = KEY_NONE, .options = limit_options,
      .help = "how much a client may send"},
     {.name = "timeout", .type = KEY_NONE, .options = timeout_options,

@@ -12,6 +12,7 @@
 #include "config/schema.h"
 #include "config/source.h"
 #include "core/access_log.h"
+#include "net/file_cache.h"
 
 /* One `admin` line. */
 struct admin_conf {
@@ -45,6 +46,8 @@ struct gateway_conf {
 
     struct cidr *trusted; /* whose Forwarded and X-Forwarded-* count */
     uint32_t trusted_count;
+
+    struct file_cache_conf open_files; /* of each thread */
 
     uint64_t head_bytes; /* request or response head */
     uint64_t target_bytes;

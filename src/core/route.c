@@ -197,10 +197,13 @@ enum route_miss route_try(const struct route_conf *route, const struct route_que
     return MISS_NONE;
 }
 
-struct route_match route_find(const struct snapshot *s, const struct route_query *q)
+/* after: of the same site, since the host is the same. NULL: from the first. */
+static struct route_match find_from(const struct snapshot *s, const struct route_query *q,
+                                    const struct route_conf *after)
 {
     struct route_match match = {.site = find_host(s->hosts, q->host)};
-    for (uint32_t i = 0; match.site && i < match.site->route_count; i++) {
+    uint32_t first = after ? (uint32_t)(after - match.site->routes) + 1 : 0;
+    for (uint32_t i = first; match.site && i < match.site->route_count; i++) {
         enum route_miss miss = route_try(&match.site->routes[i], q);
         if (miss == MISS_NONE) {
             match.route = &match.site->routes[i];
@@ -212,6 +215,17 @@ struct route_match route_find(const struct snapshot *s, const struct route_query
         }
     }
     return match;
+}
+
+struct route_match route_find(const struct snapshot *s, const struct route_query *q)
+{
+    return find_from(s, q, NULL);
+}
+
+struct route_match route_find_after(const struct snapshot *s, const struct route_query *q,
+                                    const struct route_conf *route)
+{
+    return find_from(s, q, route);
 }
 
 /* ---- routes that hide others ---- */

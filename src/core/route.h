@@ -60,6 +60,8 @@ struct route_conf {
     void *action_conf;                 /* the action's own */
     struct config_place action_at;
 
+    bool passes_over; /* a request may go on to the routes behind */
+
     const struct pool_conf *pool; /* NULL: the action needs none */
     uint32_t pool_index;          /* of pool in snapshot.pools */
     int priority;                 /* enum priority: in the pool's queue */
@@ -91,6 +93,9 @@ struct route_match {
 };
 
 struct route_match route_find(const struct snapshot *s, const struct route_query *q);
+/* The same, among the routes behind this one of the site. */
+struct route_match route_find_after(const struct snapshot *s, const struct route_query *q,
+                                    const struct route_conf *route);
 
 /* Why a route does not match: the first matcher that refuses. */
 enum route_miss {

@@ -78,8 +78,8 @@ static bool has_param(const struct script_conf *conf, struct slice name)
     return false;
 }
 
-void script_conf_finish(struct config_reader *r, struct script_conf *route,
-                        const struct script_conf *site, struct slice protocol)
+void script_conf_inherit(struct config_reader *r, struct script_conf *route,
+                         const struct script_conf *site)
 {
     if (!route->root.n)
         route->root = site->root;
@@ -89,12 +89,16 @@ void script_conf_finish(struct config_reader *r, struct script_conf *route,
     }
     if (!route->split.n)
         route->split = site->split;
-    if (!route->split.n && route->root.n && slice_eq(protocol, SLICE("fastcgi")))
-        route->split = SLICE(".php");
     for (uint32_t i = 0; i < site->param_count; i++)
         if (!has_param(route, site->params[i].name))
             *(struct cgi_param *)config_append(r, &route->params, &route->param_count,
                                                sizeof(*route->params)) = site->params[i];
+}
+
+void script_conf_finish(struct script_conf *route, struct slice protocol)
+{
+    if (!route->split.n && route->root.n && slice_eq(protocol, SLICE("fastcgi")))
+        route->split = SLICE(".php");
 }
 
 static struct slice joined(struct arena *a, struct slice path, struct slice name)

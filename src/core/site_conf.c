@@ -4,10 +4,11 @@
 #include "core/action.h"
 #include "core/regex.h"
 #include "core/snapshot.h"
+#include "static/files_conf.h"
 
 static key_set_fn set_paths, set_method, set_header, set_client, set_host, set_internal;
-static key_open_fn open_route, open_site_script, open_route_script, open_site_redirect,
-    open_site_respond;
+static key_open_fn open_route, open_site_script, open_route_script, open_site_files,
+    open_site_redirect, open_site_respond;
 static key_close_fn close_route;
 
 /* clang-format off */
@@ -34,8 +35,8 @@ static const struct key route_limit_options[] = {
 #define SCRIPT_KEYS(opener)                                                                        \
     {.name = "root", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = script_set_root,                 \
      .open = opener, .syntax = "DIR",                                                              \
-     .help = "where the files of the site are: DOCUMENT_ROOT of FastCGI, SCGI and CGI; not looked " \
-             "into, for it may be another machine's"},                                             \
+     .help = "where the files of the site are: what `files` serves, and DOCUMENT_ROOT of FastCGI, "  \
+             "SCGI and CGI, for which it may be another machine's"},                                \
     {.name = "index", .type = KEY_CUSTOM, .set = script_set_index, .open = opener,                 \
      .syntax = "NAME...", .help = "what a path that ends in '/' stands for"},                      \
     {.name = "split-path", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = script_set_split,          \
@@ -72,7 +73,14 @@ static const struct key_name priorities[] = {
      .open = respond_opener, .options = answer_action_respond_options, .syntax = "STATUS [TEXT]",  \
      .help = "answer with this status and text; without a text nothing, or the page for an error"}
 
+#define FILES_KEY(opener)                                                                          \
+    {.name = "files", .type = KEY_CUSTOM, .set = files_action_set, .open = opener,                 \
+     .block = files_keys, .syntax = "[else /PATH | else next | else STATUS]",                      \
+     .help = "serve files beneath the root; a request that no file answers goes on with this "     \
+             "path, or to the next route that matches it, or gets this status (404)"}
+
 static const struct key route_keys[] = {
+    FILES_KEY(files_action_open),
     ACTION_KEYS(NULL, answer_action_open_redirect, answer_action_open_respond),
     {.name = "internal", .type = KEY_CUSTOM, .set = set_internal, .syntax = "",
      .help = "only requests that an answer or another route sends here, none of a client"},
@@ -94,6 +102,7 @@ const struct key site_keys[] = {
      .syntax = "/PATH | /PREFIX* | *SUFFIX | ~ REGEX | *",
      .help = "what happens to requests whose path matches one of the patterns and which meet all "
              "the options"},
+    FILES_KEY(open_site_files),
     ACTION_KEYS(open_route, open_site_redirect, open_site_respond),
     SCRIPT_KEYS(open_site_script),
     {.name = NULL},
@@ -329,6 +338,11 @@ static void *open_route(struct config_reader *r, const struct directive *d, void
     route->text = SLICE("*");
     route->body_bytes = ROUTE_BODY_INHERIT;
     return route;
+}
+
+static void *open_site_files(struct config_reader *r, const struct directive *d, void *target)
+{
+    return files_action_open(r, d, open_route(r, d, target));
 }
 
 static void *open_site_redirect(struct config_reader *r, const struct directive *d, void *target)

@@ -131,19 +131,20 @@ static bool finish_route(struct config_reader *r, struct snapshot *s, const stru
 {
     if (route->body_bytes == ROUTE_BODY_INHERIT)
         route->body_bytes = s->gateway.body_bytes;
+    script_conf_inherit(r, &route->script, &site->script);
     if (!action_finish(r, s, route))
         return false;
-    if (route->pool)
-        used[route->pool_index] = true;
-    script_conf_finish(r, &route->script, &site->script,
-                       route->pool ? route->pool->protocol : SLICE_NONE);
+    if (!route->pool)
+        return true;
+    used[route->pool_index] = true;
+    script_conf_finish(&route->script, route->pool->protocol);
     return true;
 }
 
 static void warn_hidden(struct config_reader *r, const struct site_conf *site, uint32_t later)
 {
     for (uint32_t i = 0; i < later; i++) {
-        if (!route_covers(&site->routes[i], &site->routes[later]))
+        if (site->routes[i].passes_over || !route_covers(&site->routes[i], &site->routes[later]))
             continue;
         config_warn(r->diag, site->routes[later].at,
                     "this route never matches: '" SLICE_FMT "' at line %u takes its requests\n"

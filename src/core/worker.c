@@ -39,6 +39,7 @@ int worker_init(struct worker *w, struct loop *main_loop, uint32_t index)
     pipe_pool_init(&w->pipes);
     ring_init(&w->ring, RING_RECORDS);
     int error = loop_init(&w->loop);
+    file_cache_init(&w->files, &w->loop);
     timer_init(&w->summary, on_summary);
     if (!error)
         error = spawn_init(&w->spawn, &w->loop, -1);
@@ -135,6 +136,7 @@ void worker_fini(struct worker *w)
     timer_fini(&w->loop, &w->summary);
     spawn_fini(&w->spawn);
     pipe_pool_fini(&w->pipes);
+    file_cache_fini(&w->files);
     ring_fini(&w->ring);
     loop_fini(&w->loop);
 }

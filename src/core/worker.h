@@ -14,6 +14,7 @@
 #include "core/stats.h"
 #include "http/date.h"
 #include "http/head.h"
+#include "net/file_cache.h"
 #include "net/listener.h"
 #include "net/loop.h"
 #include "net/pipe.h"
@@ -42,6 +43,7 @@ struct worker {
     struct exchange *spare; /* finished ones, to be used again */
     uint32_t spare_count;
     struct pipe_pool pipes;
+    struct file_cache files;
     uint64_t next_id;
     struct ring ring; /* what happened lately */
     struct worker_stats stats;

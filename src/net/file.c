@@ -211,7 +211,7 @@ int file_unlink(int dir, const char *path, const struct file_info *info)
                      RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
     if (at < 0)
         return at;
-    int error = fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno
+    int error = fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0         ? -errno
                 : st.st_ino != info->inode || st.st_dev != info->device ? -ESTALE
                 : unlinkat(at, name, 0) < 0                             ? -errno
                                                                         : 0;

@@ -214,6 +214,11 @@ int file_open_fresh(struct file_cache *c, const struct file_query *q, struct fil
     return 0;
 }
 
+uint64_t file_cache_random(const struct file_cache *c, uint64_t n)
+{
+    return map_siphash24(c->map.key, slice_of(&n, sizeof(n)));
+}
+
 /* ---- contents ---- */
 
 struct buf *file_content(struct file *f, const struct file_cache_conf *conf)

@@ -1,9 +1,9 @@
 /* Files that are open, kept for a moment so that the next request for one need not open it again.
  *
- * One for each worker, and none of its business is another thread's. An entry counts for conf.valid_ms:
- * as long may a change on disk go unseen; then it is closed, used or not. Small files are
- * kept as a whole, in memory, within a bound. What a chain refers to stays open until it was sent.
- * SPDX-License-Identifier: MIT */
+ * One for each worker, and none of its business is another thread's. An entry counts for
+ * conf.valid_ms: as long may a change on disk go unseen; then it is closed, used or not. Small
+ * files are kept as a whole, in memory, within a bound. What a chain refers to stays open until it
+ * was sent. SPDX-License-Identifier: MIT */
 #ifndef NET_FILE_CACHE_H
 #define NET_FILE_CACHE_H
 
@@ -61,8 +61,11 @@ int file_cache_open(struct file_cache *c, const struct file_cache_conf *conf,
 int file_open_fresh(struct file_cache *c, const struct file_query *query, struct file **out)
     __attribute__((warn_unused_result));
 
-/* All bytes of a file of at most FILE_SMALL, with a reference for the caller; NULL: it is larger, or
- * cannot be read. */
+/* A number that goes with n, and that nobody can guess. */
+uint64_t file_cache_random(const struct file_cache *c, uint64_t n);
+
+/* All bytes of a file of at most FILE_SMALL, with a reference for the caller; NULL: it is larger,
+ * or cannot be read. */
 struct buf *file_content(struct file *f, const struct file_cache_conf *conf);
 
 static inline void file_unref(struct file *f)

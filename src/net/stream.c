@@ -22,7 +22,8 @@ static ssize_t plain_read(struct stream *s, char *p, size_t n)
 }
 
 /* A short write means that the socket's buffer is full: the next edge comes when it has room, so
- * the write that would say EAGAIN is saved. */
+ * the write that would say EAGAIN is saved. What a file follows waits for its first bytes, to go in
+ * one packet with them. */
 static ssize_t write_mem(struct stream *s, const struct chain *out)
 {
     struct iovec iov[IOV_COUNT];

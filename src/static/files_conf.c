@@ -6,7 +6,8 @@
 #include "http/range.h"
 #include "net/file.h"
 
-static key_set_fn set_strip, set_precompressed, set_charset, set_type, set_cache_control, set_expires;
+static key_set_fn set_strip, set_precompressed, set_charset, set_type, set_cache_control,
+    set_expires;
 
 static const struct {
     struct slice name, extension;
@@ -182,7 +183,7 @@ static bool set_expires(struct config_reader *r, const struct directive *d,
     return true;
 }
 
-/* A path, to begin again at, or the status of an error. */
+/* A path, to begin again at, or the status of an error, or "next". */
 static bool set_else(struct config_reader *r, const struct config_word *word,
                      struct files_conf *conf)
 {
@@ -191,9 +192,13 @@ static bool set_else(struct config_reader *r, const struct config_word *word,
         conf->else_path = word->text;
         return true;
     }
+    conf->else_next = slice_eq(word->text, SLICE("next"));
+    if (conf->else_next)
+        return true;
     if (!num_dec(word->text, &status) || status < 400 || status > 599)
         return config_error(r->diag, word->at,
-                            "'else' takes a path that begins with '/', or a status of 400 to 599");
+                            "'else' takes a path that begins with '/', 'next', or a status of 400 "
+                            "to 599");
     conf->else_status = (uint16_t)status;
     return true;
 }
@@ -207,7 +212,7 @@ bool files_conf_set(struct config_reader *r, const struct directive *d,
         return true;
     if (d->arg_count != 2 || !slice_eq(word[0].text, SLICE("else")))
         return config_error(r->diag, word[0].at,
-                            "'files' takes nothing, or: else /PATH, else STATUS");
+                            "'files' takes nothing, or: else /PATH, else next, else STATUS");
     return set_else(r, &word[1], conf);
 }
 
@@ -217,7 +222,7 @@ void files_conf_finish(struct config_reader *r, struct files_conf *conf)
     types_build(&conf->types, conf->given, conf->given_count, conf->charset, r->arena);
     if (!conf->has_expires)
         return;
-    conf->cache_control = arena_printf(
-        r->arena, SLICE_FMT "%smax-age=%u", SLICE_ARG(conf->cache_control),
-        conf->cache_control.n ? ", " : "", conf->expires_ms / 1000);
+    conf->cache_control =
+        arena_printf(r->arena, SLICE_FMT "%smax-age=%u", SLICE_ARG(conf->cache_control),
+                     conf->cache_control.n ? ", " : "", conf->expires_ms / 1000);
 }

@@ -10,7 +10,12 @@
 #include "static/type.h"
 
 /* Codings that may lie beside a file, ready made. */
-enum precompressed { PRECOMPRESSED_BR, PRECOMPRESSED_ZSTD, PRECOMPRESSED_GZIP, PRECOMPRESSED_KINDS };
+enum precompressed {
+    PRECOMPRESSED_BR,
+    PRECOMPRESSED_ZSTD,
+    PRECOMPRESSED_GZIP,
+    PRECOMPRESSED_KINDS
+};
 
 struct files_conf {
     struct slice root;   /* the directory, without '/' at its end but for "/" */
@@ -19,7 +24,8 @@ struct files_conf {
     struct slice strip; /* the front part of paths that is not beneath the root */
 
     struct slice else_path; /* where a request goes that no file answers */
-    uint16_t else_status;   /* what it is answered with if there is no such path */
+    bool else_next;         /* to the routes behind this one, with the path it has */
+    uint16_t else_status;   /* what it is answered with if neither is so */
 
     int links; /* enum file_links */
     bool dotfiles, listing;
@@ -38,7 +44,7 @@ struct files_conf {
 };
 
 extern const struct key files_keys[];
-/* The words of `files else /PATH` and `files else STATUS`. */
+/* The words of `files else /PATH`, `files else next` and `files else STATUS`. */
 key_set_fn files_conf_set;
 /* Once root and index are known, and everything is read. */
 void files_conf_finish(struct config_reader *r, struct files_conf *conf);

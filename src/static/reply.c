@@ -164,7 +164,8 @@ static void put_multipart(const struct representation *rep, struct fields *field
         chain_copy(body, text_slice(&t));
         put_range(rep, body, &rep->parts.v[i]);
     }
-    chain_copy(body, arena_printf(a, "\r\n--" SLICE_FMT "--\r\n", SLICE_ARG(text_slice(&boundary))));
+    chain_copy(body,
+               arena_printf(a, "\r\n--" SLICE_FMT "--\r\n", SLICE_ARG(text_slice(&boundary))));
     fields_drop(fields, FIELD_CONTENT_TYPE);
     add(fields, a, FIELD_CONTENT_TYPE,
         arena_printf(a, "multipart/byteranges; boundary=" SLICE_FMT,

@@ -1,9 +1,8 @@
-/* The response to a request for a file: 200, 304, 412, 206 or 416 (RFC 9110 13, 14), its fields, and
- * its body as pieces of the file.
+/* The response to a request for a file: 200, 304, 412, 206 or 416 (RFC 9110 13, 14), its fields,
+ * and its body as pieces of the file.
  *
- * Fields that the head has already count: an application that hands a file over may have said what it
- * is, and of which version.
- * SPDX-License-Identifier: MIT */
+ * Fields that the head has already count: an application that hands a file over may have said what
+ * it is, and of which version. SPDX-License-Identifier: MIT */
 #ifndef STATIC_REPLY_H
 #define STATIC_REPLY_H
 

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/file_answer.h"
+
+#include "core/answer.h"
+#include "core/worker.h"
+#include "static/reply.h"
+
+static void keep_fields(struct exchange *x, const struct fields *kept)
+{
+    for (unsigned i = 0; kept && i < kept->n; i++)
+        if (!kept->v[i].dropped)
+            fields_add(&x->resp.fields, &x->arena, kept->v[i].id, kept->v[i].name,
+                       kept->v[i].value);
+}
+
+static uint16_t decide(struct exchange *x, const struct file_answer *answer,
+                       struct representation *rep)
+{
+    static const struct fields none;
+    uint16_t status =
+        reply_decide(rep, &x->req, answer->kept ? answer->kept : &none, loop_wall_s(), &x->arena);
+    return answer->status && answer->status != 200 ? answer->status : status;
+}
+
+void file_answer_send(struct exchange *x, const struct file_answer *answer)
+{
+    struct worker *w = x->worker;
+    struct representation rep = {
+        .file = answer->file,
+        .cache_conf = &w->snapshot->gateway.open_files,
+        .type = answer->type,
+        .coding = answer->coding,
+        .cache_control = answer->cache_control,
+        .varies = answer->varies,
+        .ranges = answer->ranges,
+        .boundary = file_cache_random(&w->files, x->id),
+    };
+    if (answer_skip_body(x)) {
+        uint16_t status = decide(x, answer, &rep);
+        answer_begin(x, status);
+        keep_fields(x, answer->kept);
+        reply_fill(&rep, status, &x->resp.fields, &x->resp_body, &x->arena);
+        if (status == 412 || status == 416)
+            answer_error_page(x, status);
+        answer_send(x, answer->why);
+    }
+    file_unref(answer->file);
+}
