@@ -37,7 +37,7 @@ static void fill_server(struct cgi_info *info, struct exchange *x)
 
 void cgi_info_fill(struct cgi_info *info, struct exchange *x)
 {
-    *info = (struct cgi_info){.path = x->path};
+    *info = (struct cgi_info){.path = x->path, .https = x->https};
     script_split(&x->route->script, x->path, &x->arena, info);
     fill_client(info, x);
     fill_server(info, x);

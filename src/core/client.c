@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "core/client_tls.h"
 #include "core/exchange.h"
 #include "core/worker.h"
 #include "net/addr.h"
@@ -102,7 +103,7 @@ static void on_due(struct timer *t)
     }
 }
 
-void client_accept(struct worker *w, struct listener_stats *stats, int fd,
+void client_accept(struct worker *w, struct listener_stats *stats, struct tls_server *tls, int fd,
                    const struct sockaddr *addr, socklen_t len)
 {
     struct client *c = mem_zalloc(sizeof(*c));
@@ -124,7 +125,10 @@ void client_accept(struct worker *w, struct listener_stats *stats, int fd,
     list_append(&w->clients, &c->node);
     worker_client_joined(w);
     counter_add(&stats->joined, 1);
-    client_h1_start(c);
+    if (tls)
+        client_tls_start(c, tls);
+    else
+        client_h1_start(c);
 }
 
 /* ---- exchanges ---- */
@@ -144,6 +148,7 @@ struct exchange *client_exchange(struct client *c, uint64_t start_us)
     struct exchange *x = exchange_new(c->worker);
     x->listener = c->listener;
     x->peer = &c->peer.sa;
+    x->https = c->is_tls;
     x->start_us = start_us;
     x->read_us = c->worker->loop.now_us;
     return x;

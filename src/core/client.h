@@ -19,6 +19,7 @@ struct client_h2;
 struct exchange;
 struct gateway_conf;
 struct listener_stats;
+struct tls_server;
 struct worker;
 
 struct client_protocol {
@@ -51,6 +52,8 @@ struct client {
     uint32_t requests;
     uint64_t since_ms; /* accepted */
     bool allows_h2;    /* the listener does */
+    bool is_tls;
+    const char *misplaced; /* why no request is served on this connection; NULL: they are */
     struct client_h1 h1;
     struct client_h2 *h2; /* NULL: speaks HTTP/1.1 */
     union {
@@ -60,8 +63,9 @@ struct client {
     } peer;
 };
 
-/* Takes over fd, an accepted connection. stats: where it is counted; outlives it. */
-void client_accept(struct worker *w, struct listener_stats *stats, int fd,
+/* Takes over fd, an accepted connection. stats: where it is counted; outlives it. tls: how it is
+ * encrypted; NULL: not at all. */
+void client_accept(struct worker *w, struct listener_stats *stats, struct tls_server *tls, int fd,
                    const struct sockaddr *addr, socklen_t len);
 /* Graceful stop: closes those that are idle; others when their exchanges are over. */
 void clients_stop(struct worker *w);

@@ -85,6 +85,11 @@ static bool take_request(struct client *c)
     if (try_preface(c, in))
         return false;
     struct exchange *x = start_exchange(c);
+    if (c->misplaced) {
+        const struct fault f = {.status = 400, .what = c->misplaced, .rule = "RFC 9110 4.2.2"};
+        refuse(c, x, &f);
+        return true;
+    }
     size_t before = in.n;
     struct codec_result result;
     enum codec_event event =
@@ -366,7 +371,7 @@ static bool front_is_flushed(const struct exchange *x)
 static uint64_t front_plain_left(const struct exchange *x)
 {
     const struct client *c = x->client;
-    if (!c->stream.readable || stream_bytes(&c->stream).n)
+    if (!c->stream.transport->splice || !c->stream.readable || stream_bytes(&c->stream).n)
         return 0;
     uint64_t left = h1_plain_left(&c->h1.reader);
     uint64_t limit = x->route && x->route->body_bytes ? x->route->body_bytes : UINT64_MAX;
@@ -376,7 +381,8 @@ static uint64_t front_plain_left(const struct exchange *x)
 
 static bool front_is_plain_out(const struct exchange *x)
 {
-    return x->response == MSG_BODY;
+    const struct client *c = x->client;
+    return x->response == MSG_BODY && c->stream.transport->splice;
 }
 
 static ssize_t front_splice(struct exchange *x, int pipe_fd, size_t n)

@@ -106,6 +106,7 @@ struct exchange {
     struct fields req_trailers;
     struct chain req_body;
     const struct sockaddr *peer;
+    bool https;             /* came encrypted */
     struct slice peer_text; /* address of the client, without port */
     struct slice path;      /* normalised */
     const struct route_conf *route;

@@ -77,7 +77,7 @@ static char *put_forwarded_value(char *p, struct slice value, bool v6)
 static struct slice forwarded(struct exchange *x, struct slice before)
 {
     struct slice host = x->req.authority, client = x->peer_text;
-    char *start = arena_alloc(&x->arena, before.n + host.n + client.n + 48);
+    char *start = arena_alloc(&x->arena, before.n + host.n + client.n + 49);
     char *p = start;
     if (before.n) {
         p = slice_put(p, before);
@@ -92,7 +92,7 @@ static struct slice forwarded(struct exchange *x, struct slice before)
         p = slice_put(p, SLICE(";host="));
         p = put_forwarded_value(p, host, false);
     }
-    p = slice_put(p, SLICE(";proto=http"));
+    p = slice_put(p, x->https ? SLICE(";proto=https") : SLICE(";proto=http"));
     return slice_of(start, (size_t)(p - start));
 }
 
@@ -143,7 +143,7 @@ static void add_forwarded(struct exchange *x)
     struct slice client = x->peer_text.n ? x->peer_text : SLICE("unknown");
     add(x, fields, FIELD_X_FORWARDED_FOR, appended(x, list, client));
     if (!fields_find(fields, FIELD_X_FORWARDED_PROTO))
-        add(x, fields, FIELD_X_FORWARDED_PROTO, SLICE("http"));
+        add(x, fields, FIELD_X_FORWARDED_PROTO, x->https ? SLICE("https") : SLICE("http"));
     if (x->req.authority.n && !fields_find(fields, FIELD_X_FORWARDED_HOST))
         add(x, fields, FIELD_X_FORWARDED_HOST, x->req.authority);
     add(x, fields, FIELD_FORWARDED, forwarded(x, elements));

@@ -197,10 +197,12 @@ static struct worker_change *make_change(struct gateway *g, uint32_t worker)
             c->removed[c->removed_count++] = l->id;
             continue;
         }
+        if (l->is_given)
+            worker_set_tls(c->worker, l->id, l->tls);
         for (uint32_t i = worker; !l->is_given && i < l->fd_count; i += g->worker_count) {
             c->added = mem_grow(c->added, c->added_count + 1, sizeof(*c->added));
-            c->added[c->added_count++] =
-                (struct worker_socket){l->id, l->fds[i], &l->stats[worker]};
+            c->added[c->added_count++] = (struct worker_socket){
+                l->id, l->fds[i], &l->stats[worker], l->tls ? tls_server_ref(l->tls) : NULL};
         }
     }
     return c;
@@ -225,7 +227,7 @@ static int put_in_place(struct gateway *g, struct snapshot *s)
     if (!error)
         error = open_log(g, s->gateway.access_path, &access_log);
     if (!error)
-        error = listenings_prepare(&g->listenings, s->listens, s->listen_count);
+        error = listenings_prepare(&g->listenings, s);
     if (error) {
         if (access_log)
             log_output_close(access_log);
@@ -244,6 +246,7 @@ static int put_in_place(struct gateway *g, struct snapshot *s)
     g->current = next;
     if (g->apps)
         apps_follow(g->apps, next);
+    listenings_switch_tls(&g->listenings);
     tell_workers(g);
     if (old)
         generation_unhold(old);

@@ -17,13 +17,33 @@ bool listen_conf_set(struct config_reader *r, const struct directive *d,
                      const struct config_word *word, void *target)
 {
     struct listen_conf *l = target;
-    (void)d;
+    if (d->arg_count == 0)
+        return config_error(r->diag, d->name.at, "'listen' takes an address");
+    l->is_tls = d->arg_count == 2 && slice_eq(word[1].text, SLICE("tls"));
+    if (d->arg_count > 1u + l->is_tls)
+        return config_error(r->diag, word[1].at,
+                            "'listen' takes one address, and 'tls' behind it: '" SLICE_FMT
+                            "' is too much",
+                            SLICE_ARG(word[1].text));
     l->at = word->at;
     l->text = word->text;
     const char *why = address_parse_listen(word->text, &l->address);
     if (why)
         return config_error(r->diag, word->at, "cannot listen on '" SLICE_FMT "': %s",
                             SLICE_ARG(word->text), why);
+    return true;
+}
+
+bool listen_conf_close(struct config_reader *r, const struct directive *d, void *opened)
+{
+    const struct listen_conf *l = opened;
+    if (d->has_block && !l->is_tls)
+        return config_error(r->diag, d->name.at,
+                            "what stands in the block is about TLS\n"
+                            "write: listen " SLICE_FMT " tls { ... }",
+                            SLICE_ARG(l->text));
+    if (l->is_tls && l->tls.min > l->tls.max)
+        return config_error(r->diag, d->name.at, "protocols: min is newer than max");
     return true;
 }
 

@@ -8,17 +8,22 @@
 #include "config/address.h"
 #include "config/schema.h"
 #include "config/source.h"
+#include "core/tls_conf.h"
 
 struct listen_conf {
     struct address address;
     struct slice text; /* as written */
     uint32_t backlog;
+    bool is_tls;
+    struct tls_conf tls;    /* meaningless unless is_tls */
     struct config_place at; /* of the address */
 };
 
-/* `listen ADDRESS`: its options, and what reads the address into a struct listen_conf. */
+/* `listen ADDRESS [tls]`: its options and block, and what reads the words into a struct
+ * listen_conf. */
 extern const struct key listen_options[];
 key_set_fn listen_conf_set;
+key_close_fn listen_conf_close;
 
 /* Whether both cannot be bound at the same time. Port 0 clashes with nothing. */
 bool listen_conf_clashes(const struct listen_conf *a, const struct listen_conf *b);

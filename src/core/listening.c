@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/listening.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,14 +9,18 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/snapshot.h"
 #include "core/stats.h"
+#include "core/tls_front.h"
 #include "net/addr.h"
 #include "net/handover.h"
 #include "net/listener.h"
 
+enum { TICKET_ROTATE_MS = 3600 * 1000 };
+
 void listenings_init(struct listenings *ls, uint32_t workers)
 {
-    *ls = (struct listenings){.workers = workers};
+    *ls = (struct listenings){.workers = workers, .tickets = tls_tickets_new(TICKET_ROTATE_MS)};
     list_init(&ls->list);
 }
 
@@ -31,6 +36,8 @@ static void drop(struct listenings *ls, struct listening *l)
     list_remove(&l->node);
     ls->left = mem_grow(ls->left, ls->left_count + 1, sizeof(struct listener_stats *));
     ls->left[ls->left_count++] = l->stats;
+    tls_server_unref(l->tls);
+    tls_server_unref(l->next_tls);
     free(l->fds);
     free(l->text);
     free(l);
@@ -43,6 +50,7 @@ void listenings_fini(struct listenings *ls)
     for (uint32_t i = 0; i < ls->left_count; i++)
         free(ls->left[i]);
     free(ls->left);
+    tls_tickets_free(ls->tickets);
 }
 
 static struct listening *find(struct listenings *ls, const struct address *address)
@@ -99,7 +107,7 @@ static int open_sockets(struct listenings *ls, struct listening *l, const struct
     return listener_open(&how, l->fds);
 }
 
-static void announce(int fd)
+static void announce(int fd, bool is_tls)
 {
     char buf[NET_ADDR_TEXT_MAX];
     struct text t = text_of(buf, sizeof(buf));
@@ -107,17 +115,44 @@ static void announce(int fd)
     if (listener_addr(fd, &a) < 0)
         return;
     net_addr_put(&t, &a);
-    const char *scheme = a.sa.sa_family == AF_UNIX ? "" : "http://";
+    const char *scheme = a.sa.sa_family == AF_UNIX ? "" : is_tls ? "https://" : "http://";
     printf("listening on %s" SLICE_FMT "\n", scheme, SLICE_ARG(text_slice(&t)));
     fflush(stdout);
 }
 
-static int open_listening(struct listenings *ls, const struct listen_conf *conf)
+static void log_diag(struct config_diag *diag)
+{
+    struct slice text = config_diag_print(diag, &diag->arena);
+    for (struct slice line; text.n;
+         text = slice_skip(text, line.n < text.n ? line.n + 1 : line.n)) {
+        line = slice_first(text, slice_find(text, '\n'));
+        log_error(0, "TLS: " SLICE_FMT, SLICE_ARG(line));
+    }
+}
+
+/* *tls stays NULL where it is plain. */
+static int make_tls(const struct listenings *ls, const struct snapshot *s,
+                    const struct listen_conf *conf, struct tls_server **tls)
+{
+    struct config_diag diag;
+    *tls = NULL;
+    if (!conf->is_tls)
+        return 0;
+    config_diag_init(&diag);
+    *tls = tls_front_new(s, conf, &tls_read_directly, ls->tickets, &diag);
+    log_diag(&diag);
+    config_diag_fini(&diag);
+    return *tls ? 0 : -EINVAL;
+}
+
+static int open_listening(struct listenings *ls, const struct listen_conf *conf,
+                          struct tls_server *tls)
 {
     struct listening *l = mem_zalloc(sizeof(*l));
     int error = open_sockets(ls, l, conf);
     if (error) {
         log_error(0, "cannot listen on " SLICE_FMT ": %s", SLICE_ARG(conf->text), strerror(-error));
+        tls_server_unref(tls);
         free(l->fds);
         free(l);
         return error;
@@ -127,25 +162,35 @@ static int open_listening(struct listenings *ls, const struct listen_conf *conf)
     l->address = conf->address;
     l->address.path = SLICE_NONE; /* the configuration's memory; sa says the same */
     l->is_wanted = true;
+    l->next_tls = tls;
     l->stats = listener_stats_new(ls->workers);
     list_init(&l->node);
     list_append(&ls->list, &l->node);
-    announce(l->fds[0]);
+    announce(l->fds[0], conf->is_tls);
     return 0;
 }
 
-int listenings_prepare(struct listenings *ls, const struct listen_conf *confs, uint32_t count)
+/* Takes over the context. */
+static int prepare(struct listenings *ls, const struct listen_conf *conf, struct tls_server *tls)
+{
+    struct listening *l = find(ls, &conf->address);
+    if (!l)
+        return open_listening(ls, conf, tls);
+    l->is_wanted = true;
+    l->next_tls = tls;
+    return 0;
+}
+
+int listenings_prepare(struct listenings *ls, const struct snapshot *s)
 {
     uint32_t before = ls->last_id;
     list_each (node, &ls->list)
         listening_of(node)->is_wanted = false;
-    for (uint32_t i = 0; i < count; i++) {
-        struct listening *l = find(ls, &confs[i].address);
-        int error = 0;
-        if (l)
-            l->is_wanted = true;
-        else
-            error = open_listening(ls, &confs[i]);
+    for (uint32_t i = 0; i < s->listen_count; i++) {
+        struct tls_server *tls;
+        int error = make_tls(ls, s, &s->listens[i], &tls);
+        if (!error)
+            error = prepare(ls, &s->listens[i], tls);
         if (error) {
             list_each_safe (node, &ls->list)
                 if (listening_of(node)->id > before)
@@ -159,8 +204,22 @@ int listenings_prepare(struct listenings *ls, const struct listen_conf *confs, u
 
 void listenings_revert(struct listenings *ls)
 {
-    list_each (node, &ls->list)
-        listening_of(node)->is_wanted = true;
+    list_each (node, &ls->list) {
+        struct listening *l = listening_of(node);
+        l->is_wanted = true;
+        tls_server_unref(l->next_tls);
+        l->next_tls = NULL;
+    }
+}
+
+void listenings_switch_tls(struct listenings *ls)
+{
+    list_each (node, &ls->list) {
+        struct listening *l = listening_of(node);
+        tls_server_unref(l->tls);
+        l->tls = l->next_tls;
+        l->next_tls = NULL;
+    }
 }
 
 void listenings_commit(struct listenings *ls)

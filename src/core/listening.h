@@ -14,6 +14,9 @@
 
 struct handover;
 struct listener_stats;
+struct snapshot;
+struct tls_server;
+struct tls_tickets;
 
 struct listening {
     struct list node;
@@ -25,6 +28,8 @@ struct listening {
     struct address address;
     bool is_wanted;               /* by the configuration being put in place */
     struct listener_stats *stats; /* by worker */
+    struct tls_server *tls;       /* NULL: plain */
+    struct tls_server *next_tls;  /* what it gets if the configuration is put in place */
 };
 
 struct listenings {
@@ -33,16 +38,20 @@ struct listenings {
     uint32_t last_id, workers;
     struct listener_stats **left; /* of those that are gone: clients still count there */
     uint32_t left_count;
+    struct tls_tickets *tickets; /* of all TLS listeners */
 };
 
 void listenings_init(struct listenings *ls, uint32_t workers);
 void listenings_fini(struct listenings *ls); /* closes what no worker has taken */
 
 /* Opens what the configuration names and is not open yet, and announces it on stdout; marks what it
- * names no longer. 0 or -errno, logged; then everything is as before. */
-int listenings_prepare(struct listenings *ls, const struct listen_conf *confs, uint32_t count);
+ * names no longer; makes contexts of certificates. 0 or -errno, logged; then everything is as
+ * before. */
+int listenings_prepare(struct listenings *ls, const struct snapshot *s);
 /* Undoes listenings_prepare(). */
 void listenings_revert(struct listenings *ls);
+/* The contexts that were prepared are the ones in use: before workers are told. */
+void listenings_switch_tls(struct listenings *ls);
 /* Forgets what is not wanted: the workers have been told of everything. */
 void listenings_commit(struct listenings *ls);
 

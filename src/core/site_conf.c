@@ -7,7 +7,7 @@
 #include "static/files_conf.h"
 
 static key_set_fn set_paths, set_method, set_header, set_client, set_host, set_internal;
-static key_open_fn open_route, open_site_script, open_route_script, open_site_files,
+static key_open_fn open_pair, open_route, open_site_script, open_route_script, open_site_files,
     open_site_redirect, open_site_respond;
 static key_close_fn close_route;
 
@@ -105,6 +105,10 @@ const struct key site_keys[] = {
     FILES_KEY(open_site_files),
     ACTION_KEYS(open_route, open_site_redirect, open_site_respond),
     SCRIPT_KEYS(open_site_script),
+    {.name = "certificate", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_ONE, .set = tls_pair_set,
+     .open = open_pair, .options = tls_pair_options, .syntax = "FILE",
+     .help = "a certificate (PEM) with its chain, for every TLS listener; clients who ask for one of "
+             "its names get it"},
     {.name = NULL},
 };
 /* clang-format on */
@@ -327,6 +331,13 @@ static void *open_route_script(struct config_reader *r, const struct directive *
     (void)d;
     struct route_conf *route = target;
     return &route->script;
+}
+
+static void *open_pair(struct config_reader *r, const struct directive *d, void *target)
+{
+    struct site_conf *site = target;
+    (void)d;
+    return config_append(r, &site->pairs, &site->pair_count, sizeof(*site->pairs));
 }
 
 static void *open_route(struct config_reader *r, const struct directive *d, void *target)

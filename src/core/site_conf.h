@@ -9,6 +9,7 @@
 #include "config/schema.h"
 #include "config/source.h"
 #include "core/route.h"
+#include "core/tls_conf.h"
 
 /* In route_conf.body_bytes while loading: nothing said, so the gateway's limit counts. */
 #define ROUTE_BODY_INHERIT UINT64_MAX
@@ -23,7 +24,9 @@ struct site_conf {
     uint32_t name_count;
     struct route_conf *routes;
     uint32_t route_count;
-    struct script_conf script; /* what routes inherit */
+    struct script_conf script;   /* what routes inherit */
+    struct tls_pair_conf *pairs; /* certificates for all TLS listeners */
+    uint32_t pair_count;
     struct config_place at;
 };
 

@@ -16,11 +16,12 @@ static key_set_fn set_pool_name;
 static const struct key snapshot_keys[] = {
     {.name = "gateway", .type = KEY_NONE, .open = open_gateway, .block = gateway_keys,
      .help = "settings of the whole gateway"},
-    {.name = "listen", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_REQUIRED | KEY_ONE,
-     .set = listen_conf_set, .open = open_listen, .options = listen_options,
-     .syntax = "PORT | IP:PORT | [IPv6]:PORT | unix:PATH | fd:NUMBER",
+    {.name = "listen", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_REQUIRED,
+     .set = listen_conf_set, .open = open_listen, .close = listen_conf_close,
+     .options = listen_options, .block = tls_listen_keys,
+     .syntax = "PORT | IP:PORT | [IPv6]:PORT | unix:PATH | fd:NUMBER [tls]",
      .help = "an address to take requests from; a port alone means every address of the machine, "
-             "port 0 any free one"},
+             "port 0 any free one. With tls: by HTTPS, as the block says"},
     {.name = "pool", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_ONE, .set = set_pool_name,
      .open = open_pool, .block = pool_keys, .syntax = "NAME",
      .help = "backends that are interchangeable"},
@@ -180,11 +181,37 @@ static void check_listens(struct config_reader *r, const struct snapshot *s)
         }
 }
 
+static bool has_certificates(const struct snapshot *s)
+{
+    for (uint32_t i = 0; i < s->site_count; i++)
+        if (s->sites[i].pair_count)
+            return true;
+    return false;
+}
+
+static void check_certificates(struct config_reader *r, const struct snapshot *s)
+{
+    bool any_tls = false, sites_have = has_certificates(s);
+    for (uint32_t i = 0; i < s->listen_count; i++) {
+        any_tls |= s->listens[i].is_tls;
+        if (s->listens[i].is_tls && !s->listens[i].tls.pair_count && !sites_have)
+            config_error(r->diag, s->listens[i].at,
+                         "there is no certificate for it\n"
+                         "write: listen " SLICE_FMT " tls { certificate FILE key=FILE }",
+                         SLICE_ARG(s->listens[i].text));
+    }
+    for (uint32_t i = 0; i < s->site_count && !any_tls; i++)
+        if (s->sites[i].pair_count)
+            config_warn(r->diag, s->sites[i].pairs[0].at,
+                        "no listener speaks TLS, so the certificate is never shown");
+}
+
 /* Once every directive is right by itself. */
 static void finish(struct config_reader *r, struct snapshot *s)
 {
     bool *used = arena_zalloc(r->arena, s->pool_count + 1);
     check_listens(r, s);
+    check_certificates(r, s);
     for (uint32_t i = 0; i < s->pool_count; i++)
         finish_pool(r, &s->pools[i]);
     for (uint32_t i = 0; i < s->site_count; i++)

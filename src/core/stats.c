@@ -124,6 +124,9 @@ void listener_stats_read(const struct listener_stats *s, uint32_t workers, struc
     for (uint32_t w = 0; w < workers; w++) {
         sum->joined += counter_get(&s[w].joined);
         sum->left += counter_get(&s[w].left);
+        sum->tls_handshakes += counter_get(&s[w].tls_handshakes);
+        sum->tls_resumed += counter_get(&s[w].tls_resumed);
+        sum->tls_failures += counter_get(&s[w].tls_failures);
         for (uint32_t i = 0; i < STATS_CLASSES; i++)
             sum->classes[i] += counter_get(&s[w].classes[i]);
     }

@@ -33,11 +33,13 @@ struct worker_stats {
 struct listener_stats {
     _Alignas(64) struct counter joined, left; /* connections */
     struct counter classes[STATS_CLASSES];
+    struct counter tls_handshakes, tls_resumed, tls_failures;
 };
 
 /* All workers' together. */
 struct listener_sum {
     uint64_t joined, left, classes[STATS_CLASSES];
+    uint64_t tls_handshakes, tls_resumed, tls_failures;
 };
 
 struct listener_stats *listener_stats_new(uint32_t workers) __attribute__((returns_nonnull));

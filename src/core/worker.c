@@ -10,6 +10,7 @@
 #include "core/client.h"
 #include "core/exchange.h"
 #include "net/listener.h"
+#include "net/tls.h"
 
 enum { RING_RECORDS = 4096, SUMMARY_MS = 1000 };
 
@@ -55,6 +56,7 @@ struct worker_listener {
     uint32_t id;
     struct worker *worker;
     struct listener_stats *stats;
+    struct tls_server *tls; /* NULL: plain */
     struct listener listener;
     struct deferred free;
 };
@@ -66,13 +68,15 @@ static struct worker_listener *listener_of(struct list *node)
 
 static void free_listener(struct deferred *d)
 {
-    free(container_of(d, struct worker_listener, free));
+    struct worker_listener *l = container_of(d, struct worker_listener, free);
+    tls_server_unref(l->tls);
+    free(l);
 }
 
 static void on_accept(void *ctx, int fd, const struct sockaddr *addr, socklen_t len)
 {
     const struct worker_listener *l = ctx;
-    client_accept(l->worker, l->stats, fd, addr, len);
+    client_accept(l->worker, l->stats, l->tls, fd, addr, len);
 }
 
 static void add_listener(struct worker *w, const struct worker_socket *socket)
@@ -81,6 +85,7 @@ static void add_listener(struct worker *w, const struct worker_socket *socket)
     l->id = socket->id;
     l->worker = w;
     l->stats = socket->stats;
+    l->tls = socket->tls;
     list_init(&l->node);
     list_append(&w->listeners, &l->node);
     int error = listener_start(&l->listener, &w->loop, socket->fd, on_accept, l);
@@ -127,7 +132,7 @@ void worker_fini(struct worker *w)
 {
     struct list *node;
     while ((node = list_shift(&w->listeners)))
-        free(listener_of(node));
+        free_listener(&listener_of(node)->free);
     while (w->spare) {
         struct exchange *x = w->spare;
         w->spare = x->next_spare;
@@ -212,6 +217,37 @@ void worker_send(struct worker_change *change)
 {
     change->post.run = on_change;
     loop_post(&change->worker->loop, &change->post);
+}
+
+/* ---- certificates ---- */
+
+struct tls_post {
+    struct post post;
+    struct worker *worker;
+    uint32_t listener_id;
+    struct tls_server *tls;
+};
+
+static void on_tls(struct post *post)
+{
+    struct tls_post *p = container_of(post, struct tls_post, post);
+    list_each (node, &p->worker->listeners) {
+        struct worker_listener *l = listener_of(node);
+        if (l->id != p->listener_id)
+            continue;
+        tls_server_unref(l->tls);
+        l->tls = p->tls ? tls_server_ref(p->tls) : NULL;
+    }
+    tls_server_unref(p->tls);
+    free(p);
+}
+
+void worker_set_tls(struct worker *w, uint32_t listener_id, struct tls_server *tls)
+{
+    struct tls_post *p = mem_zalloc(sizeof(*p));
+    *p = (struct tls_post){.post = {.run = on_tls}, .worker = w, .listener_id = listener_id};
+    p->tls = tls ? tls_server_ref(tls) : NULL;
+    loop_post(&w->loop, &p->post);
 }
 
 /* ---- the spawner ---- */

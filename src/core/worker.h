@@ -22,6 +22,7 @@
 
 struct app_defs;
 struct exchange;
+struct tls_server;
 
 struct worker {
     struct loop loop;
@@ -66,6 +67,7 @@ struct worker_socket {
     uint32_t id;
     int fd;
     struct listener_stats *stats; /* this worker's; outlives it */
+    struct tls_server *tls;       /* one reference; NULL: plain */
 };
 
 /* What a worker has to change when a configuration is put in place. */
@@ -84,6 +86,9 @@ struct worker_change {
 void worker_apply(struct worker_change *change);
 /* Has the worker do so. */
 void worker_send(struct worker_change *change);
+
+/* Connections accepted from here on are encrypted so (NULL: not at all). From the main thread. */
+void worker_set_tls(struct worker *w, uint32_t listener_id, struct tls_server *tls);
 
 /* A channel to the spawner, or to another one: by the worker's own thread, or before it is started
  * (direct). */

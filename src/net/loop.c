@@ -2,6 +2,7 @@
 #include "net/loop.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -90,6 +91,7 @@ void loop_fini(struct loop *l)
         close(l->epoll_fd);
     heap_fini(&l->timers);
     buf_pool_fini(&l->bufs);
+    free(l->tls);
 }
 
 int loop_watch(struct loop *l, struct watch *w, uint32_t events)

@@ -54,6 +54,7 @@ struct loop {
     struct watch wake;    /* eventfd for loop_post() */
     _Atomic(struct post *) posts;
     struct buf_pool bufs;
+    struct tls_loop *tls; /* what its encrypted streams share, see tls_stream.c; NULL: none yet */
 };
 
 int loop_init(struct loop *l); /* 0 or -errno */

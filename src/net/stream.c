@@ -18,6 +18,7 @@ enum { IOV_COUNT = 32, SENDFILE_MAX = 1 << 20, EVENTS = EPOLLIN | EPOLLOUT | EPO
 static ssize_t plain_read(struct stream *s, char *p, size_t n)
 {
     ssize_t got = recv(s->watch.fd, p, n, 0);
+    s->readable = (size_t)got == n || s->hup;
     return got < 0 ? -errno : got;
 }
 
@@ -83,7 +84,7 @@ static void plain_finish(struct stream *s)
     shutdown(s->watch.fd, SHUT_WR);
 }
 
-static const struct transport plain = {
+const struct transport transport_plain = {
     .name = "plain",
     .read = plain_read,
     .write = plain_write,
@@ -104,14 +105,15 @@ static void on_event(struct watch *w, uint32_t events)
         s->hup = true;
     if (events & (EPOLLHUP | EPOLLERR))
         s->reset = true;
-    s->on_ready(s);
+    if (!s->transport->on_event || s->transport->on_event(s))
+        s->on_ready(s);
 }
 
 int stream_open(struct stream *s, struct loop *loop, int fd, void (*on_ready)(struct stream *s))
 {
     *s = (struct stream){
         .watch = {.fd = fd, .on_event = on_event},
-        .transport = &plain,
+        .transport = &transport_plain,
         .loop = loop,
         .on_ready = on_ready,
     };
@@ -129,6 +131,11 @@ int stream_move(struct stream *s, struct loop *loop)
     return loop_watch(loop, &s->watch, EVENTS);
 }
 
+bool stream_is_clear(const struct stream *s)
+{
+    return !s->in && (!s->transport->is_clear || s->transport->is_clear(s));
+}
+
 static void release_in(struct stream *s)
 {
     if (s->in)
@@ -140,6 +147,8 @@ static void release_in(struct stream *s)
 void stream_close(struct stream *s, bool hard)
 {
     release_in(s);
+    if (s->tls)
+        s->transport->close(s, hard);
     if (hard && s->watch.fd >= 0) {
         struct linger linger = {.l_onoff = 1, .l_linger = 0};
         setsockopt(s->watch.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
@@ -199,7 +208,6 @@ static ssize_t fill(struct stream *s, bool deep)
     if (got > 0) {
         s->in->used += (uint32_t)got;
         s->filled = (size_t)got == room;
-        s->readable = s->filled || s->hup;
         return got;
     }
     s->readable = false;
@@ -299,6 +307,8 @@ bool stream_is_quiet(struct stream *s)
 {
     if (s->hup || s->eof || s->error || s->in)
         return false;
+    if (s->transport->is_quiet)
+        return s->transport->is_quiet(s);
     char c;
     if (recv(s->watch.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN)
         return false;

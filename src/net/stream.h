@@ -20,7 +20,8 @@ struct stream;
 
 struct transport {
     const char *name;
-    /* Bytes read; 0: end of stream; -EAGAIN; -errno. */
+    /* Bytes read, after which s->readable says whether there may be more; 0: end of stream;
+     * -EAGAIN; -errno. */
     ssize_t (*read)(struct stream *s, char *p, size_t n);
     /* Sends from the front of out and drops what was sent. Bytes sent; -EAGAIN; -errno. */
     ssize_t (*write)(struct stream *s, struct chain *out);
@@ -28,11 +29,25 @@ struct transport {
     ssize_t (*splice)(struct stream *s, int pipe_fd, size_t n);
     /* No more will be written (FIN, close_notify). */
     void (*finish)(struct stream *s);
+
+    /* What a transport with a state of its own needs besides; NULL for the plain one. */
+
+    /* The socket is ready. False: this is nobody else's business (a handshake goes on). */
+    bool (*on_event)(struct stream *s);
+    /* Nothing that the peer sent waits to be read. */
+    bool (*is_quiet)(struct stream *s);
+    /* Neither sent nor received bytes are held: the stream can go on in another loop. */
+    bool (*is_clear)(const struct stream *s);
+    /* Before the socket is closed: a last word, and the state's memory. */
+    void (*close)(struct stream *s, bool hard);
 };
+
+extern const struct transport transport_plain;
 
 struct stream {
     struct watch watch;
     const struct transport *transport;
+    struct tls *tls; /* the state of a transport that encrypts, see tls.h; NULL: plain */
     struct loop *loop;
     void (*on_ready)(struct stream *s); /* after `readable` or `writable` became true */
     struct buf *in; /* bytes read and not yet consumed; NULL while there are none */
@@ -51,6 +66,8 @@ int stream_open(struct stream *s, struct loop *loop, int fd, void (*on_ready)(st
 /* Goes on in another loop, whose thread calls this; the old one has unwatched it, and nothing is
  * buffered. 0 or -errno. */
 int stream_move(struct stream *s, struct loop *loop);
+/* Whether it can be moved. */
+bool stream_is_clear(const struct stream *s);
 /* Closes at once. hard: with RST, so that the peer sees the break. Harmless when closed. */
 void stream_close(struct stream *s, bool hard);
 

@@ -1,0 +1,77 @@
+/* TLS beneath a stream, with OpenSSL: what encrypts takes the plain transport's place, and nobody
+ * above sees anything but a stream.
+ *
+ * A context (struct tls_server, struct tls_client) is what a listener or a pool is configured with:
+ * immutable, counted, shared by all threads. It is made from the contents of files, which whoever
+ * may read them brings.
+ * SPDX-License-Identifier: MIT */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "net/stream.h"
+
+struct tls_server;
+struct tls_tickets;
+
+enum tls_version { TLS_1_2 = 12, TLS_1_3 = 13 };
+enum tls_verify { TLS_VERIFY_OFF, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRED };
+enum tls_alpn { TLS_ALPN_NONE, TLS_ALPN_HTTP1, TLS_ALPN_H2 };
+
+/* A certificate with what belongs to it, as PEM (the staple: DER). */
+struct tls_pair {
+    struct slice certificate; /* with its chain */
+    struct slice key;
+    struct slice staple; /* an OCSP response; empty: none */
+};
+
+/* Why something of TLS could not be made. */
+struct tls_fault {
+    int pair; /* the one to blame; -1: none of them */
+    char why[256];
+};
+
+struct tls_server_conf {
+    const struct tls_pair *pairs; /* the first of each key type serves those who name no host */
+    uint32_t pair_count;
+    int min, max;                /* enum tls_version */
+    const char *ciphers;         /* of TLS 1.2; NULL: ours */
+    const char *suites;          /* of TLS 1.3; NULL: ours */
+    const char *curves;          /* NULL: ours */
+    bool h2, http1;              /* what ALPN offers */
+    struct tls_tickets *tickets; /* outlives it; NULL: no resumption */
+    struct slice client_ca;      /* PEM: who may sign clients' certificates */
+    int verify;                  /* enum tls_verify */
+    uint32_t handshake_ms;       /* kept for the listener's clients */
+};
+
+/* One reference. NULL: *fault says why. */
+struct tls_server *tls_server_new(const struct tls_server_conf *conf, struct tls_fault *fault);
+struct tls_server *tls_server_ref(struct tls_server *s);
+void tls_server_unref(struct tls_server *s); /* NULL: nothing */
+uint32_t tls_server_handshake_ms(const struct tls_server *s);
+
+/* Keys that tickets are sealed with: made anew every rotate_ms, forgotten after three times that;
+ * shared by all threads. */
+struct tls_tickets *tls_tickets_new(uint32_t rotate_ms);
+void tls_tickets_free(struct tls_tickets *t);
+
+/* A stream just opened becomes encrypted, as the server's end. on_ready is called when the
+ * handshake is over: tls_is_open(), or s->error is set and tls_why() tells. */
+void tls_accept(struct stream *s, struct tls_server *server);
+
+bool tls_is_open(const struct stream *s);
+/* Why the handshake or the connection failed, for logs; "" if it did not. Valid until the stream is
+ * closed. */
+const char *tls_why(const struct stream *s);
+/* Instead of a handshake the client sent what looks like HTTP. tls_strip() turns the stream into a
+ * plain one, with what it sent to be read. */
+bool tls_is_http(const struct stream *s);
+void tls_strip(struct stream *s);
+enum tls_alpn tls_alpn(const struct stream *s);
+bool tls_is_resumed(const struct stream *s);
+
+#endif

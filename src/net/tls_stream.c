@@ -1,0 +1,668 @@
+/* The transport: OpenSSL between memory and memory, one read and one write of the socket around it.
+ *
+ * A read takes what the socket has into memory that the loop's streams share, and decrypts from
+ * there straight into the reader's buffer. A write encrypts up to RECORDS records into shared
+ * memory and sends them at once. What a stream must keep between two turns, an unfinished record or
+ * what the socket did not take, is copied into a buf of its own.
+ *
+ * Plaintext stays at the front of the chain until its ciphertext is with the kernel, so that "the
+ * chain is empty" means the same as without encryption.
+ *
+ * Handshakes are costly: a turn of the loop does a bounded number of steps, others wait in line.
+ * SPDX-License-Identifier: MIT */
+#include "net/tls_internal.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+enum {
+    RECORD = 16384, /* RFC 8446 5.1 */
+    RECORDS = 4,    /* in one write */
+    OUT_BYTES = RECORDS * (RECORD + 256),
+    STEPS_PER_TURN = 8,
+};
+
+struct tls_loop {
+    struct loop *loop;
+    struct deferred turn;
+    struct list waiting; /* of struct tls */
+    uint64_t turn_us;
+    unsigned steps;       /* left in this turn */
+    const char *in, *end; /* what OpenSSL reads from */
+    size_t used;          /* of out */
+    bool overflow;        /* what OpenSSL wrote did not fit */
+    char out[OUT_BYTES];
+    char gathered[RECORD];
+    char got[BUF_LARGE];
+};
+
+/* ---- OpenSSL's view of the socket ---- */
+
+static int bio_read(BIO *bio, char *p, int n)
+{
+    struct tls *t = BIO_get_data(bio);
+    struct tls_loop *tl = t->stream->loop->tls;
+    size_t left = (size_t)(tl->end - tl->in);
+    size_t take = (size_t)n < left ? (size_t)n : left;
+    BIO_clear_retry_flags(bio);
+    if (!take) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    memcpy(p, tl->in, take);
+    tl->in += take;
+    return (int)take;
+}
+
+static int bio_write(BIO *bio, const char *p, int n)
+{
+    struct tls *t = BIO_get_data(bio);
+    struct tls_loop *tl = t->stream->loop->tls;
+    BIO_clear_retry_flags(bio);
+    if ((size_t)n > OUT_BYTES - tl->used) {
+        tl->overflow = true;
+        return -1;
+    }
+    memcpy(tl->out + tl->used, p, (size_t)n);
+    tl->used += (size_t)n;
+    return n;
+}
+
+static long bio_ctrl(BIO *bio, int what, long n, void *p)
+{
+    (void)bio;
+    (void)n;
+    (void)p;
+    return what == BIO_CTRL_FLUSH;
+}
+
+static BIO_METHOD *bio_method;
+
+static void make_bio_method(void)
+{
+    bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
+    if (!bio_method)
+        abort();
+    BIO_meth_set_read(bio_method, bio_read);
+    BIO_meth_set_write(bio_method, bio_write);
+    BIO_meth_set_ctrl(bio_method, bio_ctrl);
+}
+
+static BIO *bio_for(struct tls *t)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_bio_method);
+    BIO *bio = BIO_new(bio_method);
+    if (!bio)
+        abort();
+    BIO_set_data(bio, t);
+    BIO_set_init(bio, 1);
+    return bio;
+}
+
+void tls_put_error(char *to, size_t room, const char *otherwise)
+{
+    unsigned long e = ERR_get_error();
+    const char *reason = e ? ERR_reason_error_string(e) : NULL;
+    snprintf(to, room, "%s", reason ? reason : otherwise);
+    ERR_clear_error();
+}
+
+static void set_why(struct tls *t, const char *otherwise)
+{
+    if (!t->why) {
+        t->why = mem_zalloc(TLS_WHY_MAX);
+        tls_put_error(t->why, TLS_WHY_MAX, otherwise);
+    }
+    ERR_clear_error();
+}
+
+/* ---- ciphertext that goes out ---- */
+
+static ssize_t send_bytes(struct stream *s, const char *p, size_t n)
+{
+    ssize_t sent = send(s->watch.fd, p, n, MSG_NOSIGNAL);
+    if (sent < 0)
+        return errno == EINTR ? -EAGAIN : -errno;
+    if ((size_t)sent < n)
+        s->writable = false;
+    return sent;
+}
+
+/* Keeps p until the socket has room. False: there is too much already. */
+static bool hold(struct tls *t, const char *p, size_t n)
+{
+    struct buf_pool *pool = &t->stream->loop->bufs;
+    struct buf *old = t->held;
+    size_t before = old ? old->used - t->held_at : 0;
+    if (before + n > BUF_LARGE)
+        return false;
+    struct buf *b = buf_take(pool, before + n);
+    if (before)
+        memcpy(b->data, old->data + t->held_at, before);
+    memcpy(b->data + before, p, n);
+    b->used = (uint32_t)(before + n);
+    if (old)
+        buf_unref(old);
+    t->held = b;
+    t->held_at = 0;
+    return true;
+}
+
+/* 0: nothing is held any more; -EAGAIN; -errno. */
+static ssize_t send_held(struct stream *s)
+{
+    struct tls *t = s->tls;
+    while (t->held) {
+        ssize_t n = s->writable
+                        ? send_bytes(s, t->held->data + t->held_at, t->held->used - t->held_at)
+                        : -EAGAIN;
+        if (n < 0)
+            return n;
+        t->held_at += (uint32_t)n;
+        if (t->held_at == t->held->used) {
+            buf_unref(t->held);
+            t->held = NULL;
+        }
+    }
+    return 0;
+}
+
+/* Sends what OpenSSL has written, behind what is held; the rest is held. 0, -EAGAIN or -errno. */
+static ssize_t send_out(struct stream *s)
+{
+    struct tls *t = s->tls;
+    struct tls_loop *tl = s->loop->tls;
+    size_t n = tl->used;
+    tl->used = 0;
+    if (!n)
+        return 0;
+    ssize_t sent = t->held || !s->writable ? -EAGAIN : send_bytes(s, tl->out, n);
+    if (sent < 0 && sent != -EAGAIN)
+        return sent;
+    if (sent == -EAGAIN) {
+        s->writable &= t->held != NULL; /* else the socket has said so */
+        sent = 0;
+    }
+    if ((size_t)sent == n)
+        return 0;
+    return hold(t, tl->out + sent, n - (size_t)sent) ? -EAGAIN : -ENOBUFS;
+}
+
+/* ---- writing ---- */
+
+/* Up to n bytes of a piece that lies outside memory. -errno; a file that ends early is an error. */
+static ssize_t read_piece(const struct link *l, size_t at, char *p, size_t n)
+{
+    ssize_t got = l->kind == LINK_FILE ? pread(l->source->fd, p, n, l->offset + (off_t)at)
+                                       : read(l->source->fd, p, n);
+    return got < 0 ? -errno : got == 0 ? -EIO : got;
+}
+
+/* Where in a chain encryption has come to. */
+struct cursor {
+    const struct link *link;
+    size_t at;
+};
+
+static void advance(struct cursor *c, size_t n)
+{
+    c->at += n;
+    if (c->at == c->link->n)
+        *c = (struct cursor){c->link->next, 0};
+}
+
+/* Copies what makes one record. Bytes, or -errno. */
+static ssize_t gather(struct cursor *c, char *p)
+{
+    size_t n = 0;
+    while (c->link && n < RECORD) {
+        const struct link *l = c->link;
+        size_t left = l->n - c->at;
+        size_t part = left < RECORD - n ? left : RECORD - n;
+        if (l->kind == LINK_MEM) {
+            memcpy(p + n, l->p + c->at, part);
+        } else {
+            ssize_t got = read_piece(l, c->at, p + n, part);
+            if (got < 0)
+                return n && got == -EAGAIN ? (ssize_t)n : got;
+            part = (size_t)got;
+        }
+        n += part;
+        advance(c, part);
+    }
+    return (ssize_t)n;
+}
+
+/* The next record's bytes: where they lie, if they lie together. *n; or -errno. */
+static ssize_t next_record(struct tls_loop *tl, struct cursor *c, const char **p)
+{
+    const struct link *l = c->link;
+    size_t left = l->n - c->at;
+    if (l->kind != LINK_MEM || (left < RECORD && l->next)) {
+        *p = tl->gathered;
+        return gather(c, tl->gathered);
+    }
+    *p = l->p + c->at;
+    size_t n = left < RECORD ? left : RECORD;
+    advance(c, n);
+    return (ssize_t)n;
+}
+
+/* Encrypts from the front of the chain into tl->out. Bytes, or -errno. */
+static ssize_t encrypt(struct stream *s, const struct chain *out)
+{
+    struct tls *t = s->tls;
+    struct tls_loop *tl = s->loop->tls;
+    struct cursor c = {out->head, 0};
+    size_t plain = 0;
+    for (unsigned i = 0; i < RECORDS && c.link; i++) {
+        const char *p;
+        ssize_t n = next_record(tl, &c, &p);
+        if (n < 0)
+            return plain ? (ssize_t)plain : n;
+        if (SSL_write(t->ssl, p, (int)n) != n) {
+            set_why(t, "could not encrypt");
+            return -EPROTO;
+        }
+        plain += (size_t)n;
+    }
+    return (ssize_t)plain;
+}
+
+/* No more of the plaintext stays in the chain than ciphertext waits to be sent. Bytes dropped. */
+static ssize_t drop_sent(struct tls *t, struct chain *out)
+{
+    size_t waits = t->held ? t->held->used - t->held_at : 0;
+    size_t stays = t->held_plain < waits ? t->held_plain : waits;
+    size_t n = t->held_plain - stays;
+    t->held_plain = (uint32_t)stays;
+    chain_drop(out, n < out->bytes ? n : out->bytes);
+    return (ssize_t)n;
+}
+
+static ssize_t tls_write(struct stream *s, struct chain *out)
+{
+    struct tls *t = s->tls;
+    if (!t->is_open)
+        return -EAGAIN;
+    ssize_t rc = send_held(s);
+    if (!rc && !t->held_plain) {
+        ssize_t plain = encrypt(s, out);
+        if (plain < 0)
+            return plain;
+        t->held_plain = (uint32_t)plain;
+        rc = send_out(s);
+    }
+    if (rc && rc != -EAGAIN)
+        return rc;
+    ssize_t sent = drop_sent(t, out);
+    return sent ? sent : -EAGAIN;
+}
+
+/* ---- reading ---- */
+
+/* Lets OpenSSL read what is kept of the stream's ciphertext, else what the socket has now. Bytes;
+ * 0: the end; -EAGAIN; -errno. */
+static ssize_t offer(struct stream *s)
+{
+    struct tls *t = s->tls;
+    struct tls_loop *tl = s->loop->tls;
+    if (t->in) {
+        tl->in = t->in->data + t->in_at;
+        tl->end = buf_end(t->in);
+        return tl->end - tl->in;
+    }
+    tl->in = tl->end = tl->got;
+    ssize_t n = recv(s->watch.fd, tl->got, sizeof(tl->got), 0);
+    s->readable = n == sizeof(tl->got) || s->hup;
+    if (n < 0)
+        return errno == EINTR ? -EAGAIN : -errno;
+    tl->end += n;
+    return n;
+}
+
+/* Keeps what OpenSSL has not read of it. */
+static void settle(struct stream *s)
+{
+    struct tls *t = s->tls;
+    struct tls_loop *tl = s->loop->tls;
+    size_t left = (size_t)(tl->end - tl->in);
+    if (t->in) {
+        t->in_at = t->in->used - (uint32_t)left;
+        if (!left) {
+            buf_unref(t->in);
+            t->in = NULL;
+        }
+    } else if (left) {
+        t->in = buf_take(&s->loop->bufs, left);
+        memcpy(t->in->data, tl->in, left);
+        t->in->used = (uint32_t)left;
+        t->in_at = 0;
+    }
+    tl->in = tl->end = NULL;
+}
+
+/* Decrypts what is there. Bytes; 0: close_notify; -EAGAIN: a record is not complete; -EPROTO. */
+static ssize_t decrypt(struct tls *t, char *p, size_t n)
+{
+    size_t got = 0;
+    int rc = 1;
+    while (got < n && (rc = SSL_read(t->ssl, p + got, (int)(n - got))) > 0)
+        got += (size_t)rc;
+    if (rc > 0)
+        return (ssize_t)got;
+    switch (SSL_get_error(t->ssl, rc)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE: break;
+    case SSL_ERROR_ZERO_RETURN: t->has_closed = true; break;
+    default: set_why(t, "the connection broke"); break;
+    }
+    if (got)
+        return (ssize_t)got;
+    return t->why ? -EPROTO : t->has_closed ? 0 : -EAGAIN;
+}
+
+static bool has_more(const struct tls *t)
+{
+    return t->in || t->has_closed || t->why || SSL_pending(t->ssl) > 0;
+}
+
+static ssize_t tls_read(struct stream *s, char *p, size_t n)
+{
+    struct tls *t = s->tls;
+    if (!t->is_open)
+        return t->why ? -EPROTO : -EAGAIN;
+    ssize_t got = has_more(t) ? decrypt(t, p, n) : -EAGAIN;
+    while (got == -EAGAIN) {
+        ssize_t offered = offer(s);
+        if (offered <= 0)
+            return offered;
+        got = decrypt(t, p, n);
+        settle(s);
+        ssize_t rc = send_out(s);
+        if (rc < 0 && rc != -EAGAIN)
+            return rc;
+        if (got == -EAGAIN && !s->readable)
+            return got;
+    }
+    s->readable |= has_more(t);
+    return got;
+}
+
+/* ---- the handshake ---- */
+
+static void run_waiting(struct deferred *d);
+
+static struct tls_loop *loop_of(struct loop *loop)
+{
+    if (!loop->tls) {
+        loop->tls = mem_zalloc(sizeof(*loop->tls));
+        loop->tls->loop = loop;
+        list_init(&loop->tls->waiting);
+        deferred_init(&loop->tls->turn, run_waiting);
+    }
+    return loop->tls;
+}
+
+static void after_handshake(struct tls *t)
+{
+    const unsigned char *alpn;
+    unsigned n;
+    SSL_get0_alpn_selected(t->ssl, &alpn, &n);
+    t->alpn = n == 2 ? TLS_ALPN_H2 : n ? TLS_ALPN_HTTP1 : TLS_ALPN_NONE;
+    t->is_resumed = SSL_session_reused(t->ssl);
+    t->is_open = true;
+    tls_server_unref(t->server);
+    t->server = NULL;
+}
+
+static void fail(struct stream *s, int error, const char *otherwise)
+{
+    set_why(s->tls, otherwise);
+    s->error = error;
+    s->readable = true;
+}
+
+/* A record begins with its type, 22 for a handshake's; a method with a letter. */
+static bool looks_like_http(const struct tls_loop *tl)
+{
+    return tl->end > tl->in && *tl->in >= 'A' && *tl->in <= 'Z';
+}
+
+/* One step: with what has come, as far as that goes. True: the handshake is over. */
+static bool step(struct stream *s)
+{
+    struct tls *t = s->tls;
+    struct tls_loop *tl = s->loop->tls;
+    ssize_t got = s->readable || t->in ? offer(s) : -EAGAIN;
+    if (got == 0)
+        return fail(s, -ECONNRESET, "closed during the handshake"), true;
+    if (got < 0 && got != -EAGAIN)
+        return fail(s, (int)got, strerror((int)-got)), true;
+    if (got == -EAGAIN && t->has_begun)
+        return false;
+    if (got > 0 && !t->has_heard && looks_like_http(tl)) {
+        t->is_http = true;
+        settle(s);
+        return fail(s, -EPROTO, "HTTP was spoken to a TLS port"), true;
+    }
+    t->has_begun = true;
+    t->has_heard |= got > 0;
+    int rc = SSL_do_handshake(t->ssl);
+    bool wants_more = rc <= 0 && SSL_get_error(t->ssl, rc) == SSL_ERROR_WANT_READ;
+    settle(s);
+    ssize_t sent = send_out(s);
+    if (rc > 0)
+        after_handshake(t);
+    else if (!wants_more)
+        fail(s, -EPROTO, "the handshake failed");
+    else if (sent < 0 && sent != -EAGAIN)
+        fail(s, (int)sent, strerror((int)-sent));
+    return !wants_more || t->why;
+}
+
+/* The stream's owner sees nothing of the socket until the handshake is over. */
+static bool shake(struct stream *s)
+{
+    struct tls *t = s->tls;
+    bool over, readable;
+    do {
+        over = step(s);
+        readable = s->readable || t->in;
+    } while (!over && readable);
+    s->readable = over && (readable || s->hup);
+    return over;
+}
+
+static bool take_turn(struct tls *t)
+{
+    struct tls_loop *tl = t->stream->loop->tls;
+    if (tl->turn_us != tl->loop->now_us) {
+        tl->turn_us = tl->loop->now_us;
+        tl->steps = STEPS_PER_TURN;
+    }
+    if (tl->steps) {
+        tl->steps--;
+        return true;
+    }
+    if (!list_is_linked(&t->waiting))
+        list_append(&tl->waiting, &t->waiting);
+    loop_defer(tl->loop, &tl->turn);
+    return false;
+}
+
+/* In the next turn at the earliest, behind what was ready in it. */
+static void run_waiting(struct deferred *d)
+{
+    struct tls_loop *tl = container_of(d, struct tls_loop, turn);
+    unsigned count = STEPS_PER_TURN;
+    struct list *node;
+    while (count-- && (node = list_shift(&tl->waiting))) {
+        struct stream *s = container_of(node, struct tls, waiting)->stream;
+        if (shake(s))
+            s->on_ready(s);
+    }
+    if (!list_is_empty(&tl->waiting))
+        loop_defer(tl->loop, &tl->turn);
+}
+
+static bool tls_on_event(struct stream *s)
+{
+    struct tls *t = s->tls;
+    ssize_t rc = t->held ? send_held(s) : 0;
+    if (rc && rc != -EAGAIN && !s->error)
+        s->error = (int)rc;
+    if (t->is_open || t->why)
+        return true;
+    if (list_is_linked(&t->waiting))
+        return false;
+    return take_turn(t) && shake(s);
+}
+
+/* ---- the rest of the transport ---- */
+
+static void say_goodbye(struct stream *s)
+{
+    struct tls *t = s->tls;
+    if (!t->is_open || s->finished || s->error || t->held_plain)
+        return;
+    SSL_shutdown(t->ssl);
+    ERR_clear_error();
+    ssize_t rc = send_out(s);
+    (void)rc; /* the socket is going to be closed whatever becomes of it */
+}
+
+static void tls_finish(struct stream *s)
+{
+    say_goodbye(s);
+    if (!s->tls->held)
+        shutdown(s->watch.fd, SHUT_WR);
+}
+
+static bool tls_is_quiet(struct stream *s)
+{
+    struct tls *t = s->tls;
+    char c;
+    while (!has_more(t)) {
+        ssize_t got = offer(s);
+        if (got <= 0)
+            return got == -EAGAIN;
+        int rc = SSL_peek(t->ssl, &c, 1);
+        if (rc <= 0 && SSL_get_error(t->ssl, rc) != SSL_ERROR_WANT_READ)
+            set_why(t, "the connection broke");
+        settle(s);
+        if (rc > 0)
+            return false;
+        if (!s->readable)
+            return !t->why;
+    }
+    return false;
+}
+
+static bool tls_is_clear(const struct stream *s)
+{
+    const struct tls *t = s->tls;
+    return t->is_open && !t->in && !t->held && !t->why && !SSL_has_pending(t->ssl);
+}
+
+static void tls_release(struct stream *s)
+{
+    struct tls *t = s->tls;
+    SSL_free(t->ssl);
+    tls_server_unref(t->server);
+    list_remove(&t->waiting);
+    if (t->in)
+        buf_unref(t->in);
+    if (t->held)
+        buf_unref(t->held);
+    free(t->why);
+    free(t);
+    s->tls = NULL;
+}
+
+static void tls_close(struct stream *s, bool hard)
+{
+    if (!hard)
+        say_goodbye(s);
+    tls_release(s);
+}
+
+static const struct transport tls_transport = {
+    .name = "TLS",
+    .read = tls_read,
+    .write = tls_write,
+    .finish = tls_finish,
+    .on_event = tls_on_event,
+    .is_quiet = tls_is_quiet,
+    .is_clear = tls_is_clear,
+    .close = tls_close,
+};
+
+/* ---- for the stream's owner ---- */
+
+static struct tls *attach(struct stream *s, SSL *ssl)
+{
+    struct tls *t = mem_zalloc(sizeof(*t));
+    loop_of(s->loop);
+    t->stream = s;
+    t->ssl = ssl;
+    list_init(&t->waiting);
+    BIO *bio = bio_for(t);
+    SSL_set_bio(ssl, bio, bio);
+    s->tls = t;
+    s->transport = &tls_transport;
+    return t;
+}
+
+void tls_accept(struct stream *s, struct tls_server *server)
+{
+    struct tls *t = attach(s, tls_server_ssl(server));
+    t->server = tls_server_ref(server);
+    t->has_begun = true;
+    SSL_set_accept_state(t->ssl);
+}
+
+bool tls_is_open(const struct stream *s)
+{
+    return s->tls && s->tls->is_open;
+}
+
+const char *tls_why(const struct stream *s)
+{
+    return s->tls && s->tls->why ? s->tls->why : "";
+}
+
+bool tls_is_http(const struct stream *s)
+{
+    return s->tls && s->tls->is_http;
+}
+
+void tls_strip(struct stream *s)
+{
+    struct tls *t = s->tls;
+    s->in = t->in;
+    s->in_at = t->in_at;
+    t->in = NULL;
+    s->error = 0;
+    tls_release(s);
+    s->transport = &transport_plain;
+}
+
+enum tls_alpn tls_alpn(const struct stream *s)
+{
+    return s->tls ? s->tls->alpn : TLS_ALPN_NONE;
+}
+
+bool tls_is_resumed(const struct stream *s)
+{
+    return s->tls && s->tls->is_resumed;
+}
