@@ -96,12 +96,24 @@ static bool set_pool_name(struct config_reader *r, const struct directive *d,
 
 /* ---- checks across directives ---- */
 
-/* What is not configured is as suits the protocol. */
+/* Whether we know how many connections each backend takes. */
+static bool is_limited(const struct pool_conf *pool)
+{
+    bool limited = true;
+    for (uint32_t i = 0; i < pool->backend_count; i++)
+        limited = limited && pool->backends[i].max_conns;
+    return limited || pool->max_conns || pool->spawn;
+}
+
+/* What is not configured is as suits the protocol. A process that a kept connection occupies may be
+ * the one that another request waits for: we would know only with a limit that is its number. */
 static void set_protocol_defaults(struct pool_conf *pool, const struct back_codec *codec)
 {
     enum { KEEP_MS = 60000, KEEP_PROCESS_MS = 2000 };
     if (!pool->buffer_set)
         pool->buffer_request = pool->buffer_response = codec->holds_process;
+    if (!pool->keep_ms && codec->holds_process && !is_limited(pool))
+        pool->keep_idle = 0;
     if (!pool->keep_ms)
         pool->keep_ms = codec->holds_process ? KEEP_PROCESS_MS : KEEP_MS;
 }

@@ -134,7 +134,8 @@ static const struct key keep_options[] = {
     {.name = "timeout", .type = KEY_MS, .at = at(struct pool_conf, keep_ms),
      .init = "auto", .zero = "auto", .max = "1d",
      .help = "how long an idle connection is kept; should be less than the backend's own limit; "
-             "auto: 60s, but 2s where a connection occupies a process (fastcgi)"},
+             "auto: 60s; where a connection occupies a process (fastcgi), 2s if max-conns says how "
+             "many there are, else none is kept"},
     {.name = "requests", .type = KEY_UINT, .at = at(struct pool_conf, keep_requests),
      .init = "0", .zero = "unlimited",
      .help = "requests sent on one connection before it is closed"},

@@ -144,6 +144,20 @@ class Gateway:
 
     # ---- what the kernel says about it ----
 
+    def children(self):
+        """{name: pid} of its processes, when there is a master: sluice-spawner, sluice."""
+        found = {}
+        for pid in pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+            try:
+                found[pathlib.Path(f"/proc/{pid}/comm").read_text().strip()] = int(pid)
+            except OSError:
+                pass
+        return found
+
+    def serving_pid(self):
+        """The process that serves requests: a child where applications are run, else the only one."""
+        return next((pid for name, pid in self.children().items() if name != "sluice-spawner"), self.pid)
+
     def fds(self):
         """Open descriptors by number, without the pipes that are kept for splicing."""
         return {n: t for n, t in self.all_fds().items() if not t.startswith("pipe:")}
@@ -153,9 +167,10 @@ class Gateway:
 
     def all_fds(self):
         found = {}
-        for n in os.listdir(f"/proc/{self.pid}/fd"):
+        pid = self.serving_pid()
+        for n in os.listdir(f"/proc/{pid}/fd"):
             try:
-                found[int(n)] = os.readlink(f"/proc/{self.pid}/fd/{n}")
+                found[int(n)] = os.readlink(f"/proc/{pid}/fd/{n}")
             except OSError:
                 pass
         return found
