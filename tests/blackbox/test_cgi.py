@@ -1,0 +1,365 @@
+"""CGI programs: what they are given, how they may answer, and that they end."""
+
+import hashlib
+import os
+import pathlib
+import signal
+import subprocess
+
+import pytest
+
+from conftest import make_config
+from harness import Broken, wait_for
+
+PYTHON = "#!/usr/bin/python3 -SE\n"
+SH = "#!/bin/sh\n"
+
+PROGRAMS = {
+    "vars": SH + r"printf 'Content-Type: text/plain\n\n'; env; printf 'cwd=%s\narg0=%s argc=%s\n' \"$(pwd)\" \"$0\" $#",
+    "fds": PYTHON + """
+import os
+print("Content-Type: text/plain\\n")
+mine = os.open("/proc/self/fd", os.O_RDONLY)
+for n in sorted(map(int, os.listdir(mine))):
+    if n != mine:
+        print(n, os.readlink(f"/proc/self/fd/{n}"))
+""",
+    "upload": PYTHON + """
+import hashlib, os, sys
+left, h = int(os.environ["CONTENT_LENGTH"]), hashlib.sha256()
+while left:
+    piece = os.read(0, 65536)
+    assert piece, left
+    h.update(piece)
+    left -= len(piece)
+assert os.read(0, 1) == b""
+print("Content-Type: text/plain\\n")
+print(h.hexdigest(), end="")
+""",
+    "download": PYTHON + """
+import sys
+sys.stdout.buffer.write(b"Content-Type: application/octet-stream\\n\\n")
+for i in range(400):
+    sys.stdout.buffer.write(bytes([i % 251]) * 65536)
+""",
+    "echo": PYTHON + """
+import os
+os.write(1, b"Content-Type: application/octet-stream\\n\\n")
+while piece := os.read(0, 65536):
+    while piece:
+        piece = piece[os.write(1, piece):]
+""",
+    "says": SH + "echo 'a complaint' >&2\nprintf 'Content-Type: text/plain\\n\\nok'\necho 'and another' >&2",
+    "nph-full": SH + r"printf 'HTTP/1.1 207 Odd\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok'",
+    "status": SH + r"printf 'Status: 404 Not here\nContent-Type: text/plain\n\nnone'",
+    "moved": SH + r"printf 'Location: http://other.test/\n\n'",
+    "silent": SH + "exit 3",
+    "nonsense": SH + "echo 'no head at all'\necho\necho x",
+    "killed": SH + "kill -9 $$",
+    "partial": SH + r"printf 'Content-Type: text/plain\nContent-Length: 10\n\nabc'",
+    "hangs": PYTHON + """
+import os, signal, sys, time
+open("hangs.pid", "w").write(str(os.getpid()))
+if os.environ["QUERY_STRING"] == "deaf":
+    signal.signal(signal.SIGTERM, lambda *_: open("termed", "w"))
+open("hangs.ready", "w")
+while True:
+    time.sleep(1)
+""",
+    "lingers": SH + r"""printf 'Content-Type: text/plain\n\nfirst'
+(exec >&- 2>&-; exec <&-; : >lingers.begun; while [ ! -e lingers.go ]; do sleep 0.01; done; : >lingers.done) &
+exit 0""",
+    "gate": PYTHON + """
+import os, time
+open(f"in.{os.getpid()}", "w")
+while not os.path.exists("open"):
+    time.sleep(0.002)
+os.unlink(f"in.{os.getpid()}")
+print("Content-Type: text/plain\\n\\nok", end="")
+""",
+    "sub/dir/deep": SH + r"printf 'Content-Type: text/plain\n\n%s %s %s' \"$SCRIPT_NAME\" \"$PATH_INFO\" \"$(pwd)\"",
+}
+
+
+@pytest.fixture
+def programs(tmp_path):
+    folder = tmp_path / "programs"
+    for name, text in PROGRAMS.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace('\\"', '"'))
+        path.chmod(0o755)
+    (folder / "plain.txt").write_text("not a program")
+    return folder
+
+
+@pytest.fixture
+def cgi(gateway, programs):
+    def start(*pool, at=None, route="/run/*", **more):
+        g = gateway(make_config(site=f"site * {{\n    route {route} {{ proxy app }}\n}}\n",
+                                pool=[f"backend cgi://{at or programs}", *pool], **more))
+        g.first_fds = g.fds()
+        return g
+    return start
+
+
+def variables(m):
+    return dict(line.split("=", 1) for line in m.body.decode().splitlines() if "=" in line)
+
+
+def is_running(pid):
+    try:
+        return "zombie" not in pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+# ---- what a program is given ----
+
+def test_a_program_sees_its_variables_and_its_directory(cgi, programs):
+    g = cgi()
+    m = g.client().get("/run/vars/more%20info/x?a=1&b=%3D", "Accept: text/plain\r\nProxy: http://evil\r\nX-Y: z\r\n",
+                       host="www.test")
+    v = variables(m)
+    expected = {"GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "GET", "QUERY_STRING": "a=1&b=%3D",
+                "SCRIPT_NAME": "/run/vars", "PATH_INFO": "/more info/x", "SERVER_NAME": "www.test",
+                "REMOTE_ADDR": "127.0.0.1", "SERVER_PROTOCOL": "HTTP/1.1", "SERVER_PORT": str(g.address[1]),
+                "HTTP_ACCEPT": "text/plain", "HTTP_X_Y": "z", "SCRIPT_FILENAME": f"{programs}/vars",
+                "REQUEST_URI": "/run/vars/more%20info/x?a=1&b=%3D", "cwd": str(programs)}
+    assert {k: v.get(k) for k in expected} == expected
+    assert "HTTP_PROXY" not in v and "CONTENT_LENGTH" not in v
+    assert v["arg0"].startswith("./vars argc=0")
+
+
+def test_a_program_beneath_a_directory_runs_where_it_lies(cgi, programs):
+    assert cgi().get("/run/sub/dir/deep/x").body.decode() == f"/run/sub/dir/deep /x {programs}/sub/dir"
+
+
+def test_a_program_has_no_variable_that_would_steer_an_interpreter(cgi):
+    v = variables(cgi("run {\n env LD_LIBRARY_PATH=/own\n }").get("/run/vars", "LD-PRELOAD: /evil.so\r\n"))
+    assert v["LD_LIBRARY_PATH"] == "/own" and v["HTTP_LD_PRELOAD"] == "/evil.so"
+    assert not {"LD_PRELOAD", "PYTHONPATH", "IFS", "BASH_ENV"} & set(v)
+
+
+def test_a_program_inherits_three_descriptors_and_no_more(cgi):
+    g = cgi()
+    idle = g.client()
+    idle.get("/run/status")     # a client of ours that it must not hold
+    lines = g.get("/run/fds").body.decode().splitlines()
+    assert [line.split()[0] for line in lines] == ["0", "1", "2"], lines
+    assert [line.split()[1].split(":")[0] for line in lines] == ["socket", "socket", "pipe"]
+
+
+def test_one_program_alone_serves_a_whole_prefix(cgi, programs):
+    g = cgi(at=programs / "vars", route="/app/*")
+    v = variables(g.get("/app/some/where"))
+    assert v["SCRIPT_NAME"] == "/app" and v["PATH_INFO"] == "/some/where" and v["cwd"] == str(programs)
+    g = cgi(at=programs / "vars", route="*")
+    v = variables(g.get("/some/where"))
+    assert v["SCRIPT_NAME"] == "" and v["PATH_INFO"] == "/some/where"
+
+
+@pytest.mark.parametrize("target, status", [
+    ("/run/none", 404), ("/run/", 404), ("/run/sub", 404), ("/run/plain.txt", 403),
+    ("/run/..%2f..%2fbin/sh", 400), ("/run/../bin/sh", 404), ("/run/vars%00", 400)])
+def test_what_is_no_program_is_not_run(cgi, target, status):
+    assert cgi().get(target).status == status
+
+
+def test_a_link_out_of_the_directory_is_followed_only_to_a_program_of_a_trusted_owner(cgi, programs):
+    (programs / "link").symlink_to("/usr/bin/env")
+    (programs / "out").symlink_to("/usr/bin")
+    g = cgi()
+    g.expect_error("cannot start the program")
+    assert g.get("/run/link").status in (200, 502)      # env's output has no head
+    assert g.get("/run/out/env").status in (403, 404, 502)
+    g.wait_line("cannot start the program|No such file|not permitted|cross")
+
+
+# ---- bodies ----
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_large_upload_arrives_whole(cgi, chunked):
+    g = cgi()
+    body = bytes(range(256)) * 60_000
+    c = g.client(timeout=30)
+    if chunked:
+        c.send("POST /run/upload HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n")
+        c.send(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+        m = c.response("POST")
+    else:
+        m = c.post("/run/upload", body)
+    assert m.body.decode() == hashlib.sha256(body).hexdigest()
+
+
+def test_a_large_download_arrives_whole(cgi):
+    assert cgi().client(timeout=30).get("/run/download").body == b"".join(bytes([i % 251]) * 65536 for i in range(400))
+
+
+@pytest.mark.parametrize("pool", [(), ("buffer off",)])
+def test_a_program_may_answer_while_it_still_reads(cgi, pool):
+    g = cgi(*pool)
+    body = os.urandom(5_000_000)
+    assert g.client(timeout=30).post("/run/echo", body).body == body
+
+
+# ---- answers ----
+
+@pytest.mark.parametrize("name, status, body", [
+    ("nph-full", 207, b"ok"), ("status", 404, b"none"), ("moved", 302, None), ("silent", 502, None),
+    ("nonsense", 502, None), ("killed", 502, None), ("says", 200, b"ok")])
+def test_a_program_may_answer_in_these_ways(cgi, name, status, body):
+    m = cgi().get(f"/run/{name}")
+    assert m.status == status and body in (None, m.body)
+    if name == "moved":
+        assert m["location"] == "http://other.test/"
+
+
+def test_an_answer_that_breaks_off_is_seen_to_be_broken(cgi):
+    with pytest.raises(Broken):
+        cgi().get("/run/partial")
+
+
+def test_what_a_program_complains_of_is_logged_with_the_id_of_its_request(cgi):
+    g = cgi()
+    g.get("/run/says")
+    id = g.access()[0]["id"]
+    for words in ("a complaint", "and another"):
+        g.wait_line(rf"warn \[{id}\] pool app.*{words}")
+    g.get("/run/silent")
+    g.wait_line("the program exited with status 3")
+    g.get("/run/killed")
+    g.wait_line("the program was killed by signal 9")
+
+
+# ---- ends ----
+
+@pytest.mark.parametrize("how", ["", "deaf"])
+def test_a_program_ends_when_its_client_goes(cgi, programs, how):
+    g = cgi()
+    c = g.client()
+    c.send(f"GET /run/hangs?{how} HTTP/1.1\r\nHost: t\r\n\r\n")
+    wait_for((programs / "hangs.ready").exists, "the program to run")
+    pid = int((programs / "hangs.pid").read_text())
+    c.reset()
+    wait_for(lambda: not is_running(pid), "the program to end")
+    assert (programs / "termed").exists() == (how == "deaf")
+
+
+def test_a_program_ends_at_its_deadline(cgi, programs):
+    g = cgi("timeout response=300ms")
+    assert g.get("/run/hangs").status == 504
+    pid = int((programs / "hangs.pid").read_text())
+    wait_for(lambda: not is_running(pid), "the program to end")
+    g.wait_line("no response from the backend")
+
+
+def test_a_program_that_has_answered_may_leave_something_running(cgi, programs):
+    g = cgi()
+    assert g.get("/run/lingers").body == b"first"
+    wait_for((programs / "lingers.begun").exists, "the rest to run")
+    (programs / "lingers.go").touch()
+    wait_for((programs / "lingers.done").exists, "the rest to end by itself")
+
+
+def test_no_program_is_left_when_the_gateway_stops(cgi, programs):
+    g = cgi(gateway=["stop-timeout 200ms"])
+    g.client().send("GET /run/hangs HTTP/1.1\r\nHost: t\r\n\r\n")
+    wait_for((programs / "hangs.ready").exists, "the program to run")
+    pid = int((programs / "hangs.pid").read_text())
+    g.signal(signal.SIGTERM)
+    wait_for(lambda: not is_running(pid), "the program to end")
+
+
+# ---- limits ----
+
+def test_no_more_than_the_limit_run_at_a_time_and_the_others_wait(cgi, programs):
+    g = cgi("max-conns 2", "queue length=3")
+    clients = [g.client() for _ in range(5)]
+    for c in clients:
+        c.send("GET /run/gate HTTP/1.1\r\nHost: t\r\n\r\n")
+
+    def running():
+        return list(programs.glob("in.*"))
+    wait_for(lambda: len(running()) == 2, "two programs to run")
+    m = wait_for(lambda: (r := g.get("/run/gate")).status == 503 and r, "a sixth request to be refused")
+    assert m["retry-after"]
+    assert len(running()) == 2
+    (programs / "open").touch()
+    assert [c.response().body for c in clients] == [b"ok"] * 5
+    assert not running()
+
+
+def test_limits_and_umask_hold_for_programs(cgi, programs):
+    (programs / "limits").write_text(SH + "printf 'Content-Type: text/plain\\n\\n'; umask; ulimit -n; ulimit -t")
+    (programs / "limits").chmod(0o755)
+    g = cgi("run {\n umask 027\n limit nofile=50 cpu=7s\n }")
+    assert g.get("/run/limits").body.split() == [b"0027", b"50", b"7"]
+
+
+# ---- git ----
+
+def git(*args, cwd, ok=True):
+    env = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0",
+           "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@test", "GIT_COMMITTER_NAME": "a",
+           "GIT_COMMITTER_EMAIL": "a@test"}
+    r = subprocess.run(["git", *args], cwd=cwd, env=env, capture_output=True, text=True, timeout=60)
+    assert r.returncode == 0 or not ok, r.stderr
+    return r.stdout.strip()
+
+
+@pytest.fixture
+def repositories(tmp_path):
+    root = tmp_path / "git"
+    root.mkdir()
+    git("init", "-q", "--bare", "-b", "main", "it.git", cwd=root)
+    git("config", "http.receivepack", "true", cwd=root / "it.git")
+    git("config", "uploadpack.allowFilter", "true", cwd=root / "it.git")
+    return root
+
+
+def test_git_clones_pushes_and_fetches_a_part_over_http(gateway, repositories, tmp_path):
+    g = gateway(make_config(site="site * {\n route /git/* { proxy app }\n}\n", pool=[
+        f"backend cgi://{git('--exec-path', cwd=tmp_path)}/git-http-backend",
+        f"run {{\n env GIT_PROJECT_ROOT={repositories} GIT_HTTP_EXPORT_ALL=1 HOME={tmp_path}\n }}"]))
+    g.first_fds = g.fds()
+    url = f"{g.url}/git/it.git"
+    work = tmp_path / "work"
+    git("clone", "-q", url, work, cwd=tmp_path)
+    git("checkout", "-q", "-b", "main", cwd=work)
+    for n in range(3):
+        (work / f"file{n}").write_bytes(os.urandom(700_000))       # a chunked upload when it is pushed
+        git("add", ".", cwd=work)
+        git("commit", "-q", "-m", f"change {n}", cwd=work)
+    git("push", "-q", "origin", "main", cwd=work)
+    head = git("rev-parse", "HEAD", cwd=work)
+    assert git("rev-parse", "main", cwd=repositories / "it.git") == head
+
+    git("clone", "-q", url, "whole", cwd=tmp_path)
+    assert git("rev-parse", "HEAD", cwd=tmp_path / "whole") == head
+    assert git("rev-list", "--count", "HEAD", cwd=tmp_path / "whole") == "3"
+    git("clone", "-q", "--depth", "1", url, "shallow", cwd=tmp_path)
+    assert git("rev-list", "--count", "HEAD", cwd=tmp_path / "shallow") == "1"
+    git("fetch", "-q", "--deepen", "1", cwd=tmp_path / "shallow")
+    assert git("rev-list", "--count", "HEAD", cwd=tmp_path / "shallow") == "2"
+    assert {a["status"] for a in g.access()} <= {200}
+
+
+def test_gitweb_shows_a_repository(gateway, repositories, tmp_path):
+    git("clone", "-q", repositories / "it.git", "seed", cwd=tmp_path, ok=False)
+    git("checkout", "-q", "-b", "main", cwd=tmp_path / "seed", ok=False)
+    (tmp_path / "seed" / "hello.txt").write_text("hello from a file\n")
+    git("add", ".", cwd=tmp_path / "seed")
+    git("commit", "-q", "-m", "a change of note", cwd=tmp_path / "seed")
+    git("push", "-q", "origin", "HEAD:main", cwd=tmp_path / "seed")
+    conf = tmp_path / "gitweb.conf"
+    conf.write_text(f'$projectroot = "{repositories}"; $feature{{"pathinfo"}}{{"default"}} = [1];\n')
+    g = gateway(make_config(site="site * {\n route /* { proxy app }\n}\n", pool=[
+        "backend cgi:///usr/lib/cgi-bin", f"run {{\n env GITWEB_CONFIG={conf}\n }}"]))
+    g.first_fds = g.fds()
+    c = g.client(timeout=30)
+    assert b"it.git" in c.get("/gitweb.cgi").body
+    assert b"a change of note" in c.get("/gitweb.cgi?p=it.git;a=log").body
+    m = c.get("/gitweb.cgi/it.git/blob_plain/main:/hello.txt")
+    assert m.body == b"hello from a file\n" and m["content-type"].startswith("text/plain")
+    assert c.get("/gitweb.cgi?p=none.git").status == 404
