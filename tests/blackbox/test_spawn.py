@@ -1,0 +1,332 @@
+"""Applications that the gateway runs itself: started, watched, renewed, and lost without a loss."""
+
+import json
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import signal
+import threading
+
+import pytest
+
+from conftest import make_config
+from harness import Client, wait_for
+from harness.admin import ADMIN, ask, sluice
+
+PYTHON = "/usr/bin/python3"
+
+
+@pytest.fixture
+def app(gateway, here):
+    """app(keys of the spawn block ..., pool=keys of the pool): a gateway that runs apps/app.py."""
+    def start(*keys, pool=(), command=None, **more):
+        command = command or f"{PYTHON} -SE {here}/apps/app.py"
+        lines = "\n ".join(keys if any(k.startswith("socket") for k in keys) else ("socket fd3", *keys))
+        g = gateway(make_config(gateway=[*ADMIN, "error-log stderr level=debug"],
+                                pool=[*pool, f"spawn {command} {{\n {lines}\n }}"], **more))
+        g.check_fds = False
+        g.wait_line("admin: listening")
+        return g
+    return start
+
+
+def pid_of(g, timeout=10):
+    return int(g.client(timeout=timeout).get("/pid").body)
+
+
+def is_running(pid):
+    try:
+        return not re.search(r"^State:\s+Z", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)
+    except OSError:
+        return False
+
+
+def processes(g):
+    return [p for p in ask(g, "/pools/app")["processes"] if p["pid"]]
+
+
+def ready(g):
+    return [p for p in processes(g) if p["state"] == "ready"]
+
+
+class Load:
+    """GETs from several clients until it is stopped; not one may fail."""
+
+    def __init__(self, g, clients=4, target="/pid"):
+        self.g, self.target = g, target
+        self.over, self.failures, self.pids = threading.Event(), [], []
+        self.threads = [threading.Thread(target=self.work) for _ in range(clients)]
+        for t in self.threads:
+            t.start()
+
+    def work(self):
+        try:
+            c = self.g.client(timeout=30)
+            while not self.over.is_set():
+                m = c.get(self.target)
+                if m.status != 200:
+                    self.failures.append(f"{m.status} {m.body[:200]}")
+                self.pids.append(m.body)
+        except Exception as e:
+            self.failures.append(repr(e))
+
+    def wait_more(self, n=50):
+        """Until n more requests have been answered."""
+        end = len(self.pids) + n
+        wait_for(lambda: len(self.pids) >= end or self.failures, f"{n} more answers", 20)
+
+    def stop(self):
+        self.over.set()
+        for t in self.threads:
+            t.join()
+        assert not self.failures, self.failures[:10]
+
+
+# ---- where it listens, and what it gets ----
+
+@pytest.mark.parametrize("socket", ["fd3", "port", "path"])
+def test_an_application_listens_where_it_is_told_to(app, socket):
+    g = app(f"socket {socket}", "processes 2")
+    wait_for(lambda: len(ready(g)) == 2, "both to be ready")
+    assert len({pid_of(g) for _ in range(20)}) == 2
+
+
+def test_an_application_gets_what_is_configured_and_nothing_else(app, here, tmp_path):
+    os.environ["SECRET_OF_OURS"] = "x"
+    g = app("env COLOUR=blue NUMBER={n}", f"directory {tmp_path}", "umask 0027", "limit nofile=77",
+            command=f'{PYTHON} -SE {here}/apps/app.py "one two" "{{n}}"')
+    del os.environ["SECRET_OF_OURS"]
+    e = json.loads(g.get("/env").body)
+    assert e["cwd"] == str(tmp_path) and e["umask"] == "0027" and e["nofile"] == 77
+    assert e["args"] == ["one two", "0"] and e["env"]["COLOUR"] == "blue" and e["env"]["NUMBER"] == "0"
+    assert set(e["env"]) <= {"PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "COLOUR", "NUMBER",
+                             "LISTEN_FDS", "LISTEN_PID"}
+    assert len(e["fds"]) <= 6, e["fds"]         # three, the socket, its selector, and the connection
+
+
+def test_an_application_runs_as_its_user(app, here, tmp_path):
+    if os.geteuid() != 0:       # then it can only stay who it is
+        e = json.loads(app(f"user {pwd.getpwuid(os.getuid()).pw_name}").get("/env").body)
+        assert e["uid"] == os.getuid()
+        return
+    for folder in [tmp_path, *tmp_path.parents][:-1]:
+        if folder.stat().st_uid == 0 and folder != pathlib.Path("/tmp"):
+            folder.chmod(folder.stat().st_mode | 0o711)
+    shutil.copy(f"{here}/apps/app.py", tmp_path)
+    g = app("user www-data", command=f"{PYTHON} -SE {tmp_path}/app.py")
+    e = json.loads(g.get("/env").body)
+    user = pwd.getpwnam("www-data")
+    assert (e["uid"], e["gid"], e["groups"]) == (user.pw_uid, user.pw_gid, [user.pw_gid])
+    assert e["env"]["USER"] == "www-data" and e["env"]["HOME"] == user.pw_dir
+
+
+def test_what_an_application_says_is_logged_with_pool_and_pid(app):
+    g = app()
+    pid = pid_of(g)
+    g.get("/say?out=good+morning&err=oh+dear")
+    g.wait_line(rf"info pool app \[{pid}\] good morning")
+    g.wait_line(rf"info pool app \[{pid}\] oh dear")
+
+
+# ---- losses under load ----
+
+def test_killing_processes_under_load_costs_no_get(app):
+    g = app("processes 2")
+    load = Load(g)
+    for _ in range(8):
+        load.wait_more()
+        victim = int(load.pids[-1])
+        os.kill(victim, signal.SIGKILL)
+        g.wait_line(rf"\[{victim}\] was killed by SIGKILL")
+    load.wait_more()
+    load.stop()
+    assert len(set(load.pids)) >= 9
+
+
+def test_killing_the_spawner_under_load_costs_no_get(app):
+    g = app("processes 2")
+    load = Load(g)
+    for n in range(3):
+        load.wait_more()
+        before = set(load.pids)
+        os.kill(g.children()["sluice-spawner"], signal.SIGKILL)
+        g.expect_error("the spawner is gone")
+        wait_for(lambda: set(load.pids) - before or load.failures, "another process to answer", 20)
+    load.stop()
+    assert sum("the spawner died; started another" in line for line in g.lines) == 3
+
+
+def test_a_rolling_restart_under_load_costs_no_get(app):
+    g = app("processes 3")
+    load = Load(g)
+    for _ in range(4):
+        load.wait_more()
+        old = {p["pid"] for p in processes(g)}
+        assert sluice(g, "pool", "app", "restart").returncode == 0
+        wait_for(lambda: len(ready(g)) == 3 and not old & {p["pid"] for p in processes(g)} or load.failures,
+                 "three others", 20)
+    load.stop()
+    assert not [line for line in g.lines if "killing it" in line]
+
+
+def test_a_rolling_restart_lets_a_request_finish(app, tmp_path):
+    g = app("processes 1")
+    c, file = g.client(timeout=20), tmp_path / "go"
+    c.send(f"GET /wait?file={file} HTTP/1.1\r\nHost: t\r\n\r\n")
+    wait_for(lambda: list(tmp_path.glob("go.*")), "the request to be under way")
+    pid = int(list(tmp_path.glob("go.*"))[0].suffix[1:])
+    sluice(g, "pool", "app", "restart")
+    assert wait_for(lambda: (p := pid_of(g)) != pid and p, "another process to answer")
+    assert is_running(pid)
+    file.touch()
+    assert c.response().body == str(pid).encode()
+    wait_for(lambda: not is_running(pid), "the old process to end")
+
+
+def test_a_gateway_that_crashes_leaves_no_application_behind(app):
+    g = app("processes 2")
+    old = {pid_of(g) for _ in range(10)}
+    os.kill(g.serving_pid(), signal.SIGKILL)
+    wait_for(lambda: not any(map(is_running, old)), "its applications to end")
+    g.wait_line("the gateway died of signal 9")
+    wait_for(lambda: len(g.addresses) == 2, "another gateway")
+    with Client(g.addresses[1]) as c:
+        assert int(c.get("/pid").body) not in old
+
+
+def test_a_master_that_is_killed_takes_all_others_along(app):
+    g = app("processes 2")
+    pids = {pid_of(g) for _ in range(10)} | set(g.children().values())
+    assert len(pids) == 4
+    os.kill(g.pid, signal.SIGKILL)
+    wait_for(lambda: not any(map(is_running, pids)), "all processes to end", 20)
+    g.wait_exit()
+    g.stop = lambda: None       # its exit status is no clean end's
+
+
+def test_all_processes_end_with_the_gateway(app):
+    g = app("processes 3")
+    wait_for(lambda: len(ready(g)) == 3, "three processes")
+    pids = [p["pid"] for p in processes(g)]
+    g.signal(signal.SIGTERM)
+    assert g.wait_exit() == 0
+    assert not any(map(is_running, pids))
+    assert not [line for line in g.lines if "killing" in line]
+
+
+# ---- renewal ----
+
+def test_a_process_is_renewed_after_its_share_of_requests(app):
+    g = app("processes 1", "max-requests 10", "idle-timeout 80ms")     # which is also how often it is looked at
+    pids = set()
+    wait_for(lambda: pids.add(pid_of(g)) or len(pids) >= 3, "a third process")
+    g.wait_line("max-requests reached")
+
+
+def test_a_process_that_uses_too_much_memory_is_renewed_between_requests(app):
+    g = app("processes 1", "memory 80m", "idle-timeout 80ms")
+    pid = pid_of(g)
+    assert g.get("/eat?mb=100").body == b"eaten"
+    wait_for(lambda: pid_of(g) != pid, "another process")
+    g.wait_line(rf"\[{pid}\] stopping it: uses more than its memory limit")
+    g.wait_line(rf"\[{pid}\] exited with status 0")
+
+
+def test_a_process_that_is_too_old_is_renewed(app):
+    g = app("processes 1", "max-age 300ms")
+    pid = pid_of(g)
+    wait_for(lambda: pid_of(g) != pid, "another process")
+    g.wait_line(rf"\[{pid}\] stopping it: max-age reached")
+
+
+def test_a_process_that_ignores_term_is_killed(app):
+    g = app("processes 1", "env DEAF=1", "stop-timeout 100ms")
+    pid = pid_of(g)
+    sluice(g, "pool", "app", "restart")
+    g.wait_line(rf"\[{pid}\] killing it: does not stop within stop-timeout")
+    assert pid_of(g) != pid
+
+
+# ---- how many ----
+
+def test_processes_come_on_demand_and_go_when_idle(app):
+    g = app("processes 0..2", "idle-timeout 100ms")
+    assert not processes(g)
+    first = pid_of(g)
+    wait_for(lambda: not processes(g), "the process to go")
+    assert not is_running(first)
+    assert pid_of(g) != first
+    g.wait_line(rf"\[{first}\] stopping it: idle")
+
+
+def test_processes_grow_with_those_who_wait_and_no_further_than_the_limit(app, tmp_path):
+    g = app("processes 1..3", "concurrency 1", "idle-timeout 200ms")
+    file = tmp_path / "go"
+    clients = [g.client(timeout=20) for _ in range(5)]
+    for c in clients:
+        c.send(f"GET /wait?file={file} HTTP/1.1\r\nHost: t\r\n\r\n")
+    wait_for(lambda: len(list(tmp_path.glob("go.*"))) == 3, "three requests at a time")
+    assert len(processes(g)) == 3
+    file.touch()
+    assert len({c.response().body for c in clients}) <= 3
+    wait_for(lambda: len(processes(g)) == 1, "those that are too many to go")
+
+
+def test_requests_wait_while_an_application_comes_up(app):
+    g = app("processes 0..1", "env START_S=0.4", "socket port")
+    clients = [g.client() for _ in range(5)]
+    for c in clients:
+        c.send("GET /pid HTTP/1.1\r\nHost: t\r\n\r\n")
+    assert len({c.response().body for c in clients}) == 1
+
+
+# ---- applications that do not work ----
+
+def test_a_command_that_dies_at_once_is_answered_for_and_tried_less_and_less(app):
+    g = app("processes 1", "backoff 50ms..400ms", pool=["queue timeout=600ms"], command="/bin/false")
+    m = g.get("/pid")
+    assert m.status in (502, 503), m
+    for ms in (50, 100, 200, 400):
+        g.wait_line(rf"exited with status 1 after .*; next start in {ms} ms")
+    g.wait_line("Service Unavailable|Bad Gateway")
+
+
+def test_a_command_that_is_not_there_is_named(app):
+    g = app("processes 0..1", "backoff 50ms..100ms", pool=["queue timeout=300ms"], command="/nonexistent/program")
+    g.expect_error("cannot start /nonexistent/program: exec: No such file or directory")
+    assert g.get("/pid").status == 503
+    g.wait_line(r"pool app: cannot start /nonexistent/program: exec: No such file or directory; next try in \d+ ms")
+
+
+def test_a_directory_or_cgroup_that_is_not_there_is_named(app):
+    for key, stage in (("directory /nonexistent", "directory"), ("cgroup /nonexistent", "cgroup")):
+        g = app(key, pool=["queue timeout=200ms"])
+        g.expect_error(f"{stage}: No such file or directory")
+        g.wait_line(f"cannot start .*: {stage}: No such file or directory")
+
+
+def test_an_application_that_never_listens_is_given_up(app):
+    g = app("socket port", "processes 1", "start-timeout 200ms", "stop-timeout 200ms", "backoff 50ms..100ms",
+            pool=["queue timeout=500ms"], command="/bin/sleep 60")
+    assert g.get("/pid").status == 503
+    g.wait_line("stopping it: does not answer within start-timeout")
+
+
+def test_an_application_that_works_again_is_used_again(app, tmp_path, here):
+    flag = tmp_path / "works"
+    script = tmp_path / "run"
+    script.write_text(f"#!/bin/sh\n[ -e {flag} ] || exit 1\nexec {PYTHON} -SE {here}/apps/app.py\n")
+    script.chmod(0o755)
+    g = app("processes 1", "backoff 50ms..100ms", pool=["queue timeout=200ms"], command=script)
+    assert g.get("/pid").status in (502, 503)
+    flag.touch()
+    wait_for(lambda: g.get("/pid").status == 200, "it to answer")
+
+
+def test_a_process_that_dies_with_a_request_answers_it_with_502(app):
+    g = app("processes 1", pool=["retry attempts=1"])
+    assert g.get("/die?status=4").status == 502
+    assert g.get("/pid").status == 200
+    g.wait_line("exited with status 4")
