@@ -10,8 +10,24 @@
 #include "core/relay.h"
 #include "core/worker.h"
 
+static void forget_tried(struct attempt *at)
+{
+    for (uint32_t i = 0; i < at->demand.tried.count; i++)
+        backend_unref(at->demand.tried.backends[i]);
+    at->demand.tried.count = 0;
+}
+
+void attempt_fini(struct attempt *at)
+{
+    chain_clear(&at->replay);
+    forget_tried(at);
+    if (at->backend)
+        backend_unref(at->backend);
+}
+
 void attempt_init(struct attempt *at, struct pool *pool, const struct back_codec *codec)
 {
+    forget_tried(at);
     if (at->count) /* of another route's pool, before an internal redirect */
         *at = (struct attempt){.backend = at->backend, .replay = at->replay};
     at->pool = pool;
@@ -43,12 +59,14 @@ static void remember(struct attempt *at, struct backend *b)
     at->backend = backend_ref(b);
 }
 
-/* A process that failed is being replaced in its place: that is not the same backend again. */
-static void add_tried(struct attempt *at)
+/* A process of ours that broke off is asked again, or one that is started in its place; one that
+ * cannot be connected to has ended, even if nobody has noticed yet. */
+static void add_tried(struct attempt *at, enum attempt_failure failure)
 {
     struct tried *tried = &at->demand.tried;
-    if (!at->pool->on_wait && tried->count < TRIED_MAX)
-        tried->backends[tried->count++] = at->backend;
+    bool may_serve = at->pool->on_wait && failure != FAIL_CONNECT;
+    if (!may_serve && tried->count < TRIED_MAX)
+        tried->backends[tried->count++] = backend_ref(at->backend);
 }
 
 static void note_failure(struct exchange *x, enum attempt_failure failure, const char *why,
@@ -131,7 +149,7 @@ static bool dial(struct exchange *x, struct backend *b)
         at->status = error == -ENOENT ? 404 : error == -EACCES ? 403 : 502;
     stats_attempt_failed(x, FAIL_CONNECT);
     log_failure(x);
-    add_tried(at);
+    add_tried(at, FAIL_CONNECT);
     return false;
 }
 
@@ -173,6 +191,14 @@ uint64_t attempt_limit_ms(const struct exchange *x, uint32_t ms)
 }
 
 /* ---- picking and waiting ---- */
+
+/* One that found its kept connection stale, or that a process of ours has ended, has asked nobody.
+ */
+static uint32_t attempts_of(const struct attempt *at)
+{
+    uint32_t ended = at->pool->on_wait ? at->demand.tried.count : 0;
+    return at->pool->conf->attempts + at->fresh_only + ended;
+}
 
 static void fail_for_good(struct exchange *x)
 {
@@ -244,7 +270,7 @@ static enum pick pick(struct exchange *x, struct backend **b)
 void attempt_start(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
-    while (x->state == EX_PICK && at->count < at->pool->conf->attempts) {
+    while (x->state == EX_PICK && at->count < attempts_of(at)) {
         struct backend *b;
         switch (pick(x, &b)) {
         case PICK_IDLE:
@@ -307,7 +333,7 @@ static bool may_retry(const struct exchange *x, enum attempt_failure failure)
 {
     const struct attempt *at = &x->attempt;
     if (x->response != MSG_NONE || x->client_gone || is_overdue(x) ||
-        at->count >= at->pool->conf->attempts || !is_wanted(x, failure))
+        at->count >= attempts_of(at) || !is_wanted(x, failure))
         return false;
     bool harmless = x->state == EX_CONNECT || failure == FAIL_REFUSED || !at->sent ||
                     method_is_idempotent(x->req.method);
@@ -364,7 +390,7 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
     if (at->is_stale)
         at->fresh_only = true;
     else
-        add_tried(at);
+        add_tried(at, x->state == EX_CONNECT ? FAIL_CONNECT : failure);
     attempt_rewind(x);
     exchange_enter(x, EX_PICK, "trying again");
 }

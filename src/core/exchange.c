@@ -97,9 +97,7 @@ void exchange_free(struct exchange *x)
     timer_fini(&w->loop, &x->timer);
     chain_clear(&x->req_body);
     chain_clear(&x->resp_body);
-    chain_clear(&x->attempt.replay);
-    if (x->attempt.backend)
-        backend_unref(x->attempt.backend);
+    attempt_fini(&x->attempt);
     if (x->req_spool)
         spool_close(x->req_spool);
     if (x->resp_spool)

@@ -8,10 +8,10 @@
 
 #include "pool/backend.h"
 
-/* The backends an exchange has tried; its next attempt goes elsewhere. */
+/* The backends an exchange has tried, with a reference on each; its next attempt goes elsewhere. */
 enum { TRIED_MAX = 8 };
 struct tried {
-    const struct backend *backends[TRIED_MAX];
+    struct backend *backends[TRIED_MAX];
     uint32_t count;
 };
 

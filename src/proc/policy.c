@@ -279,12 +279,15 @@ static uint32_t needed(const struct policy *p, const struct census *c)
     return n < p->conf.max ? (uint32_t)n : p->conf.max;
 }
 
+/* The one that was left last: requests may wait at its socket. Else the lowest. */
 static uint32_t find_free(const struct policy *p)
 {
+    uint32_t found = p->slot_count;
     for (uint32_t i = 0; i < p->slot_count; i++)
-        if (p->slots[i].state == PROC_FREE)
-            return i;
-    return p->slot_count;
+        if (p->slots[i].state == PROC_FREE &&
+            (found == p->slot_count || p->slots[i].since_ms > p->slots[found].since_ms))
+            found = i;
+    return found;
 }
 
 /* Those that are to be renewed do not count, so they get a replacement if they are needed. */

@@ -17,7 +17,12 @@
 #include "proc/appsock.h"
 #include "proc/output.h"
 
-enum { TICK_MIN_MS = 20, TICK_MAX_MS = 1000, PROBE_MS = 10 };
+enum {
+    TICK_MIN_MS = 20,
+    TICK_MAX_MS = 1000,
+    PROBE_MS = 10,
+    VACANT_MS = 1000, /* how long requests may wait at the socket of a process that has ended */
+};
 
 /* A process and where it listens; the place in the array is its slot. */
 struct proc {
@@ -166,8 +171,8 @@ static int try_start(struct app *a, struct proc *p)
     return error;
 }
 
-/* After a failure nothing may hang on to the socket: what waits there is refused, and is tried
- * elsewhere or fails. */
+/* Nothing may hang on to the socket: what waits there is refused, and is tried elsewhere or fails.
+ */
 static void note_failed_start(struct app *a, struct proc *p, int error, enum spawn_stage stage)
 {
     output_close(&p->output);
@@ -253,6 +258,12 @@ static void log_exit(const struct app *a, const struct proc *p, const struct spa
            (unsigned)(e->cpu_us / 1000), (unsigned)(e->rss_bytes >> 20), then);
 }
 
+/* One that worked and broke off: the next may well serve those who wait at the socket. */
+static bool is_soon_back(const struct app *a)
+{
+    return a->policy.failures == 1 && a->policy.retry_ms - a->loop->now_ms <= VACANT_MS;
+}
+
 static void on_exited(struct spawn_child *c, const struct spawn_exit *e)
 {
     struct proc *p = container_of(c, struct proc, child);
@@ -267,7 +278,7 @@ static void on_exited(struct spawn_child *c, const struct spawn_exit *e)
     }
     log_exit(a, p, e, expected || e->status == 0, failed);
     tell_gone(a, p);
-    if (failed)
+    if (failed && !is_soon_back(a))
         close_socket(&p->listen_fd, &p->addr);
     turn(a);
 }
@@ -345,6 +356,25 @@ static uint64_t tick_ms(const struct app *a)
     return ms < TICK_MAX_MS ? ms : TICK_MAX_MS;
 }
 
+/* The next process in a slot takes over those that wait at its socket; but they must not wait long
+ * for one that may never come. */
+static bool has_socket(const struct app *a)
+{
+    for (uint32_t i = 0; i < a->policy.slot_count; i++)
+        if (a->procs[i].listen_fd >= 0)
+            return true;
+    return false;
+}
+
+static void close_vacant(struct app *a)
+{
+    for (uint32_t i = 0; i < a->policy.slot_count; i++) {
+        const struct policy_slot *s = &a->policy.slots[i];
+        if (s->state == PROC_FREE && a->loop->now_ms - s->since_ms >= VACANT_MS)
+            close_socket(&a->procs[i].listen_fd, &a->procs[i].addr);
+    }
+}
+
 /* Without a spawner nothing can be done until app_resume(). */
 static void turn(struct app *a)
 {
@@ -352,13 +382,14 @@ static void turn(struct app *a)
         return;
     look_at_load(a);
     uint64_t due_ms = policy_turn(&a->policy, a->loop->now_ms);
+    close_vacant(a);
     bool is_empty = policy_is_empty(&a->policy);
     if (a->phase == APP_STOPS && is_empty) {
         a->phase = APP_STOPPED;
         loop_defer(a->loop, &a->stopped);
         return;
     }
-    uint64_t tick = is_empty ? UINT64_MAX : a->loop->now_ms + tick_ms(a);
+    uint64_t tick = is_empty && !has_socket(a) ? UINT64_MAX : a->loop->now_ms + tick_ms(a);
     due_ms = due_ms < tick ? due_ms : tick;
     if (due_ms == UINT64_MAX)
         timer_clear(&a->tick);
