@@ -495,6 +495,19 @@ static void put_abuses(FILE *out, const struct stats_sum *s)
     }
 }
 
+static void put_compression(FILE *out, const struct stats_sum *s)
+{
+    put_single(out, "compressed_responses_total", "counter", "Responses that were compressed.",
+               s->compressed);
+    put_single(out, "compress_refused_total", "counter",
+               "Responses that were not, for lack of memory (limit compress).",
+               s->compress_refused);
+    put_single(out, "compress_in_bytes_total", "counter", "What went into the encoders.",
+               s->compress_in_bytes);
+    put_single(out, "compress_out_bytes_total", "counter", "What came out of them.",
+               s->compress_out_bytes);
+}
+
 static void put_gateway(FILE *out, const struct admin *a)
 {
     const struct stats_sum s = gateway_stats(a->gateway);
@@ -515,6 +528,7 @@ static void put_gateway(FILE *out, const struct admin *a)
     put_single(out, "received_bytes_total", "counter", "Bytes of request bodies.",
                s.received_bytes);
     put_single(out, "sent_bytes_total", "counter", "Bytes of response bodies.", s.sent_bytes);
+    put_compression(out, &s);
     put_ends(out, &s);
     put_abuses(out, &s);
     put_errors(out, &s);

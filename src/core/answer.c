@@ -59,7 +59,7 @@ void answer_send(struct exchange *x, const char *why)
         x->close_client = true;
     x->response = MSG_COMPLETE;
     x->head_us = x->worker->loop.now_us;
-    x->front->put_head(x);
+    exchange_put_head(x);
     exchange_enter(x, EX_RELAY, why);
 }
 

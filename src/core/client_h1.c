@@ -344,11 +344,11 @@ static void put_end(struct exchange *x)
 static bool front_send(struct exchange *x)
 {
     struct client *c = x->client;
-    if (!chain_is_empty(&x->resp_body) && chain_room(&c->out)) {
-        x->resp_bytes += x->resp_body.bytes;
-        h1_put_body(&c->h1.writer, &x->resp_body, &c->out);
+    if (!chain_is_empty(x->outgoing) && chain_room(&c->out)) {
+        x->resp_bytes += x->outgoing->bytes;
+        h1_put_body(&c->h1.writer, x->outgoing, &c->out);
     }
-    if (x->response == MSG_COMPLETE && chain_is_empty(&x->resp_body))
+    if (exchange_is_whole(x) && chain_is_empty(x->outgoing))
         put_end(x);
     size_t before = c->out.bytes;
     if (before == 0)

@@ -461,13 +461,11 @@ static void front_put_head(struct exchange *x)
  * end at once. */
 static void put_response(struct exchange *x, struct h2_stream *s)
 {
-    bool is_whole =
-        x->response == MSG_COMPLETE && chain_is_empty(&x->resp_body) && x->resp_trailers.n == 0;
+    bool is_whole = exchange_is_whole(x) && chain_is_empty(x->outgoing) && x->resp_trailers.n == 0;
     struct slice date = SLICE_NONE;
     if (!fields_find(&x->resp.fields, FIELD_DATE))
         date = worker_date(x->worker);
-    h2_put_response(s, &x->resp, date, &x->resp_body,
-                    !is_whole && x->resp_framing.kind != BODY_NONE);
+    h2_put_response(s, &x->resp, date, x->outgoing, !is_whole && x->resp_framing.kind != BODY_NONE);
 }
 
 static bool front_send(struct exchange *x)
@@ -477,7 +475,7 @@ static bool front_send(struct exchange *x)
     uint64_t before = s->sent_bytes;
     if (x->response == MSG_NONE)
         return false;
-    s->complete = x->response == MSG_COMPLETE;
+    s->complete = exchange_is_whole(x);
     s->resp_trailers = &x->resp_trailers;
     if (!s->responded)
         put_response(x, s);
@@ -495,7 +493,7 @@ static bool front_send(struct exchange *x)
 
 static bool front_is_flushed(const struct exchange *x)
 {
-    return chain_is_empty(&x->resp_body) && x->response != MSG_COMPLETE;
+    return chain_is_empty(x->outgoing) && x->response != MSG_COMPLETE;
 }
 
 static uint64_t front_plain_left(const struct exchange *x)

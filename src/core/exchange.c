@@ -11,6 +11,7 @@
 #include "core/action.h"
 #include "core/admit.h"
 #include "core/answer.h"
+#include "core/compress.h"
 #include "core/generation.h"
 #include "core/relay.h"
 #include "core/worker.h"
@@ -86,6 +87,8 @@ struct exchange *exchange_new(struct worker *w)
     size_t window = w->snapshot->gateway.window;
     chain_init(&x->req_body, &w->loop.bufs, window);
     chain_init(&x->resp_body, &w->loop.bufs, window);
+    chain_init(&x->coded, &w->loop.bufs, window);
+    x->outgoing = &x->resp_body;
     chain_init(&x->attempt.replay, &w->loop.bufs, window);
     return x;
 }
@@ -97,6 +100,8 @@ void exchange_free(struct exchange *x)
     timer_fini(&w->loop, &x->timer);
     chain_clear(&x->req_body);
     chain_clear(&x->resp_body);
+    chain_clear(&x->coded);
+    compress_drop(x);
     attempt_fini(&x->attempt);
     if (x->req_spool)
         spool_close(x->req_spool);
@@ -121,6 +126,12 @@ static struct slice retry_after(struct exchange *x)
     char *digits = arena_alloc(&x->arena, NUM_DEC_MAX);
     uint32_t s = x->attempt.pool ? pool_retry_after_s(x->attempt.pool) : 1;
     return slice_of(digits, num_put_dec(digits, s));
+}
+
+void exchange_put_head(struct exchange *x)
+{
+    compress_begin(x);
+    x->front->put_head(x);
 }
 
 void exchange_fail(struct exchange *x, uint16_t status, const char *why, const char *rule)

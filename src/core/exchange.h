@@ -22,6 +22,7 @@
 #include "net/loop.h"
 #include "net/spool.h"
 
+struct coder;
 struct worker;
 struct exchange;
 
@@ -70,8 +71,8 @@ struct front {
     void (*put_interim)(struct exchange *x, const struct response_head *head);
     /* Encodes x->resp; the body behind it is framed by x->resp_framing. */
     void (*put_head)(struct exchange *x);
-    /* Encodes what waits in x->resp_body, the end of the response when it is complete, and sends.
-     * True: something moved. */
+    /* Encodes what waits in x->outgoing, the end of the response when it is whole, and sends. True:
+     * something moved. */
     bool (*send)(struct exchange *x);
     /* Whether all that was encoded has been sent. */
     bool (*is_flushed)(const struct exchange *x);
@@ -125,6 +126,9 @@ struct exchange {
     struct framing resp_framing;
     struct fields resp_trailers;
     struct chain resp_body;
+    struct chain *outgoing;               /* what the front sends: resp_body, or coded */
+    struct chain coded;                   /* resp_body in a content coding: see compress.h */
+    struct coder *coder;                  /* NULL: none, or it has come to its end */
     bool buffer_response;                 /* taken as fast as the backend sends it */
     struct spool *req_spool, *resp_spool; /* NULL until a body outgrows memory */
     enum wait client_wait, conn_wait;
@@ -160,6 +164,14 @@ void exchange_enter(struct exchange *x, enum exchange_state state, const char *w
 void exchange_fail(struct exchange *x, uint16_t status, const char *why, const char *rule);
 /* The client has gone: nothing more can be said to it. */
 void exchange_abort(struct exchange *x, const char *why);
+
+/* Puts the head of the response, x->resp, to the client; after that only its body can follow. */
+void exchange_put_head(struct exchange *x);
+/* Whether all of the body is in x->outgoing, or has gone out. */
+static inline bool exchange_is_whole(const struct exchange *x)
+{
+    return x->response == MSG_COMPLETE && !x->coder;
+}
 
 const char *exchange_state_name(enum exchange_state state);
 

@@ -246,6 +246,8 @@ static int print_answer(const struct snapshot *s, const struct question *q, FILE
     print_limits(out, &s->gateway, match.route);
     if (match.route->pool)
         print_backend_limits(out, match.route->pool);
+    print_label(out, "compress");
+    compress_conf_explain(&match.route->compress, out);
     return EXPLAIN_SERVED;
 }
 

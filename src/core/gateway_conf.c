@@ -74,6 +74,9 @@ static const struct key limit_options[] = {
     {.name = "window", .type = KEY_SIZE, .at = at(struct gateway_conf, window),
      .init = "64k", .min = "4k", .max = "16m",
      .help = "bytes of a body held at a time, in each direction of each request"},
+    {.name = "compress", .type = KEY_SIZE, .at = at(struct gateway_conf, compress_bytes),
+     .init = "64m", .help = "memory for encoders, in each thread; responses that find none left are "
+     "sent as they are"},
     {.name = "h2-streams", .type = KEY_UINT, .at = at(struct gateway_conf, h2_streams),
      .init = "128", .min = "1", .max = "10000",
      .help = "requests at a time on one HTTP/2 client connection"},

@@ -52,12 +52,13 @@ struct gateway_conf {
     uint64_t head_bytes; /* request or response head */
     uint64_t target_bytes;
     uint32_t fields;
-    uint64_t body_bytes;    /* of a request; 0: no limit. Routes have their own, see route.h */
-    uint32_t conns;         /* client connections; 0: what the descriptor limit allows */
-    uint32_t conn_requests; /* on one client connection; 0: no limit */
-    uint32_t reroutes;      /* internal redirects of one request */
-    uint64_t window;        /* bytes of a body held, each way */
-    uint32_t h2_streams;    /* of one client connection at a time */
+    uint64_t body_bytes;     /* of a request; 0: no limit. Routes have their own, see route.h */
+    uint32_t conns;          /* client connections; 0: what the descriptor limit allows */
+    uint32_t conn_requests;  /* on one client connection; 0: no limit */
+    uint32_t reroutes;       /* internal redirects of one request */
+    uint64_t compress_bytes; /* of a thread's encoders */
+    uint64_t window;         /* bytes of a body held, each way */
+    uint32_t h2_streams;     /* of one client connection at a time */
     uint32_t h2_abuse[H2_ABUSES];
 
     uint32_t head_ms;        /* a request head from its first byte to its last */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "core/cgi_info.h"
 #include "core/cgi_launch.h"
+#include "core/compress.h"
 #include "core/demand.h"
 #include "core/forward.h"
 #include "core/worker.h"
@@ -13,6 +14,7 @@
 
 enum {
     ROUNDS_PER_TURN = 16,     /* then others get their turn */
+    CODED_ROUNDS = 4,         /* the same, of rounds that cost more */
     BYTES_PER_TURN = 1 << 20, /* the same, where a round moves many */
     SPLICE_MIN = 128 * 1024,  /* below, two system calls more cost more than the copy */
 };
@@ -160,7 +162,7 @@ static void on_head(struct exchange *x, const struct codec_result *result)
         x->request = MSG_BODY;
     forward_response(x, &x->resp);
     demand_mark_response(x);
-    x->front->put_head(x);
+    exchange_put_head(x);
 }
 
 /* What an application wrote for its administrator, line by line. */
@@ -251,7 +253,7 @@ static bool splice_response(struct exchange *x)
     struct attempt *at = &x->attempt;
     struct conn *c = at->conn;
     if (!c->stream.readable || stream_bytes(&c->stream).n || !chain_is_empty(&x->resp_body) ||
-        !x->front->is_plain_out(x))
+        x->coder || !x->front->is_plain_out(x))
         return false;
     uint64_t plain = at->codec->plain_left(c->codec_state);
     struct pipe *pipe = take_pipe(x, plain, &c->stream);
@@ -309,7 +311,8 @@ static bool outbound(struct exchange *x)
         x->buffer_response = false; /* streams from here on */
         x->resp_body.window = x->worker->snapshot->gateway.window;
     }
-    if (x->response != MSG_NONE || !x->front->is_flushed(x))
+    moved |= compress_run(x);
+    if (x->state == EX_RELAY && (x->response != MSG_NONE || !x->front->is_flushed(x)))
         moved |= x->front->send(x);
     return moved;
 }
@@ -397,11 +400,16 @@ static uint64_t moved_bytes(const struct exchange *x)
     return x->req_bytes + x->resp_bytes;
 }
 
+static unsigned rounds_per_turn(const struct exchange *x)
+{
+    return x->coder ? CODED_ROUNDS : ROUNDS_PER_TURN;
+}
+
 enum next relay_run(struct exchange *x)
 {
     uint64_t begun = moved_bytes(x);
     bool moved = true;
-    for (unsigned round = 0; moved && round < ROUNDS_PER_TURN; round++) {
+    for (unsigned round = 0; moved && round < rounds_per_turn(x); round++) {
         if (moved_bytes(x) - begun >= BYTES_PER_TURN)
             break;
         moved = inbound(x);
@@ -417,6 +425,10 @@ enum next relay_run(struct exchange *x)
     }
     if (moved)
         loop_defer(&x->worker->loop, &x->again);
+    else if (compress_flush(x))
+        x->front->send(x);
+    if (x->state != EX_RELAY)
+        return NEXT;
     set_backend_deadline(x);
     set_client_deadline(x);
     return PARK;

@@ -16,6 +16,7 @@
 #include "base/slice.h"
 #include "config/address.h"
 #include "config/source.h"
+#include "core/compress_conf.h"
 #include "core/script_conf.h"
 #include "http/field.h"
 
@@ -68,6 +69,7 @@ struct route_conf {
     uint64_t body_bytes;          /* limit for a request body that counts here; 0: none */
 
     struct script_conf script;
+    struct compress_conf compress;
 
     struct slice text; /* the route's matchers as written, for logs */
     struct slice pool_name;

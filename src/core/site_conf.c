@@ -8,7 +8,7 @@
 
 static key_set_fn set_paths, set_method, set_header, set_client, set_host, set_internal;
 static key_open_fn open_pair, open_route, open_site_script, open_route_script, open_site_files,
-    open_site_redirect, open_site_respond;
+    open_site_redirect, open_site_respond, open_site_compress, open_route_compress;
 static key_close_fn close_route;
 
 /* clang-format off */
@@ -89,6 +89,7 @@ static const struct key route_keys[] = {
      .help = "whose turn it is first where requests wait for a connection to a backend"},
     {.name = "limit", .type = KEY_NONE, .options = route_limit_options,
      .help = "how much a client may send here"},
+    COMPRESS_KEY(open_route_compress),
     SCRIPT_KEYS(open_route_script),
     {.name = "script", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = script_set_script,
      .open = open_route_script, .syntax = "/PATH",
@@ -104,6 +105,7 @@ const struct key site_keys[] = {
              "the options"},
     FILES_KEY(open_site_files),
     ACTION_KEYS(open_route, open_site_redirect, open_site_respond),
+    COMPRESS_KEY(open_site_compress),
     SCRIPT_KEYS(open_site_script),
     {.name = "certificate", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_ONE, .set = tls_pair_set,
      .open = open_pair, .options = tls_pair_options, .syntax = "FILE",
@@ -338,6 +340,22 @@ static void *open_pair(struct config_reader *r, const struct directive *d, void 
     struct site_conf *site = target;
     (void)d;
     return config_append(r, &site->pairs, &site->pair_count, sizeof(*site->pairs));
+}
+
+static void *open_site_compress(struct config_reader *r, const struct directive *d, void *target)
+{
+    (void)r;
+    (void)d;
+    struct site_conf *site = target;
+    return &site->compress;
+}
+
+static void *open_route_compress(struct config_reader *r, const struct directive *d, void *target)
+{
+    (void)r;
+    (void)d;
+    struct route_conf *route = target;
+    return &route->compress;
 }
 
 static void *open_route(struct config_reader *r, const struct directive *d, void *target)

@@ -24,8 +24,9 @@ struct site_conf {
     uint32_t name_count;
     struct route_conf *routes;
     uint32_t route_count;
-    struct script_conf script;   /* what routes inherit */
-    struct tls_pair_conf *pairs; /* certificates for all TLS listeners */
+    struct script_conf script;     /* what routes inherit */
+    struct compress_conf compress; /* the same */
+    struct tls_pair_conf *pairs;   /* certificates for all TLS listeners */
     uint32_t pair_count;
     struct config_place at;
 };

@@ -147,6 +147,7 @@ static bool finish_route(struct config_reader *r, struct snapshot *s, const stru
     script_conf_inherit(r, &route->script, &site->script);
     if (!action_finish(r, s, route))
         return false;
+    compress_conf_finish(&route->compress, &site->compress);
     if (!route->pool)
         return true;
     used[route->pool_index] = true;

@@ -23,9 +23,11 @@ struct worker_stats {
     struct counter clients_joined, clients_left;
     struct counter begun, ended; /* exchanges; those of incomplete heads too */
     struct counter received_bytes, sent_bytes;
-    struct counter ends[3];              /* as in STATS_ENDS */
-    struct counter errors[STATS_ERRORS]; /* answers of our own, by status - 400 */
-    struct counter abuses[STATS_ABUSES]; /* HTTP/2 connections closed for it */
+    struct counter ends[3];                      /* as in STATS_ENDS */
+    struct counter errors[STATS_ERRORS];         /* answers of our own, by status - 400 */
+    struct counter abuses[STATS_ABUSES];         /* HTTP/2 connections closed for it */
+    struct counter compressed, compress_refused; /* responses; refused: for lack of memory */
+    struct counter compress_in_bytes, compress_out_bytes;
     struct hist total;
 };
 
@@ -52,6 +54,7 @@ struct stats_sum {
     uint64_t classes[STATS_CLASSES];
     uint64_t clients_joined, clients_left, begun, ended, received_bytes, sent_bytes;
     uint64_t ends[3], errors[STATS_ERRORS], abuses[STATS_ABUSES];
+    uint64_t compressed, compress_refused, compress_in_bytes, compress_out_bytes;
     struct hist_sum total;
 };
 

@@ -142,6 +142,7 @@ void worker_fini(struct worker *w)
     spawn_fini(&w->spawn);
     pipe_pool_fini(&w->pipes);
     file_cache_fini(&w->files);
+    coder_pool_fini(&w->coders);
     ring_fini(&w->ring);
     loop_fini(&w->loop);
 }

@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "base/ring.h"
+#include "coding/coder.h"
 #include "core/generation.h"
 #include "core/snapshot.h"
 #include "core/stats.h"
@@ -45,6 +46,7 @@ struct worker {
     uint32_t spare_count;
     struct pipe_pool pipes;
     struct file_cache files;
+    struct coder_pool coders;
     uint64_t next_id;
     struct ring ring; /* what happened lately */
     struct worker_stats stats;
