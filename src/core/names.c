@@ -56,9 +56,49 @@ void names_free(struct names *n)
     free(n);
 }
 
+static unsigned family_bit(const struct pool_address *a)
+{
+    return a->sa.ss_family == AF_INET6 ? RESOLVE_V6 : RESOLVE_V4;
+}
+
+/* What the pool has of the line; *count of it. To be freed. */
+static struct pool_address *known(const struct name *name, uint32_t *count)
+{
+    uint32_t room = pool_get_addresses(name->pool, name->line, NULL, 0);
+    struct pool_address *list = mem_alloc((room + 1) * sizeof(*list));
+    *count = pool_get_addresses(name->pool, name->line, list, room);
+    return list;
+}
+
+static unsigned known_families(const struct name *name)
+{
+    uint32_t count;
+    unsigned families = 0;
+    struct pool_address *list = known(name, &count);
+    for (uint32_t i = 0; i < count; i++)
+        families |= family_bit(&list[i]);
+    free(list);
+    return families;
+}
+
+/* Of a family that the name server could not be asked for, what was known stays. */
+static uint32_t keep_unknown(const struct name *name, unsigned families, struct pool_address **list,
+                             uint32_t n)
+{
+    uint32_t count;
+    struct pool_address *was = known(name, &count);
+    *list = mem_grow(*list, n + count + 1, sizeof(**list));
+    for (uint32_t i = 0; i < count; i++)
+        if (families & family_bit(&was[i]))
+            (*list)[n++] = was[i];
+    free(was);
+    return n;
+}
+
 static void use_answer(struct name *name, const struct resolve_answer *answer)
 {
-    struct pool_address *list = mem_zalloc(answer->count * sizeof(*list));
+    struct pool_address *list = mem_zalloc((answer->count + 1) * sizeof(*list));
+    uint32_t count = answer->count;
     for (unsigned i = 0; i < answer->count; i++) {
         memcpy(&list[i].sa, &answer->addrs[i].sa, answer->addrs[i].len);
         list[i].len = answer->addrs[i].len;
@@ -67,7 +107,9 @@ static void use_answer(struct name *name, const struct resolve_answer *answer)
             list[i].tier = answer->records[i].priority;
         }
     }
-    pool_set_addresses(name->pool, name->line, list, answer->count);
+    if (answer->unknown)
+        count = keep_unknown(name, answer->unknown, &list, count);
+    pool_set_addresses(name->pool, name->line, list, count);
     free(list);
 }
 
@@ -98,11 +140,11 @@ static void on_over(struct timer *t)
 {
     struct name *name = container_of(t, struct name, again);
     const struct backend_conf *line = name->line;
-    if (line->srv.n)
-        resolve_start_srv(name->names->resolver, line->srv, on_answer, name);
-    else
-        resolve_start(name->names->resolver, line->endpoint.host, line->endpoint.port, on_answer,
-                      name);
+    struct resolver *r = name->names->resolver;
+    struct resolve *q =
+        line->srv.n ? resolve_start_srv(r, line->srv, on_answer, name)
+                    : resolve_start(r, line->endpoint.host, line->endpoint.port, on_answer, name);
+    resolve_expect(q, known_families(name));
 }
 
 static void set_unix(struct pool *pool, const struct backend_conf *line)

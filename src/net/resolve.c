@@ -48,6 +48,9 @@ struct resolve {
     resolve_done_fn *done; /* NULL: the asker is not waiting any more */
     void *ctx;
     uint16_t port;
+    unsigned expected; /* families; each is asked for once */
+    unsigned family;   /* that is asked for by itself; 0: all are */
+    char *name;        /* to ask again; NULL: nothing is asked of a server */
     struct resolve_answer answer;
     struct net_addr *addrs;
     struct resolve_record *records; /* of a question for services, as all that follows */
@@ -185,6 +188,7 @@ static void release(struct resolve *q)
     free(q->addrs);
     free(q->records);
     free(q->services);
+    free(q->name);
     free(q);
 }
 
@@ -229,7 +233,10 @@ static void on_answered(struct deferred *d)
 static void on_deadline(struct timer *t)
 {
     struct resolve *q = container_of(t, struct resolve, deadline);
-    q->answer = (struct resolve_answer){.status = RESOLVE_TIMEOUT};
+    if (q->family && q->answer.status == RESOLVE_OK)
+        q->answer.unknown |= q->family; /* the other is there */
+    else
+        q->answer = (struct resolve_answer){.status = RESOLVE_TIMEOUT};
     deliver(q);
 }
 
@@ -263,10 +270,10 @@ static unsigned min_ttl(unsigned ttl, int other)
 
 static void take_addrs(struct resolve *q, const struct ares_addrinfo *info)
 {
-    unsigned max = 0, ttl = RESOLVE_TTL_NEVER;
+    unsigned max = 0, ttl = q->family ? q->answer.ttl_s : RESOLVE_TTL_NEVER;
     for (struct ares_addrinfo_node *n = info->nodes; n && max < ADDRS_MAX; n = n->ai_next)
         max++;
-    q->addrs = mem_alloc(max * sizeof(*q->addrs));
+    q->addrs = mem_grow(q->addrs, q->answer.count + max + 1, sizeof(*q->addrs));
     for (struct ares_addrinfo_node *n = info->nodes; n && max; n = n->ai_next, max--) {
         struct net_addr a;
         net_addr_set(&a, n->ai_addr, n->ai_addrlen);
@@ -280,20 +287,53 @@ static void take_addrs(struct resolve *q, const struct ares_addrinfo *info)
         q->answer.status = RESOLVE_NO_NAME;
 }
 
-static void on_answer(void *ctx, int status, int timeouts, struct ares_addrinfo *info)
+static unsigned family_bit(const struct net_addr *a)
+{
+    return a->sa.sa_family == AF_INET6 ? RESOLVE_V6 : RESOLVE_V4;
+}
+
+/* A family that was expected and is missing; 0: none is. */
+static unsigned missing_family(const struct resolve *q)
+{
+    unsigned missing = q->answer.status == RESOLVE_OK ? q->expected : 0;
+    for (unsigned i = 0; i < q->answer.count; i++)
+        missing &= ~family_bit(&q->addrs[i]);
+    return missing & RESOLVE_V4 ? RESOLVE_V4 : missing;
+}
+
+static void ask_family(struct resolve *q, unsigned family);
+
+/* What has come for one family, or why not. */
+static void take_family(struct resolve *q, enum resolve_status status,
+                        const struct ares_addrinfo *info)
+{
+    if (info && status == RESOLVE_OK)
+        take_addrs(q, info);
+    else if (status != RESOLVE_NO_NAME)
+        q->answer.unknown |= q->family;
+}
+
+static void on_answer(void *ctx, int ares_status, int timeouts, struct ares_addrinfo *info)
 {
     (void)timeouts;
     struct resolve *q = ctx;
+    enum resolve_status status = status_of(ares_status);
     q->asked = false;
-    q->answer = (struct resolve_answer){.status = status_of(status)};
-    if (info && q->done && q->answer.status == RESOLVE_OK)
-        take_addrs(q, info);
+    if (!q->family) {
+        q->answer = (struct resolve_answer){.status = status};
+        if (info && q->done && status == RESOLVE_OK)
+            take_addrs(q, info);
+    } else if (q->done) {
+        take_family(q, status, info);
+    }
     if (info)
         ares_freeaddrinfo(info);
-    if (q->done)
-        loop_defer(q->resolver->loop, &q->answered);
-    else
+    if (!q->done)
         release(q);
+    else if (missing_family(q))
+        ask_family(q, missing_family(q));
+    else
+        loop_defer(q->resolver->loop, &q->answered);
 }
 
 /* The name with a NUL behind it, or what is wrong with it is answered and false. */
@@ -309,21 +349,39 @@ static bool put_name(struct resolve *q, struct slice name, char *text, size_t n)
     return true;
 }
 
-static void ask(struct resolve *q, struct slice name)
+static void ask_for(struct resolve *q, int family)
 {
-    char text[RESOLVE_NAME_MAX + 2]; /* a trailing dot may stand behind the name */
-    if (!put_name(q, name, text, sizeof(text)))
-        return;
     struct ares_addrinfo_hints hints = {
-        .ai_flags = ARES_AI_NOSORT, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+        .ai_flags = ARES_AI_NOSORT, .ai_family = family, .ai_socktype = SOCK_STREAM};
     char port[6];
     struct text t = text_of(port, sizeof(port) - 1);
     text_dec(&t, q->port);
     *t.p = '\0';
     hints.ai_flags |= ARES_AI_NUMERICSERV;
     q->asked = true;
-    ares_getaddrinfo(q->resolver->channel, text, port, &hints, on_answer, q);
+    ares_getaddrinfo(q->resolver->channel, q->name, port, &hints, on_answer, q);
     set_timer(q->resolver);
+}
+
+static void ask(struct resolve *q, struct slice name)
+{
+    char text[RESOLVE_NAME_MAX + 2]; /* a trailing dot may stand behind the name */
+    if (!put_name(q, name, text, sizeof(text)))
+        return;
+    q->name = mem_dup(name.p, name.n);
+    ask_for(q, AF_UNSPEC);
+}
+
+static void ask_family(struct resolve *q, unsigned family)
+{
+    q->expected &= ~family;
+    q->family = family;
+    ask_for(q, family == RESOLVE_V4 ? AF_INET : AF_INET6);
+}
+
+void resolve_expect(struct resolve *q, unsigned families)
+{
+    q->expected = q->name ? families : 0;
 }
 
 static struct resolve *new_question(struct resolver *r, resolve_done_fn *done, void *ctx)
@@ -385,6 +443,7 @@ static void on_service(void *ctx, const struct resolve_answer *answer)
     s->question = NULL;
     for (unsigned i = 0; i < answer->count && q->answer.count < ADDRS_MAX; i++)
         add_service(q, s, &answer->addrs[i]);
+    q->answer.unknown |= answer->unknown;
     if (answer->status == RESOLVE_OK && answer->ttl_s < q->answer.ttl_s)
         q->answer.ttl_s = answer->ttl_s;
     if (answer->status != RESOLVE_OK && answer->status != RESOLVE_NO_NAME)
@@ -427,6 +486,7 @@ static void take_services(struct resolve *q, ns_msg msg)
         q->waiting++;
         s->asker = q;
         s->question = resolve_start(q->resolver, slice_str(target), port, on_service, s);
+        resolve_expect(s->question, q->expected);
     }
     if (--q->waiting == 0)
         end_services(q);
@@ -458,6 +518,7 @@ struct resolve *resolve_start_srv(struct resolver *r, struct slice name, resolve
     char text[RESOLVE_NAME_MAX + 2];
     if (!put_name(q, name, text, sizeof(text)))
         return q;
+    q->name = mem_dup(name.p, name.n);
     q->asked = true;
     ares_query(r->channel, text, ns_c_in, ns_t_srv, on_services, q);
     set_timer(r);

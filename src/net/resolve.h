@@ -42,7 +42,11 @@ struct resolve_answer {
     unsigned count; /* 0 unless RESOLVE_OK */
     const struct net_addr *addrs;         /* as the servers ordered them; valid during the call */
     const struct resolve_record *records; /* of each address; NULL: it was no question for SRV */
+    unsigned
+        unknown; /* families that could not be asked for, as RESOLVE_V4: see resolve_expect() */
 };
+
+enum { RESOLVE_V4 = 1, RESOLVE_V6 = 2 }; /* bits, for address families */
 
 typedef void resolve_done_fn(void *ctx, const struct resolve_answer *answer);
 
@@ -59,6 +63,10 @@ struct resolve *resolve_start(struct resolver *r, struct slice name, uint16_t po
  * hosts. If any host's addresses cannot be found out, the answer is that fault. */
 struct resolve *resolve_start_srv(struct resolver *r, struct slice name, resolve_done_fn *done,
                                   void *ctx);
+/* The asker has had addresses of these families. A name server may answer for one family and fail
+ * for the other: so one that is missing is asked for once more, by itself, and only what is known
+ * not to exist counts as gone. Of services: of any of their hosts. */
+void resolve_expect(struct resolve *q, unsigned families);
 /* done() will not be called. */
 void resolve_cancel(struct resolve *q);
 

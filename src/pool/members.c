@@ -98,14 +98,6 @@ static void commit(struct pool *p, struct backend **list, uint32_t count)
     tell_changed(p);
 }
 
-static bool is_removed(const struct pool *p, const char *text)
-{
-    for (uint32_t i = 0; i < p->removed_count; i++)
-        if (strcmp(p->removed[i], text) == 0)
-            return true;
-    return false;
-}
-
 static bool is_of(const struct backend *b, const struct backend_conf *line)
 {
     return !b->is_runtime && b->slot == BACKEND_NO_SLOT && slice_eq(slice_str(b->host), line->text);
@@ -132,6 +124,20 @@ static void set_line(struct pool *p, struct backend *b, const struct backend_con
     pool_unlock(p);
 }
 
+/* A newcomer is as the operator wants its address. Nobody else knows it yet. */
+static void fulfil(struct backend *b, const struct wish *wish, uint64_t now_us)
+{
+    if (wish->mode != BACKEND_UP) {
+        b->state = wish->mode;
+        b->health.since_us = now_us;
+        b->health.why = "the operator has said so";
+    }
+    if (wish->weight) {
+        b->weight = wish->weight;
+        b->weight_is_set = true;
+    }
+}
+
 /* A reference on the line's backend at the address, old or new; NULL: it was removed at run time.
  */
 static struct backend *member(struct pool *p, const struct backend_conf *line,
@@ -143,10 +149,13 @@ static struct backend *member(struct pool *p, const struct backend_conf *line,
         return backend_ref(b);
     }
     b = backend_new(line->text, (const struct sockaddr *)&a->sa, a->len, p->worker_count);
-    if (is_removed(p, b->text)) {
+    const struct wish *wish = wishes_find(&p->wishes, slice_str(b->text));
+    if (wish && wish->is_removed) {
         backend_unref(b);
         return NULL;
     }
+    if (wish)
+        fulfil(b, wish, loop_clock_us());
     set_line(p, b, line, a);
     b->stick = stick_of(p->conf, b);
     start_slowly(p, b, loop_clock_us());
@@ -177,6 +186,20 @@ void pool_set_addresses(struct pool *p, const struct backend_conf *line,
             list[n++] = b;
     }
     commit(p, list, n);
+}
+
+uint32_t pool_get_addresses(const struct pool *p, const struct backend_conf *line,
+                            struct pool_address *addresses, uint32_t room)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->count; i++) {
+        const struct backend *b = p->backends[i];
+        if (!is_of(b, line) || n++ >= room)
+            continue;
+        addresses[n - 1] = (struct pool_address){
+            .sa = b->addr, .len = b->addr_len, .weight = b->record_weight, .tier = b->record_tier};
+    }
+    return n;
 }
 
 static const struct backend_conf *find_line(const struct pool_conf *conf, const struct backend *b)
@@ -221,6 +244,12 @@ void pool_set_conf(struct pool *p, const struct pool_conf *conf)
 
 /* ---- at run time ---- */
 
+static void wish_mode(struct pool *p, struct slice text, enum backend_state mode)
+{
+    wishes_get(&p->wishes, text)->mode = mode;
+    wishes_tidy(&p->wishes);
+}
+
 /* Enters a state for every backend with this address. */
 static int enter_named(struct pool *p, struct slice text, enum backend_state state, const char *why)
 {
@@ -238,6 +267,8 @@ static int enter_named(struct pool *p, struct slice text, enum backend_state sta
     }
     pool_serve(p, now_us);
     pool_unlock(p);
+    if (!rc)
+        wish_mode(p, text, state);
     return rc;
 }
 
@@ -270,24 +301,17 @@ int pool_set_weight(struct pool *p, struct slice text, uint32_t weight)
         rc = 0;
     }
     pool_unlock(p);
+    if (!rc)
+        wishes_get(&p->wishes, text)->weight = weight;
     return rc;
 }
 
-static void note_removed(struct pool *p, struct slice text)
+/* Nothing is wished any more but that it be away, or not even that. */
+static void wish_removed(struct pool *p, struct slice text, bool is_removed)
 {
-    p->removed = mem_grow(p->removed, p->removed_count + 1, sizeof(*p->removed));
-    p->removed[p->removed_count++] = mem_dup(text.p, text.n);
-}
-
-static void forget_removed(struct pool *p, struct slice text)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < p->removed_count; i++)
-        if (slice_eq(slice_str(p->removed[i]), text))
-            free(p->removed[i]);
-        else
-            p->removed[kept++] = p->removed[i];
-    p->removed_count = kept;
+    struct wish *w = wishes_get(&p->wishes, text);
+    *w = (struct wish){.text = w->text, .mode = BACKEND_UP, .is_removed = is_removed};
+    wishes_tidy(&p->wishes);
 }
 
 int pool_remove(struct pool *p, struct slice text)
@@ -302,8 +326,8 @@ int pool_remove(struct pool *p, struct slice text)
         else
             has_line |= !b->is_runtime;
     }
-    if (has_line)
-        note_removed(p, text);
+    if (n < count)
+        wish_removed(p, text, has_line);
     commit(p, list, n);
     return n < count ? 0 : -ENOENT;
 }
@@ -328,7 +352,7 @@ int pool_add(struct pool *p, const struct pool_new *new)
             backend_unref(b);
             return -EEXIST;
         }
-    forget_removed(p, slice_str(b->text));
+    wish_removed(p, slice_str(b->text), false);
     memcpy(b->host, b->text, sizeof(b->text));
     b->is_runtime = true;
     b->weight = b->conf_weight = a->weight ? a->weight : 1;

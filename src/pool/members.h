@@ -1,8 +1,9 @@
 /* Who belongs to a pool: what its configuration and its names say, and what is changed at run time.
  * Main thread only.
  *
- * What is changed at run time outlives a new configuration: a weight, a mode, a backend added, or
- * one removed, which neither a line nor a name brings back until it is added again.
+ * What is changed at run time outlives a new configuration, and that a name loses the address for
+ * some time: a weight, a mode, a backend added, or one removed, which neither a line nor a name
+ * brings back until it is added again.
  * SPDX-License-Identifier: MIT */
 #ifndef POOL_MEMBERS_H
 #define POOL_MEMBERS_H
@@ -27,6 +28,10 @@ struct pool_address {
  * time, idle connections are closed. */
 void pool_set_addresses(struct pool *p, const struct backend_conf *conf,
                         const struct pool_address *addresses, uint32_t count);
+
+/* The addresses that the line's backends have: how many, and the first of them, at most room. */
+uint32_t pool_get_addresses(const struct pool *p, const struct backend_conf *conf,
+                            struct pool_address *addresses, uint32_t room);
 
 /* ---- at run time: which backend is said by its address as text, "10.0.0.9:8080" or "unix:/p" ----
  * 0, or -ENOENT where the pool has no such backend. */

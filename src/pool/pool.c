@@ -41,9 +41,7 @@ void pool_fini(struct pool *p)
         backend_unref(p->backends[i]);
     while ((node = list_shift(&p->gone)))
         backend_unref(container_of(node, struct backend, gone_node));
-    for (uint32_t i = 0; i < p->removed_count; i++)
-        free(p->removed[i]);
-    free(p->removed);
+    wishes_fini(&p->wishes);
     free(p->backends);
     free(p->workers);
     tally_free(p->tally);

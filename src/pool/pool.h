@@ -25,6 +25,7 @@
 #include "pool/pool_conf.h"
 #include "pool/queue.h"
 #include "pool/tally.h"
+#include "pool/wish.h"
 
 struct conn;
 struct waiter;
@@ -80,8 +81,7 @@ struct pool {
     struct list granted; /* waiters to be told */
     struct list gone;    /* backends that have left with connections open; a reference each */
 
-    char **removed; /* addresses taken out at run time: no line or name brings them back */
-    uint32_t removed_count;
+    struct wishes wishes;         /* the operator's, main thread */
     void (*on_change)(void *ctx); /* main thread: other backends than before */
     void *on_change_ctx;
 };

@@ -53,8 +53,6 @@ struct pool_view *pool_view_new(struct pool *p)
     v->balance = p->balancer->name;
     v->queue_length = p->conf->queue_length;
     v->max_conns = limit_of(p->max_open);
-    v->removed = p->removed;
-    v->removed_count = p->removed_count;
     v->backends = mem_alloc((p->count + 1) * sizeof(*v->backends));
     v->count = p->count;
     for (uint32_t i = 0; i < v->count; i++)

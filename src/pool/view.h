@@ -31,9 +31,7 @@ struct pool_view {
     uint32_t waiting;    /* requests */
     uint32_t max_conns;  /* 0: no limit */
     uint32_t queue_length;
-    bool is_overloaded;   /* the newest are served first, see queue.h */
-    char *const *removed; /* addresses taken out at run time; valid until one more is */
-    uint32_t removed_count;
+    bool is_overloaded; /* the newest are served first, see queue.h */
     uint32_t count;
     struct backend_view *backends;
 };

@@ -12,7 +12,8 @@ import time
 import pytest
 
 from harness import Client, serve, wait_for
-from harness.dns import NameServer
+from harness.admin import ADMIN, AdminClient, ask
+from harness.dns import AAAA, NameServer
 
 
 def named(name):
@@ -69,6 +70,38 @@ def test_a_name_that_fails_later_keeps_its_addresses(proxy, names, trio):
     asked = len(dns.asked)
     wait_for(lambda: len(dns.asked) > asked + 1, "the name to be asked again", 15)
     assert seen(g) == {"1"}
+
+
+def test_a_family_that_cannot_be_asked_for_keeps_its_addresses(proxy, names, trio, backend):
+    """The other one is followed meanwhile; and what is known to be gone goes."""
+    backend(then=named("six"), host="::1", port=trio)
+    dns = names({"app.test": (["127.0.0.1", "::1"], 1)})
+    g = proxy(f"app.test:{trio}", gateway=[f"resolver {dns.address}"])
+    assert seen(g) == {"1", "six"}
+    dns.failing.add(AAAA)
+    dns.names["app.test"] = (["127.0.0.2"], 1)
+    wait_for(lambda: seen(g) == {"2", "six"}, "the new address to be used", 15)
+    asked = len(dns.asked)
+    wait_for(lambda: len(dns.asked) > asked + 4, "the name to be asked again", 15)
+    assert seen(g) == {"2", "six"}
+    dns.failing.clear()
+    wait_for(lambda: seen(g) == {"2"}, "the address that is gone to go", 15)
+
+
+def test_what_the_operator_wants_of_an_address_outlives_its_name(proxy, names, trio):
+    """A drain and a weight are there again in the moment that the address is."""
+    dns = names({"app.test": (["127.0.0.1", "127.0.0.2", "127.0.0.3"], 1)})
+    g = proxy(f"app.test:{trio}", gateway=[f"resolver {dns.address}", *ADMIN])
+    assert seen(g) == {"1", "2", "3"}
+    with AdminClient(g) as c:
+        c.json(f"/pools/app/backends/127.0.0.2:{trio}/drain", "POST")
+        c.json(f"/pools/app/backends/127.0.0.3:{trio}/weight?weight=9", "POST")
+    dns.names["app.test"] = (["127.0.0.1"], 1)
+    wait_for(lambda: seen(g) == {"1"}, "the others to leave", 15)
+    dns.names["app.test"] = (["127.0.0.1", "127.0.0.2", "127.0.0.3"], 1)
+    backends = wait_for(lambda: len(found := ask(g, "/pools/app")["backends"]) == 3 and found, "them to return", 15)
+    assert [(b["state"], b["weight"]) for b in backends] == [("up", 1), ("draining", 1), ("up", 9)]
+    assert seen(g, 20) == {"1", "3"}
 
 
 def test_a_name_is_not_asked_for_each_request(proxy, names, trio):

@@ -15,6 +15,7 @@ class NameServer:
         self.names = names
         self.asked = []
         self.silent = False
+        self.failing = set()        # kinds that are answered with SERVFAIL
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
@@ -45,7 +46,9 @@ class NameServer:
         addresses, ttl = self.names.get(name, (None, 0))
         packed = [ipaddress.ip_address(a).packed for a in addresses or []]
         packed = [p for p in packed if len(p) == (4 if kind == A else 16) and kind in (A, AAAA)]
-        flags = 0x8180 | (3 if addresses is None else 0)
+        if kind in self.failing:
+            packed = []
+        flags = 0x8180 | (2 if kind in self.failing else 3 if addresses is None else 0)
         head = query[:2] + struct.pack(">HHHHH", flags, 1, len(packed), 0, 0)
         return head + question + b"".join(
             b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, ttl, len(p)) + p for p in packed)

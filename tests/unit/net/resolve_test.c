@@ -19,7 +19,7 @@
 
 enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, TYPE_SRV = 33 };
 enum { FLAGS_OK = 0x8580, NXDOMAIN = 3, SERVFAIL = 2, REFUSED = 5, TRUNCATED = 0x0200 };
-enum behaviour { ANSWER, SILENT, REFUSE, FAIL, GARBAGE, ONLY_TCP };
+enum behaviour { ANSWER, SILENT, REFUSE, FAIL, FAIL_SIX, GARBAGE, ONLY_TCP };
 
 static const struct row {
     const char *name;
@@ -33,6 +33,8 @@ static const struct row {
     {"many.test", TYPE_A, "192.0.2.2", 30, ANSWER},
     {"many.test", TYPE_A, "192.0.2.1", 90, ANSWER},
     {"many.test", TYPE_AAAA, "2001:db8::1", 45, ANSWER},
+    {"half.test", TYPE_A, "192.0.2.7", 30, FAIL_SIX},
+    {"_half._tcp.test", TYPE_SRV, "1 1 80 half.test", 90, ANSWER},
     {"alias.test", TYPE_CNAME, "one.test", 10, ANSWER},
     {"six.test", TYPE_AAAA, "2001:db8::6", 77, ANSWER},
     {"_a._tcp.test", TYPE_SRV, "10 60 8080 one.test", 40, ANSWER},
@@ -185,6 +187,8 @@ static bool reply(const struct message *q, struct message *a, bool by_tcp)
                     : row && row->behaviour == REFUSE ? REFUSED
                     : row && row->behaviour == FAIL   ? SERVFAIL
                                                       : 0u;
+    if (row && row->behaviour == FAIL_SIX && type == TYPE_AAAA)
+        code = SERVFAIL;
     bool cut = row && row->behaviour == ONLY_TCP && !by_tcp;
     if (row && row->behaviour == SILENT)
         return false;
@@ -295,6 +299,7 @@ struct asker {
     unsigned calls;
     enum resolve_status status;
     uint32_t ttl_s;
+    unsigned unknown;
     char text[512]; /* all addresses, in order, each with a blank behind it */
 };
 
@@ -322,6 +327,7 @@ static void on_done(void *ctx, const struct resolve_answer *answer)
     struct asker *a = ctx;
     a->calls++;
     a->status = answer->status;
+    a->unknown = answer->unknown;
     a->ttl_s = answer->ttl_s;
     struct text t = text_of(a->text, sizeof(a->text) - 1);
     for (unsigned i = 0; i < answer->count; i++) {
@@ -386,6 +392,34 @@ static void test_each_name_gets_its_answer(void **state)
             fail_msg("\"%s\": %s, ttl %u, %s", answers[i].name, resolve_status_text(a.status),
                      a.ttl_s, a.text);
     }
+    ask_end(&a);
+}
+
+static void test_a_family_that_fails_is_unknown_and_one_that_is_gone_is_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        unsigned unknown;
+    } expected[] = {{"half.test", RESOLVE_V6}, {"one.test", 0}, {"many.test", 0}, {"::1", 0}};
+    struct asker a;
+    ask_begin(&a, 0);
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+        a.waiting = 1;
+        a.loop.stopping = false;
+        resolve_expect(resolve_start(a.resolver, slice_str(expected[i].name), 80, on_done, &a),
+                       RESOLVE_V4 | RESOLVE_V6);
+        loop_run(&a.loop);
+        assert_int_equal(a.status, RESOLVE_OK);
+        assert_int_equal(a.unknown, expected[i].unknown);
+    }
+    a.waiting = 1;
+    a.loop.stopping = false;
+    resolve_expect(resolve_start_srv(a.resolver, SLICE("_half._tcp.test"), on_done, &a),
+                   RESOLVE_V6);
+    loop_run(&a.loop);
+    assert_int_equal(a.status, RESOLVE_OK);
+    assert_int_equal(a.unknown, RESOLVE_V6);
     ask_end(&a);
 }
 
@@ -617,6 +651,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_name_gets_its_answer),
+        cmocka_unit_test(test_a_family_that_fails_is_unknown_and_one_that_is_gone_is_not),
         cmocka_unit_test(test_all_addresses_come_once_with_the_smallest_ttl),
         cmocka_unit_test(test_services_are_found_with_their_hosts),
         cmocka_unit_test(test_a_question_for_services_ends_with_its_hosts),

@@ -398,6 +398,28 @@ static void test_what_was_removed_is_not_brought_back_by_its_name(void **state)
     pool_fini(&pool);
 }
 
+static void test_a_drain_and_a_weight_outlive_that_the_name_loses_the_address(void **state)
+{
+    (void)state;
+    struct pool_address a[2] = {test_address(1), test_address(2)};
+    start(2);
+    assert_int_equal(pool_drain(&pool, SLICE("127.0.0.1:1")), 0);
+    assert_int_equal(pool_set_weight(&pool, SLICE("127.0.0.1:1"), 5), 0);
+    for (int round = 0; round < 2; round++) {
+        pool_set_addresses(&pool, &lines[0], NULL, 0);
+        assert_int_equal(pool.count, 1);
+        pool_set_addresses(&pool, &lines[0], a, 1);
+        assert_int_equal(member(1)->state, round ? BACKEND_UP : BACKEND_DRAINING);
+        assert_int_equal(member(1)->weight, 5);
+        assert_int_equal(pool_enable(&pool, SLICE("127.0.0.1:1")), 0);
+    }
+    assert_int_equal(pool_remove(&pool, SLICE("127.0.0.1:1")), 0); /* forgets the weight */
+    const struct pool_new new = {.address = a[0]};
+    assert_int_equal(pool_add(&pool, &new), 0);
+    assert_int_equal(member(1)->weight, 1);
+    pool_fini(&pool);
+}
+
 static void test_a_weight_set_at_run_time_outlives_a_configuration(void **state)
 {
     (void)state;
@@ -446,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_what_the_operator_says_counts_more),
         cmocka_unit_test(test_retries_have_a_budget),
         cmocka_unit_test(test_what_was_removed_is_not_brought_back_by_its_name),
+        cmocka_unit_test(test_a_drain_and_a_weight_outlive_that_the_name_loses_the_address),
         cmocka_unit_test(test_a_weight_set_at_run_time_outlives_a_configuration),
         cmocka_unit_test(test_addresses_are_read_as_they_are_shown),
     };
