@@ -2,25 +2,26 @@
 #include "core/demand.h"
 
 #include <netinet/in.h>
+#include <string.h>
 
 #include "base/map.h"
 #include "base/num.h"
+#include "core/asker.h"
 #include "core/exchange.h"
+#include "core/worker.h"
 #include "http/cookie.h"
 
 /* The same in every gateway: several of them send the same request to the same backend. */
 static const struct map_key hash_key = {0x736c756963652d68, 0x6173682d6b65792d};
 
 /* Which flow of the queue: the address, whatever its port. */
-static uint64_t hash_of_client(const struct sockaddr *peer)
+static uint64_t hash_of_asker(const struct net_addr *asker)
 {
     uint64_t h = 0;
-    if (peer->sa_family == AF_INET) {
-        h = ((const struct sockaddr_in *)(const void *)peer)->sin_addr.s_addr;
-    } else if (peer->sa_family == AF_INET6) { /* a client has a whole /64 to itself */
-        const struct sockaddr_in6 *in6 = (const void *)peer;
-        memcpy(&h, &in6->sin6_addr, sizeof(h));
-    }
+    if (asker->sa.sa_family == AF_INET)
+        h = asker->in4.sin_addr.s_addr;
+    else if (asker->sa.sa_family == AF_INET6) /* a client has a whole /64 to itself */
+        memcpy(&h, &asker->in6.sin6_addr, sizeof(h));
     return h * UINT64_C(0x9e3779b97f4a7c15) >> 32;
 }
 
@@ -29,7 +30,7 @@ static struct slice hashed_part(const struct exchange *x, const struct pool_conf
     struct slice value = SLICE_NONE;
     const struct field *field;
     switch ((enum hash_kind)conf->hash_kind) {
-    case HASH_CLIENT: return x->peer_text;
+    case HASH_CLIENT: return SLICE_NONE;
     case HASH_HOST: return x->req.authority;
     case HASH_PATH: return x->path;
     case HASH_URI: return x->req.target;
@@ -42,10 +43,15 @@ static struct slice hashed_part(const struct exchange *x, const struct pool_conf
 }
 
 /* Requests without the part go by their client, or all would go to one backend. */
-static uint64_t hash_of_request(const struct exchange *x, const struct pool_conf *conf)
+static uint64_t hash_of_request(const struct exchange *x, const struct pool_conf *conf,
+                                const struct net_addr *asker)
 {
     struct slice part = hashed_part(x, conf);
-    return map_siphash13(hash_key, part.n ? part : x->peer_text);
+    char buf[NET_ADDR_TEXT_MAX];
+    struct text t = text_of(buf, sizeof(buf));
+    if (!part.n)
+        net_addr_put_host(&t, asker);
+    return map_siphash13(hash_key, part.n ? part : text_slice(&t));
 }
 
 static uint64_t named_backend(const struct exchange *x, const struct pool_conf *conf)
@@ -60,14 +66,18 @@ static uint64_t named_backend(const struct exchange *x, const struct pool_conf *
 void demand_init(struct exchange *x)
 {
     const struct pool_conf *conf = x->attempt.pool->conf;
+    const struct gateway_conf *gateway = &x->worker->snapshot->gateway;
+    const struct trusted_proxies trusted = {gateway->trusted, gateway->trusted_count};
     struct demand *d = &x->attempt.demand;
-    d->client = hash_of_client(x->peer);
+    struct net_addr asker;
+    asker_find(x->peer, &x->req.fields, &trusted, &asker);
+    d->client = hash_of_asker(&asker);
     d->class = x->route->priority == PRIORITY_HIGH  ? QUEUE_HIGH
                : x->route->priority == PRIORITY_LOW ? QUEUE_LOW
                                                     : QUEUE_NORMAL;
     d->is_safe = method_is_idempotent(x->req.method);
     if (conf->balance == BALANCE_HASH)
-        d->key = hash_of_request(x, conf);
+        d->key = hash_of_request(x, conf, &asker);
     if (conf->sticky.n)
         d->stick = named_backend(x, conf);
 }

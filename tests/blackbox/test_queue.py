@@ -7,6 +7,7 @@ import time
 import pytest
 
 from harness import Broken, Client, serve, wait_for
+from harness.admin import ADMIN, ask
 
 GET = "GET {} HTTP/1.1\r\nHost: t\r\n\r\n"
 
@@ -46,14 +47,27 @@ def slow(backend):
     s.release(1000)
 
 
-def ask_all(g, targets, **more):
+@pytest.fixture
+def proxy(proxy):
+    def start(*backends, gateway=(), **keys):
+        return proxy(*backends, gateway=[*ADMIN, *gateway], **keys)
+    return start
+
+
+def begun(g):
+    """Requests that have arrived."""
+    requests = ask(g, "/status")["requests"]
+    return requests["total"] + requests["in_flight"]
+
+
+def ask_all(g, targets, fields="", **more):
     """A client for each, asked in this order; they wait for one another to arrive."""
     clients = []
     for t in targets:
-        c = g.client(**more)
-        c.send(GET.format(t))
+        c, before = g.client(**more), begun(g)
+        c.send(f"GET {t} HTTP/1.1\r\nHost: t\r\n{fields}\r\n")
+        wait_for(lambda: begun(g) > before, f"{t} to arrive")
         clients.append(c)
-        time.sleep(0.02)        # the order of arrival is what is tested
     return clients
 
 
@@ -164,27 +178,39 @@ def test_clients_take_turns(proxy, slow):
     assert slow.begun.index("/one") == 2        # behind the one under way, and the first that waits
 
 
+def test_clients_take_turns_behind_a_proxy_that_is_trusted(proxy, slow):
+    """Then the client is whom it names; one that is not trusted names in vain."""
+    g = proxy(slow.address, pool=["max-conns 1"], threads=1, gateway=["trusted-proxies 127.0.0.1"])
+    many = ask_all(g, [f"/many{n}" for n in range(5)], "X-Forwarded-For: 192.0.2.1\r\n")
+    one = ask_all(g, ["/one"], "X-Forwarded-For: 192.0.2.2\r\n")
+    liars = [*ask_all(g, ["/liar1"], "X-Forwarded-For: 192.0.2.3\r\n", source="127.0.0.2"),
+             *ask_all(g, ["/liar2"], "X-Forwarded-For: 192.0.2.4\r\n", source="127.0.0.2")]
+    slow.wait_begun(1)
+    slow.release(8)
+    for c in many + one + liars:
+        assert c.response().status == 200
+    assert slow.begun == ["/many0", "/many1", "/one", "/liar1", "/many2", "/liar2", "/many3", "/many4"]
+
+
 def test_routes_have_priorities(gateway, slow):
-    g = gateway("gateway {\n threads 1\n access-log off\n}\nlisten 127.0.0.1:0\npool app {\n"
+    g = gateway("gateway {\n threads 1\n access-log off\n admin unix:admin.sock\n}\nlisten 127.0.0.1:0\npool app {\n"
                 f" backend {slow.address}\n max-conns 1\n}}\nsite * {{\n"
                 " route /vip* {\n  priority high\n  proxy app\n }\n"
                 " route /bulk* {\n  priority low\n  proxy app\n }\n"
                 " route * header=X-Vip {\n  priority high\n  proxy app\n }\n"
                 " route * {\n  proxy app\n }\n}\n")
     clients = ask_all(g, ["/first", "/bulk1", "/normal", "/vip1", "/bulk2", "/vip2"])
-    c = g.client()
-    c.send("GET /asked HTTP/1.1\r\nHost: t\r\nX-Vip: 1\r\n\r\n")
-    time.sleep(0.02)
+    clients += ask_all(g, ["/asked"], "X-Vip: 1\r\n")
     slow.wait_begun(1)
     slow.release(7)
-    for c in [*clients, c]:
+    for c in clients:
         assert c.response().status == 200
     assert slow.begun == ["/first", "/vip1", "/vip2", "/asked", "/normal", "/bulk1", "/bulk2"]
 
 
 @pytest.mark.faults
 def test_a_full_queue_makes_room_for_the_urgent(gateway, slow):
-    g = gateway("gateway {\n threads 1\n access-log off\n}\nlisten 127.0.0.1:0\npool app {\n"
+    g = gateway("gateway {\n threads 1\n access-log off\n admin unix:admin.sock\n}\nlisten 127.0.0.1:0\npool app {\n"
                 f" backend {slow.address}\n max-conns 1\n queue length=1\n}}\nsite * {{\n"
                 " route /vip* {\n  priority high\n  proxy app\n }\n"
                 " route * {\n  proxy app\n }\n}\n")
@@ -285,7 +311,7 @@ def test_a_full_backlog_of_a_unix_socket_is_waited_for(gateway, backend, tmp_pat
 def test_but_not_for_ever(gateway, backend, tmp_path):
     b = backend(then=serve(), host=f"unix:{tmp_path}/app.sock", listen=False)
     b.socket.listen(0)
-    g = gateway("gateway {\n threads 1\n access-log off\n}\nlisten 127.0.0.1:0\npool app {\n"
+    g = gateway("gateway {\n threads 1\n access-log off\n admin unix:admin.sock\n}\nlisten 127.0.0.1:0\npool app {\n"
                 f" backend unix:{tmp_path}/app.sock\n timeout connect=300ms\n}}\nsite * {{\n proxy app\n}}\n")
     clients = [g.client() for _ in range(4)]
     for c in clients:
