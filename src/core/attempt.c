@@ -237,14 +237,13 @@ static void on_granted(void *ctx, enum grant grant, struct backend *b, struct co
 static void wait_for_slot(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
-    const struct pool_conf *conf = at->pool->conf;
     at->waiter = pool_wait(at->pool, x->worker->index, &at->demand, x, on_granted);
     if (!at->waiter) {
         exchange_fail(x, 503, "the pool's queue is full (queue length)", NULL);
         return;
     }
     x->wait_us = x->worker->loop.now_us;
-    timer_set(&x->worker->loop, &x->timer, attempt_limit_ms(x, conf->queue_ms));
+    timer_set(&x->worker->loop, &x->timer, attempt_limit_ms(x, x->serve->queue_ms));
     exchange_enter(x, EX_WAIT_SLOT, "no slot free");
 }
 
@@ -259,7 +258,7 @@ void attempt_wait_over(struct exchange *x)
 static enum pick pick(struct exchange *x, struct backend **b)
 {
     struct attempt *at = &x->attempt;
-    uint32_t request_ms = at->pool->conf->request_ms;
+    uint32_t request_ms = x->serve->request_ms;
     if (at->count == 0 && request_ms)
         at->deadline_us = x->worker->loop.now_us + request_ms * UINT64_C(1000);
     at->demand.is_again = at->count > 0;

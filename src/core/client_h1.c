@@ -208,15 +208,6 @@ static void h1_on_due(struct client *c)
 
 /* ---- the front of an exchange ---- */
 
-static bool over_limit(struct exchange *x, size_t n)
-{
-    x->req_bytes += n;
-    if (!x->route || !x->route->body_bytes || x->req_bytes <= x->route->body_bytes)
-        return false;
-    exchange_fail(x, 413, "request body is larger than the limit", "RFC 9110 15.5.14");
-    return true;
-}
-
 /* One event of the reader. False: no more for now. */
 static bool on_body_event(struct exchange *x, enum codec_event event,
                           const struct codec_result *result, struct buf *in)
@@ -224,7 +215,7 @@ static bool on_body_event(struct exchange *x, enum codec_event event,
     switch (event) {
     case CODEC_DATA:
         chain_put(&x->req_body, in, result->data);
-        return !over_limit(x, result->data.n);
+        return !exchange_takes_too_much(x, result->data.n);
     case CODEC_END:
         x->req_trailers = result->trailers;
         x->request = MSG_COMPLETE;
@@ -374,7 +365,7 @@ static uint64_t front_plain_left(const struct exchange *x)
     if (!c->stream.transport->splice || !c->stream.readable || stream_bytes(&c->stream).n)
         return 0;
     uint64_t left = h1_plain_left(&c->h1.reader);
-    uint64_t limit = x->route && x->route->body_bytes ? x->route->body_bytes : UINT64_MAX;
+    uint64_t limit = x->serve->body_bytes ? x->serve->body_bytes : UINT64_MAX;
     uint64_t allowed = limit > x->req_bytes ? limit - x->req_bytes : 0;
     return left < allowed ? left : allowed;
 }
@@ -406,8 +397,8 @@ static void front_set_deadline(struct exchange *x, enum wait wait)
     struct client *c = x->client;
     const struct gateway_conf *conf = client_conf(c);
     switch (wait) {
-    case WAIT_READ: timer_set(&c->worker->loop, &c->timer, conf->body_ms); return;
-    case WAIT_WRITE: timer_set(&c->worker->loop, &c->timer, conf->write_ms); return;
+    case WAIT_READ: timer_set(&c->worker->loop, &c->timer, x->serve->body_ms); return;
+    case WAIT_WRITE: timer_set(&c->worker->loop, &c->timer, x->serve->write_ms); return;
     case WAIT_GONE: timer_set(&c->worker->loop, &c->timer, conf->half_closed_ms); return;
     case WAIT_NOTHING:
     case WAIT_HEAD:

@@ -61,7 +61,7 @@ static void on_lane_due(struct timer *t)
     struct lane *lane = container_of(t, struct lane, timer);
     struct exchange *x = lane->exchange;
     const struct client_h2 *h2 = lane->client->h2;
-    uint32_t write_ms = client_conf(lane->client)->write_ms;
+    uint32_t write_ms = x->serve->write_ms;
     uint64_t now_ms = x->worker->loop.now_ms;
     if (x->client_wait == WAIT_READ)
         exchange_fail(x, 408, "request body stopped coming (timeout body)", "RFC 9110 15.5.9");
@@ -393,15 +393,6 @@ void client_h2_start(struct client *c)
 
 /* ---- the front of an exchange ---- */
 
-static bool over_limit(struct exchange *x, size_t n)
-{
-    x->req_bytes += n;
-    if (!x->route || !x->route->body_bytes || x->req_bytes <= x->route->body_bytes)
-        return false;
-    exchange_fail(x, 413, "request body is larger than the limit", "RFC 9110 15.5.14");
-    return true;
-}
-
 static void end_request(struct exchange *x, const struct h2_stream *s)
 {
     if (s->fault.status) {
@@ -420,7 +411,7 @@ static bool front_take(struct exchange *x)
     if (n) {
         x->client_moved = true;
         turn_soon(lane->client);
-        if (over_limit(x, n))
+        if (exchange_takes_too_much(x, n))
             return true;
     }
     if (!s->ended || !chain_is_empty(&s->in))
@@ -511,10 +502,9 @@ static bool front_is_plain_out(const struct exchange *x)
 static void front_set_deadline(struct exchange *x, enum wait wait)
 {
     struct lane *lane = x->client;
-    const struct gateway_conf *conf = client_conf(lane->client);
     switch (wait) {
-    case WAIT_READ: timer_set(&x->worker->loop, &lane->timer, conf->body_ms); return;
-    case WAIT_WRITE: timer_set(&x->worker->loop, &lane->timer, conf->write_ms); return;
+    case WAIT_READ: timer_set(&x->worker->loop, &lane->timer, x->serve->body_ms); return;
+    case WAIT_WRITE: timer_set(&x->worker->loop, &lane->timer, x->serve->write_ms); return;
     case WAIT_GONE:
     case WAIT_NOTHING:
     case WAIT_HEAD:

@@ -84,6 +84,7 @@ struct exchange *exchange_new(struct worker *w)
     arena_init(&x->arena, &w->loop.bufs);
     deferred_init(&x->again, run_again);
     timer_init(&x->timer, on_due);
+    x->serve = &w->snapshot->serve;
     size_t window = w->snapshot->gateway.window;
     chain_init(&x->req_body, &w->loop.bufs, window);
     chain_init(&x->resp_body, &w->loop.bufs, window);
@@ -154,6 +155,17 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *why, const c
     answer_send(x, "error answered");
 }
 
+/* Once it is answered all the same, by whomever, nobody takes the rest. */
+bool exchange_takes_too_much(struct exchange *x, size_t n)
+{
+    uint64_t limit = x->serve->body_bytes;
+    x->req_bytes += n;
+    if (!limit || x->req_bytes <= limit || x->response >= MSG_COMPLETE)
+        return false;
+    exchange_fail(x, 413, "request body is larger than the limit", "RFC 9110 15.5.14");
+    return true;
+}
+
 void exchange_abort(struct exchange *x, const char *why)
 {
     log_info(x->id, "%s", why);
@@ -199,6 +211,7 @@ static enum parse find_route(struct exchange *x, struct fault *f)
     if (!match.route)
         return fault_bad(f, 404, "no route of the site matches", NULL);
     x->route = match.route;
+    x->serve = &match.route->serve;
     return PARSE_DONE;
 }
 
@@ -217,7 +230,7 @@ static enum next step_route(struct exchange *x)
         exchange_fail(x, f.status, f.what, f.rule);
         return NEXT;
     }
-    uint64_t limit = x->route->body_bytes;
+    uint64_t limit = x->serve->body_bytes;
     if (limit && x->req_framing.kind == BODY_LENGTH && x->req_framing.length > limit) {
         exchange_fail(x, 413, "request body is larger than the limit", "RFC 9110 15.5.14");
         return NEXT;
@@ -238,13 +251,12 @@ static enum next step_act(struct exchange *x)
 
 bool exchange_spill(struct exchange *x, struct chain *body, struct spool **spool)
 {
-    const struct pool_conf *conf = x->attempt.pool->conf;
-    if (body->bytes <= conf->buffer_memory)
+    uint64_t memory = x->serve->buffer_memory;
+    if (body->bytes <= memory)
         return true;
     if (!*spool)
         *spool = spool_new();
-    int error =
-        spool_spill(*spool, body, conf->buffer_memory, x->worker->snapshot->gateway.temp_dir.p);
+    int error = spool_spill(*spool, body, memory, x->worker->snapshot->gateway.temp_dir.p);
     if (error)
         log_error(x->id, "cannot write a body to a file in " SLICE_FMT " (temp-dir): %s",
                   SLICE_ARG(x->worker->snapshot->gateway.temp_dir), strerror(-error));

@@ -111,9 +111,10 @@ struct exchange {
     struct slice peer_text; /* address of the client, without port */
     struct slice path;      /* normalised */
     const struct route_conf *route;
-    bool passes_over;     /* that route: one behind it is wanted */
-    struct slice upgrade; /* protocol asked for, and on 101 switched to */
-    bool close_client;    /* the client's connection ends behind this exchange */
+    const struct serve_conf *serve; /* how it is served: the route's, once that is found */
+    bool passes_over;               /* that route: one behind it is wanted */
+    struct slice upgrade;           /* protocol asked for, and on 101 switched to */
+    bool close_client;              /* the client's connection ends behind this exchange */
     bool client_gone;
     bool broken;          /* the response cannot be completed */
     bool expectation_met; /* we have told the client to send its body */
@@ -162,6 +163,9 @@ void exchange_enter(struct exchange *x, enum exchange_state state, const char *w
 /* Answers with an error page, or, when a response head has gone out, breaks the response off. Marks
  * only: the state machine carries it out. why: for the log; rule: RFC section or NULL. */
 void exchange_fail(struct exchange *x, uint16_t status, const char *why, const char *rule);
+/* n bytes more of the request's body have come. True: that is more than it may have, and has been
+ * answered. */
+bool exchange_takes_too_much(struct exchange *x, size_t n);
 /* The client has gone: nothing more can be said to it. */
 void exchange_abort(struct exchange *x, const char *why);
 

@@ -189,25 +189,40 @@ static void print_limits(FILE *out, const struct gateway_conf *g, const struct r
     print_count(out, "head", g->head_bytes);
     print_count(out, "target", g->target_bytes);
     print_count(out, "fields", g->fields);
-    print_count(out, "body", route->body_bytes);
+    print_count(out, "body", route->serve.body_bytes);
     print_count(out, "window", g->window);
     fputc('\n', out);
     fputs("client  ", out);
     print_time(out, "head", g->head_ms);
-    print_time(out, "body", g->body_ms);
-    print_time(out, "write", g->write_ms);
+    print_time(out, "body", route->serve.body_ms);
+    print_time(out, "write", route->serve.write_ms);
     print_time(out, "idle", g->idle_ms);
-    print_time(out, "tunnel", g->tunnel_ms);
+    print_time(out, "tunnel", route->serve.tunnel_ms);
     fputc('\n', out);
 }
 
-static void print_backend_limits(FILE *out, const struct pool_conf *pool)
+static void print_backend_limits(FILE *out, const struct route_conf *route)
 {
+    const struct serve_conf *serve = &route->serve;
     fputs("backend ", out);
-    print_time(out, "connect", pool->connect_ms);
-    print_time(out, "response", pool->response_ms);
-    print_time(out, "idle", pool->idle_ms);
-    fprintf(out, "  attempts=%u\n", pool->attempts);
+    print_time(out, "connect", route->pool->connect_ms);
+    print_time(out, "queue", serve->queue_ms);
+    print_time(out, "response", serve->response_ms);
+    print_time(out, "idle", serve->idle_ms);
+    if (serve->request_ms)
+        print_time(out, "request", serve->request_ms);
+    fprintf(out, "  attempts=%u\n", route->pool->attempts);
+    print_label(out, "buffer");
+    fprintf(out, "%s%s%s", serve->buffer_request ? "request" : "",
+            serve->buffer_request && serve->buffer_response ? " " : "",
+            serve->buffer_response  ? "response"
+            : serve->buffer_request ? ""
+                                    : "off");
+    if (serve->buffer_request || serve->buffer_response) {
+        print_count(out, "memory", serve->buffer_memory);
+        print_count(out, "file", serve->buffer_file);
+    }
+    fputc('\n', out);
 }
 
 static void print_action(FILE *out, const struct route_conf *route)
@@ -245,7 +260,7 @@ static int print_answer(const struct snapshot *s, const struct question *q, FILE
         print_pool(out, match.route->pool);
     print_limits(out, &s->gateway, match.route);
     if (match.route->pool)
-        print_backend_limits(out, match.route->pool);
+        print_backend_limits(out, match.route);
     print_label(out, "compress");
     compress_conf_explain(&match.route->compress, out);
     return EXPLAIN_SERVED;

@@ -12,19 +12,17 @@
 
 static bool buffers_request(const struct exchange *x)
 {
-    const struct pool_conf *conf = x->attempt.pool->conf;
     bool needed = x->attempt.codec->needs_length && x->req_framing.kind == BODY_CHUNKED;
-    return x->request == MSG_BODY && (needed || conf->buffer_request);
+    return x->request == MSG_BODY && (needed || x->serve->buffer_request);
 }
 
 static void open_buffers(struct exchange *x)
 {
-    const struct pool_conf *conf = x->attempt.pool->conf;
-    x->buffer_response = conf->buffer_response;
+    x->buffer_response = x->serve->buffer_response;
     if (x->buffer_response)
-        x->resp_body.window = conf->buffer_file;
+        x->resp_body.window = x->serve->buffer_file;
     if (buffers_request(x))
-        x->req_body.window = x->attempt.replay.window = conf->buffer_file;
+        x->req_body.window = x->attempt.replay.window = x->serve->buffer_file;
 }
 
 static enum next run(struct exchange *x)

@@ -333,10 +333,9 @@ static enum wait backend_wait(const struct exchange *x)
 
 static uint32_t backend_ms(const struct exchange *x, enum wait wait)
 {
-    const struct pool_conf *conf = x->attempt.conn->pool->conf;
     if (wait == WAIT_TUNNEL)
-        return x->worker->snapshot->gateway.tunnel_ms;
-    return wait == WAIT_HEAD ? conf->response_ms : conf->idle_ms;
+        return x->serve->tunnel_ms;
+    return wait == WAIT_HEAD ? x->serve->response_ms : x->serve->idle_ms;
 }
 
 static void set_backend_deadline(struct exchange *x)

@@ -18,6 +18,7 @@
 #include "config/source.h"
 #include "core/compress_conf.h"
 #include "core/script_conf.h"
+#include "core/serve_conf.h"
 #include "http/field.h"
 
 struct action;
@@ -66,10 +67,10 @@ struct route_conf {
     const struct pool_conf *pool; /* NULL: the action needs none */
     uint32_t pool_index;          /* of pool in snapshot.pools */
     int priority;                 /* enum priority: in the pool's queue */
-    uint64_t body_bytes;          /* limit for a request body that counts here; 0: none */
 
     struct script_conf script;
     struct compress_conf compress;
+    struct serve_conf serve;
 
     struct slice text; /* the route's matchers as written, for logs */
     struct slice pool_name;

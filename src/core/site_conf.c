@@ -8,7 +8,8 @@
 
 static key_set_fn set_paths, set_method, set_header, set_client, set_host, set_internal;
 static key_open_fn open_pair, open_route, open_site_script, open_route_script, open_site_files,
-    open_site_redirect, open_site_respond, open_site_compress, open_route_compress;
+    open_site_redirect, open_site_respond, open_site_compress, open_route_compress, open_site_serve,
+    open_route_serve;
 static key_close_fn close_route;
 
 /* clang-format off */
@@ -22,12 +23,6 @@ static const struct key route_options[] = {
      .syntax = "CIDR[,CIDR...]", .help = "the client's address is in one of these networks"},
     {.name = "host", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_host,
      .syntax = "NAME[,NAME...]", .help = "the request is for one of these hosts; *.NAME works"},
-    {.name = NULL},
-};
-
-static const struct key route_limit_options[] = {
-    {.name = "body", .type = KEY_SIZE, .at = at(struct route_conf, body_bytes),
-     .zero = "unlimited", .help = "bytes of a request's body (413), in place of the gateway's limit"},
     {.name = NULL},
 };
 
@@ -87,8 +82,7 @@ static const struct key route_keys[] = {
     {.name = "priority", .type = KEY_ENUM, .at = at(struct route_conf, priority),
      .init = "normal", .names = priorities,
      .help = "whose turn it is first where requests wait for a connection to a backend"},
-    {.name = "limit", .type = KEY_NONE, .options = route_limit_options,
-     .help = "how much a client may send here"},
+    SERVE_KEYS(open_route_serve),
     COMPRESS_KEY(open_route_compress),
     SCRIPT_KEYS(open_route_script),
     {.name = "script", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = script_set_script,
@@ -105,6 +99,7 @@ const struct key site_keys[] = {
              "the options"},
     FILES_KEY(open_site_files),
     ACTION_KEYS(open_route, open_site_redirect, open_site_respond),
+    SERVE_KEYS(open_site_serve),
     COMPRESS_KEY(open_site_compress),
     SCRIPT_KEYS(open_site_script),
     {.name = "certificate", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_ONE, .set = tls_pair_set,
@@ -342,6 +337,22 @@ static void *open_pair(struct config_reader *r, const struct directive *d, void 
     return config_append(r, &site->pairs, &site->pair_count, sizeof(*site->pairs));
 }
 
+static void *open_site_serve(struct config_reader *r, const struct directive *d, void *target)
+{
+    (void)r;
+    (void)d;
+    struct site_conf *site = target;
+    return &site->serve;
+}
+
+static void *open_route_serve(struct config_reader *r, const struct directive *d, void *target)
+{
+    (void)r;
+    (void)d;
+    struct route_conf *route = target;
+    return &route->serve;
+}
+
 static void *open_site_compress(struct config_reader *r, const struct directive *d, void *target)
 {
     (void)r;
@@ -365,7 +376,7 @@ static void *open_route(struct config_reader *r, const struct directive *d, void
         config_append(r, &site->routes, &site->route_count, sizeof(*site->routes));
     route->at = d->name.at;
     route->text = SLICE("*");
-    route->body_bytes = ROUTE_BODY_INHERIT;
+    serve_conf_init(&route->serve);
     return route;
 }
 

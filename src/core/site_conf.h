@@ -11,9 +11,6 @@
 #include "core/route.h"
 #include "core/tls_conf.h"
 
-/* In route_conf.body_bytes while loading: nothing said, so the gateway's limit counts. */
-#define ROUTE_BODY_INHERIT UINT64_MAX
-
 struct site_name {
     struct slice text; /* lower case: "example.org", "*.example.org", "*" */
     struct config_place at;
@@ -26,6 +23,7 @@ struct site_conf {
     uint32_t route_count;
     struct script_conf script;     /* what routes inherit */
     struct compress_conf compress; /* the same */
+    struct serve_conf serve;       /* the same */
     struct tls_pair_conf *pairs;   /* certificates for all TLS listeners */
     uint32_t pair_count;
     struct config_place at;

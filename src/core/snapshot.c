@@ -68,6 +68,7 @@ static void *open_site(struct config_reader *r, const struct directive *d, void 
     struct snapshot *s = target;
     struct site_conf *site = config_append(r, &s->sites, &s->site_count, sizeof(*s->sites));
     site->at = d->name.at;
+    serve_conf_init(&site->serve);
     return site;
 }
 
@@ -142,11 +143,11 @@ static bool finish_pool(struct config_reader *r, struct pool_conf *pool)
 static bool finish_route(struct config_reader *r, struct snapshot *s, const struct site_conf *site,
                          struct route_conf *route, bool *used)
 {
-    if (route->body_bytes == ROUTE_BODY_INHERIT)
-        route->body_bytes = s->gateway.body_bytes;
     script_conf_inherit(r, &route->script, &site->script);
     if (!action_finish(r, s, route))
         return false;
+    serve_conf_inherit(&route->serve, &site->serve);
+    serve_conf_finish(&route->serve, &s->gateway, route->pool);
     compress_conf_finish(&route->compress, &site->compress);
     if (!route->pool)
         return true;
@@ -222,6 +223,9 @@ static void check_certificates(struct config_reader *r, const struct snapshot *s
 /* Once every directive is right by itself. */
 static void finish(struct config_reader *r, struct snapshot *s)
 {
+    serve_conf_init(&s->serve);
+    serve_conf_finish(&s->serve, &s->gateway, NULL);
+    s->serve.body_bytes = 0;
     bool *used = arena_zalloc(r->arena, s->pool_count + 1);
     check_listens(r, s);
     check_certificates(r, s);

@@ -28,6 +28,7 @@ struct snapshot {
     struct site_conf *sites;
     uint32_t listen_count, pool_count, site_count;
 
+    struct serve_conf serve; /* of requests for which no route is found (yet) */
     struct host_table *hosts;
     struct regex *regexes; /* all of them, to be freed */
     struct buf_pool memory;

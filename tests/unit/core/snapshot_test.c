@@ -72,7 +72,7 @@ static void test_what_is_not_said_has_its_default(void **state)
     assert_int_equal(p->backends[0].weight, 1);
     assert_int_equal(p->backends[0].endpoint.port, 80);
     assert_true(slice_eq(p->backends[0].text, SLICE("b:80")));
-    assert_int_equal(s->sites[0].routes[0].body_bytes, 0);
+    assert_int_equal(s->sites[0].routes[0].serve.body_bytes, 0);
     assert_ptr_equal(s->sites[0].routes[0].pool, p);
     snapshot_unref(s);
 }
@@ -122,11 +122,51 @@ static void test_what_is_said_counts(void **state)
     assert_int_equal(b->keep_idle, 0);
     const struct route_conf *x = &s->sites[0].routes[0];
     assert_int_equal(x->method_count, 3);
-    assert_int_equal(x->body_bytes, 0);
+    assert_int_equal(x->serve.body_bytes, 0);
     assert_int_equal(x->pool_index, 1);
     assert_true(slice_eq(x->text, SLICE("/x method=GET,PUT method=POST")));
-    assert_int_equal(s->sites[0].routes[1].body_bytes, 10 << 20);
+    assert_int_equal(s->sites[0].routes[1].serve.body_bytes, 10 << 20);
     assert_int_equal(x->at.line, 18);
+    snapshot_unref(s);
+}
+
+static void test_a_route_is_served_as_it_its_site_its_pool_or_the_gateway_says(void **state)
+{
+    (void)state;
+    struct snapshot *s =
+        must_load("gateway { timeout body=7s write=8s; limit body=9k }\n"
+                  "listen 80\n"
+                  "pool a { backend b:1; timeout response=1s idle=2s; buffer request memory=5k }\n"
+                  "site { timeout response=3s write=4s; buffer response file=6m\n"
+                  "    route /x { proxy a; timeout response=10s tunnel=11s; limit body=1k }\n"
+                  "    route /y { proxy a; buffer off; timeout queue=12s request=13s }\n"
+                  "    route /z { redirect /x } }\n"
+                  "site one { proxy a }\n");
+    const struct serve_conf *x = &s->sites[0].routes[0].serve, *y = &s->sites[0].routes[1].serve;
+    const struct serve_conf *z = &s->sites[0].routes[2].serve, *one = &s->sites[1].routes[0].serve;
+    assert_int_equal(x->response_ms, 10000);
+    assert_int_equal(x->tunnel_ms, 11000);
+    assert_int_equal(x->write_ms, 4000);
+    assert_int_equal(x->body_ms, 7000);
+    assert_int_equal(x->idle_ms, 2000);
+    assert_int_equal(x->body_bytes, 1024);
+    assert_false(x->buffer_request);
+    assert_true(x->buffer_response);
+    assert_int_equal(x->buffer_memory, 5 * 1024);
+    assert_int_equal(x->buffer_file, 6 << 20);
+    assert_int_equal(y->response_ms, 3000);
+    assert_int_equal(y->queue_ms, 12000);
+    assert_int_equal(y->request_ms, 13000);
+    assert_false(y->buffer_request || y->buffer_response);
+    assert_int_equal(y->body_bytes, 9 * 1024);
+    assert_int_equal(z->write_ms, 4000);
+    assert_int_equal(one->response_ms, 1000);
+    assert_int_equal(one->write_ms, 8000);
+    assert_int_equal(one->queue_ms, 10000);
+    assert_true(one->buffer_request);
+    assert_false(one->buffer_response);
+    assert_int_equal(s->serve.body_ms, 7000);
+    assert_int_equal(s->serve.body_bytes, 0);
     snapshot_unref(s);
 }
 
@@ -147,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_every_fault_has_its_report),
         cmocka_unit_test(test_what_is_not_said_has_its_default),
         cmocka_unit_test(test_what_is_said_counts),
+        cmocka_unit_test(test_a_route_is_served_as_it_its_site_its_pool_or_the_gateway_says),
         cmocka_unit_test(test_last_reference_frees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
