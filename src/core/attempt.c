@@ -93,11 +93,14 @@ static struct conn_owner owner_of(struct exchange *x)
     return (struct conn_owner){x, on_ready, on_due};
 }
 
-/* Before a request that must not be sent twice, a kept connection is looked at with a system call;
- * for others a stale one only costs another attempt. */
-static bool must_be_sure(const struct exchange *x)
+/* For a request that may be sent twice a stale connection only costs another attempt. Where a
+ * process serves one connection after the other it may be about to end with this one, as PHP does
+ * after its share of requests; a fresh connection waits for the next process instead. */
+static enum conn_trust trust_of(const struct exchange *x)
 {
-    return !method_is_idempotent(x->req.method);
+    if (method_is_idempotent(x->req.method))
+        return x->attempt.fresh_only ? CONN_LOOK : CONN_TRUST;
+    return x->attempt.codec->holds_process ? CONN_DOUBT : CONN_LOOK;
 }
 
 static void begin(struct exchange *x, const char *why)
@@ -167,7 +170,7 @@ static bool reuse(struct exchange *x, struct backend *b)
 {
     struct attempt *at = &x->attempt;
     const struct conn_owner owner = owner_of(x);
-    at->conn = conn_reuse(b, x->worker->index, at->fresh_only || must_be_sure(x), &owner);
+    at->conn = conn_reuse(b, x->worker->index, trust_of(x), &owner);
     if (!at->conn)
         return dial(x, b);
     begin(x, "connection reused");
@@ -210,7 +213,7 @@ static void use_slot(struct exchange *x, struct backend *b, struct conn *c)
 {
     const struct conn_owner owner = owner_of(x);
     start_with(x, b);
-    x->attempt.conn = c ? conn_own(c, must_be_sure(x), &owner) : NULL;
+    x->attempt.conn = c ? conn_own(c, trust_of(x), &owner) : NULL;
     if (x->attempt.conn) {
         backend_unref(b); /* the connection has its own */
         begin(x, "slot and connection free");

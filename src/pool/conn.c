@@ -166,9 +166,10 @@ struct conn *conn_take_idle(struct backend *backend, uint32_t worker)
     return c;
 }
 
-struct conn *conn_own(struct conn *c, bool sure, const struct conn_owner *owner)
+struct conn *conn_own(struct conn *c, enum conn_trust trust, const struct conn_owner *owner)
 {
-    if (c->stream.readable || c->stream.hup || (sure && !stream_is_quiet(&c->stream))) {
+    if (c->stream.readable || c->stream.hup || trust == CONN_DOUBT ||
+        (trust == CONN_LOOK && !stream_is_quiet(&c->stream))) {
         discard(c);
         return NULL;
     }
@@ -176,10 +177,10 @@ struct conn *conn_own(struct conn *c, bool sure, const struct conn_owner *owner)
     return c;
 }
 
-struct conn *conn_reuse(struct backend *backend, uint32_t worker, bool sure,
+struct conn *conn_reuse(struct backend *backend, uint32_t worker, enum conn_trust trust,
                         const struct conn_owner *owner)
 {
-    struct conn *c = conn_own(conn_take_idle(backend, worker), sure, owner);
+    struct conn *c = conn_own(conn_take_idle(backend, worker), trust, owner);
     if (c)
         backend_unref(backend); /* the connection has its own */
     return c;

@@ -56,13 +56,20 @@ struct conn *conn_dial(struct loop *loop, struct backend *backend, struct pool *
 struct conn *conn_adopt(struct loop *loop, int fd, struct backend *backend, struct pool *pool,
                         uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
                         int *error);
+/* How far a kept connection is trusted to be alive still. */
+enum conn_trust {
+    CONN_TRUST, /* the other end may have closed it meanwhile: only another attempt is lost */
+    CONN_LOOK,  /* a look is taken, with a system call */
+    CONN_DOUBT, /* not at all: it is closed */
+};
+
 /* The idle connection that pool_pick promised, now busy with owner; takes over the caller's
  * reference on backend. NULL if it turns out to be dead: slot and reference stay with the caller,
- * who may dial. sure: look at it with a system call. */
-struct conn *conn_reuse(struct backend *backend, uint32_t worker, bool sure,
+ * who may dial. */
+struct conn *conn_reuse(struct backend *backend, uint32_t worker, enum conn_trust trust,
                         const struct conn_owner *owner);
 /* The same for one that was granted to a waiter. */
-struct conn *conn_own(struct conn *c, bool sure, const struct conn_owner *owner);
+struct conn *conn_own(struct conn *c, enum conn_trust trust, const struct conn_owner *owner);
 /* The exchange is done with it: keeps it, hands it to who waits, or closes it. */
 void conn_give(struct conn *c);
 /* Closes it now, gives its slot back and frees it at the end of the turn. Harmless when closed. */
