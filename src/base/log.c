@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/text.h"
 
@@ -18,8 +19,10 @@ enum { LEVELS = sizeof(level_names) / sizeof(level_names[0]) };
 static _Atomic(const struct log_sink *) the_sink;
 static _Atomic(enum log_level) the_level = LEVEL_INFO;
 
-/* How often a message came in the current second. A place in the code has one slot; when two share
- * one, the later takes it over and the earlier starts to count anew: an estimate is enough. */
+/* How often a message came in the current second. A place in the code has two slots to choose from;
+ * when others have both, it takes over the older, which starts to count anew: an estimate is
+ * enough.
+ */
 struct repeat {
     const char *format;
     int64_t second;
@@ -105,7 +108,17 @@ static void write_line(const struct log_sink *sink, enum log_level level, uint64
     sink->write(sink->ctx, level, text_slice(&t));
 }
 
-/* The format itself stands for all the messages that were made with it. */
+/* The format stands for all the messages that were made with it, an asterisk for what differs. */
+static void put_format(struct text *t, const char *format)
+{
+    for (const char *p = format; *p; p++) {
+        text_char(t, *p == '%' ? '*' : *p);
+        if (*p == '%')
+            while (p[1] && !strchr("diuxXcsp%", *++p))
+                ;
+    }
+}
+
 static void summarise(const struct log_sink *sink, struct repeat *r)
 {
     uint64_t left_out = r->left_out;
@@ -116,22 +129,32 @@ static void summarise(const struct log_sink *sink, struct repeat *r)
     struct text t = text_of(message, sizeof(message));
     text_dec(&t, left_out);
     text_lit(&t, " more like this were left out: ");
-    text_put(&t, slice_str(r->format));
+    put_format(&t, r->format);
     write_line(sink, r->level, 0, text_slice(&t));
 }
 
+static struct repeat *find_repeat(const char *format)
+{
+    struct repeat *r = &repeats[((uintptr_t)format * 0x9e3779b97f4a7c15u) >> 58];
+    struct repeat *other = &repeats[(r - repeats) ^ 1];
+    if (r->format == format || other->format == format)
+        return r->format == format ? r : other;
+    return r->second <= other->second ? r : other;
+}
+
 /* Whether this message may be written, or is one too many and was counted. */
-static bool admit(const struct log_sink *sink, enum log_level level, const char *format)
+static bool admit(const struct log_sink *sink, enum log_level level, uint32_t burst,
+                  const char *format)
 {
     if (level == LEVEL_DEBUG)
         return true; /* who asks for everything gets everything */
     int64_t second = sink->wall_us() / 1000000;
-    struct repeat *r = &repeats[((uintptr_t)format * 0x9e3779b97f4a7c15u) >> 58];
+    struct repeat *r = find_repeat(format);
     if (r->format != format || r->second != second) {
         summarise(sink, r);
         *r = (struct repeat){.format = format, .second = second, .level = level};
     }
-    if (r->count < LOG_BURST) {
+    if (r->count < burst) {
         r->count++;
         return true;
     }
@@ -139,19 +162,32 @@ static bool admit(const struct log_sink *sink, enum log_level level, const char 
     return false;
 }
 
-void log_at(enum log_level level, uint64_t id, const char *format, ...)
+static void put(enum log_level level, uint64_t id, uint32_t burst, const char *format, va_list args)
 {
     const struct log_sink *sink = atomic_load_explicit(&the_sink, memory_order_acquire);
-    if (!sink || !log_enabled(level) || !admit(sink, level, format))
+    if (!sink || !log_enabled(level) || !admit(sink, level, burst, format))
         return;
     char message[LOG_LINE_MAX];
-    va_list args;
-    va_start(args, format);
     int n = vsnprintf(message, sizeof(message), format, args);
-    va_end(args);
     size_t length = n < 0 ? 0 : (size_t)n;
     write_line(sink, level, id,
                slice_of(message, length < sizeof(message) ? length : sizeof(message) - 1));
+}
+
+void log_at(enum log_level level, uint64_t id, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    put(level, id, LOG_BURST, format, args);
+    va_end(args);
+}
+
+void log_said(enum log_level level, uint64_t id, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    put(level, id, LOG_SAID_BURST, format, args);
+    va_end(args);
 }
 
 void log_summarise(bool all)

@@ -19,7 +19,7 @@
 #include "base/slice.h"
 
 enum log_level { LEVEL_ERROR, LEVEL_WARN, LEVEL_INFO, LEVEL_DEBUG };
-enum { LOG_LINE_MAX = 2048, LOG_BURST = 20 };
+enum { LOG_LINE_MAX = 2048, LOG_BURST = 20, LOG_SAID_BURST = 1000 };
 enum log_format { LOG_TEXT, LOG_JSON };
 
 /* line ends in \n and is valid during the call; called by any thread, at the same time. */
@@ -44,6 +44,10 @@ bool log_level_parse(struct slice s, enum log_level *level); /* "error" "warn" "
 /* id: of the exchange, 0 where there is none. The format is a literal: its address names the
  * message when repetitions are counted. */
 void log_at(enum log_level level, uint64_t id, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The same for what an application says: every line is news, so that there may be many. */
+void log_said(enum log_level level, uint64_t id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 #define log_error(id, ...) log_at(LEVEL_ERROR, id, __VA_ARGS__)

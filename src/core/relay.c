@@ -174,7 +174,7 @@ static void log_text(const struct exchange *x, struct slice text)
         struct slice line = slice_first(text, end);
         text = slice_skip(text, end < text.n ? end + 1 : end);
         if (line.n)
-            log_warn(x->id, "pool " SLICE_FMT " backend %s says: " SLICE_FMT,
+            log_said(LEVEL_WARN, x->id, "pool " SLICE_FMT " backend %s says: " SLICE_FMT,
                      SLICE_ARG(at->pool->conf->name), at->backend->text, SLICE_ARG(line));
     }
 }

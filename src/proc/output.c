@@ -12,8 +12,8 @@ static void log_line(const struct output *o, struct slice line)
     if (line.n && line.p[line.n - 1] == '\r')
         line.n--;
     if (line.n)
-        log_at(o->level, o->exchange, "pool " SLICE_FMT " [%d] " SLICE_FMT, SLICE_ARG(o->name),
-               (int)o->pid, SLICE_ARG(line));
+        log_said(o->level, o->exchange, "pool " SLICE_FMT " [%d] " SLICE_FMT, SLICE_ARG(o->name),
+                 (int)o->pid, SLICE_ARG(line));
 }
 
 /* Logs the lines that are complete, and a piece when there is no room for more. */

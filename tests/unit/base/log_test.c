@@ -157,7 +157,20 @@ static void test_a_flood_is_counted_and_summed_up(void **state)
     flood(3);
     assert_int_equal(out.lines, LOG_BURST + 1 + 1 + 3);
     assert_non_null(
-        strstr(out.text, "error 980 more like this were left out: cannot connect to %d\n"));
+        strstr(out.text, "error 980 more like this were left out: cannot connect to *\n"));
+}
+
+static void test_what_an_application_says_may_be_much(void **state)
+{
+    (void)state;
+    begin(&text_sink);
+    for (int i = 0; i < LOG_SAID_BURST + 5; i++) {
+        out.n = 0; /* all of it would not fit */
+        log_said(LEVEL_INFO, 0, "pool %.*s [%d] %s", 3, "app", 7, "hello");
+    }
+    assert_int_equal(out.lines, LOG_SAID_BURST);
+    log_summarise(true);
+    assert_non_null(strstr(out.text, "5 more like this were left out: pool * [*] *\n"));
 }
 
 static void test_the_end_of_a_flood_is_told_without_another_message(void **state)
@@ -197,6 +210,7 @@ int main(void)
         cmocka_unit_test(test_level_names_read_back),
         cmocka_unit_test(test_a_flood_is_counted_and_summed_up),
         cmocka_unit_test(test_the_end_of_a_flood_is_told_without_another_message),
+        cmocka_unit_test(test_what_an_application_says_may_be_much),
         cmocka_unit_test(test_debugging_leaves_nothing_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
