@@ -55,6 +55,7 @@ struct buf *buf_take(struct buf_pool *pool, size_t min)
     b->refs = 1;
     b->used = 0;
     pool->live_bytes += b->cap;
+    pool->huge_live += b->cap == BUF_HUGE;
     return b;
 }
 
@@ -62,6 +63,7 @@ void buf_free_(struct buf *b)
 {
     struct buf_pool *pool = b->pool;
     pool->live_bytes -= b->cap;
+    pool->huge_live -= b->cap == BUF_HUGE;
     if (pool->kept_bytes + b->cap > pool->keep_max) {
         free(b);
         return;

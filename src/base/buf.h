@@ -10,6 +10,7 @@
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,7 +21,7 @@ enum {
     BUF_SMALL = 4096,
     BUF_MEDIUM = 16384,
     BUF_LARGE = 68 * 1024,
-    BUF_HUGE = 512 * 1024
+    BUF_HUGE = 1024 * 1024
 };
 enum { BUF_CLASSES = 5 };
 
@@ -42,6 +43,7 @@ struct buf_pool {
     size_t kept_bytes;       /* in the free lists */
     size_t keep_max;         /* budget for kept_bytes */
     size_t live_bytes;       /* handed out */
+    uint32_t huge_live;      /* of BUF_HUGE, handed out */
 };
 
 void buf_pool_init(struct buf_pool *pool, size_t keep_max);
@@ -49,6 +51,13 @@ void buf_pool_init(struct buf_pool *pool, size_t keep_max);
 void buf_pool_fini(struct buf_pool *pool);
 /* Gives kept memory back to malloc until at most keep bytes are kept. */
 void buf_pool_trim(struct buf_pool *pool, size_t keep);
+
+/* Those of BUF_HUGE are for a few at a time: whoever takes one asks before. */
+enum { BUF_HUGE_MAX = 16 };
+static inline bool buf_may_be_huge(const struct buf_pool *pool)
+{
+    return pool->huge_live < BUF_HUGE_MAX;
+}
 
 /* A buf of at least min bytes (at most BUF_HUGE), used = 0, one reference, owned by the caller. */
 struct buf *buf_take(struct buf_pool *pool, size_t min);

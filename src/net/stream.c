@@ -11,7 +11,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { IOV_COUNT = 32, SENDFILE_MAX = 1 << 20, EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP };
+enum {
+    IOV_COUNT = 72, /* a whole BUF_HUGE of chunks of 16 KiB in one write */
+    SENDFILE_MAX = 1 << 20,
+    EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP,
+};
 
 /* ---- the plain transport ---- */
 
@@ -225,7 +229,7 @@ ssize_t stream_fill(struct stream *s)
 
 ssize_t stream_fill_deep(struct stream *s)
 {
-    return fill(s, s->filled);
+    return fill(s, s->filled && buf_may_be_huge(&s->loop->bufs));
 }
 
 void stream_consume(struct stream *s, size_t n)
