@@ -9,6 +9,7 @@
 #include "core/exchange.h"
 #include "core/relay.h"
 #include "core/worker.h"
+#include "net/tls.h"
 
 static void forget_tried(struct attempt *at)
 {
@@ -46,7 +47,11 @@ static void on_due(void *owner)
 {
     struct exchange *x = owner;
     if (x->state == EX_CONNECT)
-        attempt_fail(x, FAIL_TIMEOUT, "could not connect in time (timeout connect)", NULL);
+        attempt_fail(x, FAIL_TIMEOUT,
+                     tls_is_shaking(&x->attempt.conn->stream)
+                         ? "the TLS handshake did not end in time (timeout connect)"
+                         : "could not connect in time (timeout connect)",
+                     NULL);
     else
         relay_on_due(x);
     exchange_run(x);
@@ -300,13 +305,19 @@ void attempt_start(struct exchange *x)
         fail_for_good(x);
 }
 
+const char *attempt_broken_why(struct exchange *x, const char *otherwise)
+{
+    struct slice why = slice_str(tls_why(&x->attempt.conn->stream));
+    return why.n ? arena_dup(&x->arena, why).p : otherwise;
+}
+
 void attempt_connected(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
     struct stream *s = &at->conn->stream;
     int rc = s->error ? s->error : s->reset ? stream_dial_result(s) : 0;
     if (rc < 0) {
-        attempt_fail(x, FAIL_CONNECT, strerror(-rc), NULL);
+        attempt_fail(x, FAIL_CONNECT, attempt_broken_why(x, strerror(-rc)), NULL);
     } else if (s->writable) {
         relay_begin(x);
         exchange_enter(x, EX_RELAY, "connected");

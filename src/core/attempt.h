@@ -48,6 +48,8 @@ void attempt_start(struct exchange *x);
 /* No slot became free in time. */
 void attempt_wait_over(struct exchange *x);
 /* The connection under way is established, or failed. */
+/* Why the connection broke: what TLS says, else what the caller knows. */
+const char *attempt_broken_why(struct exchange *x, const char *otherwise);
 void attempt_connected(struct exchange *x);
 
 enum attempt_failure {

@@ -20,6 +20,7 @@
 #include "core/names.h"
 #include "core/notify.h"
 #include "core/privilege.h"
+#include "core/tls_back.h"
 #include "core/upgrade.h"
 #include "net/handover.h"
 #include "pool/members.h"
@@ -154,11 +155,12 @@ static bool has_line(const struct pool_conf *conf, struct slice text)
 
 /* Gives a pool that goes on its new configuration, and follows the names of its lines. */
 static void follow_pool(struct gateway *g, struct gateway_pool *gp, const struct pool_conf *conf,
-                        bool is_shared)
+                        bool is_shared, struct tls_client *tls)
 {
     const struct pool_conf *old = gp->pool.conf;
     if (is_shared)
         pool_set_conf(&gp->pool, conf);
+    pool_set_tls(&gp->pool, tls);
     for (uint32_t w = 0; !is_shared && w < g->worker_count; w++)
         pool_set_loop(&gp->pool, w, &g->workers[w].loop);
     for (uint32_t i = 0; i < conf->backend_count; i++)
@@ -168,7 +170,8 @@ static void follow_pool(struct gateway *g, struct gateway_pool *gp, const struct
         gp->probes = probes_new(&g->loop, &gp->pool, gp->codec);
 }
 
-static int follow_pools(struct gateway *g, struct generation *next)
+/* Takes over the contexts if it succeeds. */
+static int follow_pools(struct gateway *g, struct generation *next, struct tls_client **tls)
 {
     struct names *old = g->names;
     int error;
@@ -177,10 +180,18 @@ static int follow_pools(struct gateway *g, struct generation *next)
         return failed("resolver", error);
     g->names = names;
     for (uint32_t i = 0; i < next->snapshot->pool_count; i++)
-        follow_pool(g, next->pools[i], &next->snapshot->pools[i], generation_shares_pool(next, i));
+        follow_pool(g, next->pools[i], &next->snapshot->pools[i], generation_shares_pool(next, i),
+                    tls[i]);
     if (old)
         names_free(old);
     return 0;
+}
+
+static void drop_tls(struct tls_client **tls, uint32_t count)
+{
+    for (uint32_t i = 0; tls && i < count; i++)
+        tls_client_unref(tls[i]);
+    free(tls);
 }
 
 static struct worker_change *make_change(struct gateway *g, uint32_t worker)
@@ -219,16 +230,36 @@ static void tell_workers(struct gateway *g)
     }
 }
 
+/* Contexts for all pools, NULL for those that are plain. 0, or -EINVAL: one cannot be made, which
+ * is logged. */
+static int make_tls(const struct snapshot *s, struct tls_client ***all)
+{
+    struct tls_client **tls = *all = mem_zalloc((s->pool_count + 1) * sizeof(*tls));
+    struct config_diag diag;
+    config_diag_init(&diag);
+    for (uint32_t i = 0; i < s->pool_count; i++)
+        if (s->pools[i].tls.is_on)
+            tls[i] = tls_back_new(&s->pools[i], &tls_read_directly, &diag);
+    bool ok = diag.errors == 0;
+    tls_log_diag(&diag);
+    config_diag_fini(&diag);
+    return ok ? 0 : -EINVAL;
+}
+
 /* Takes over the snapshot. 0 or -errno, logged; then nothing has changed. */
 static int put_in_place(struct gateway *g, struct snapshot *s)
 {
     struct log_output *access_log = NULL;
+    struct tls_client **tls = NULL;
     int error = set_error_log(g, &s->gateway);
     if (!error)
         error = open_log(g, s->gateway.access_path, &access_log);
     if (!error)
+        error = make_tls(s, &tls);
+    if (!error)
         error = listenings_prepare(&g->listenings, s);
     if (error) {
+        drop_tls(tls, s->pool_count);
         if (access_log)
             log_output_close(access_log);
         snapshot_unref(s);
@@ -236,12 +267,14 @@ static int put_in_place(struct gateway *g, struct snapshot *s)
     }
     struct generation *next =
         generation_new(s, access_log, g->current, g->worker_count, ++g->generations);
-    error = follow_pools(g, next);
+    error = follow_pools(g, next, tls);
     if (error) {
+        drop_tls(tls, s->pool_count);
         listenings_revert(&g->listenings);
         generation_unhold(next);
         return error;
     }
+    free(tls);
     struct generation *old = g->current;
     g->current = next;
     if (g->apps)

@@ -10,7 +10,8 @@ static struct gateway_pool *new_pool(const struct pool_conf *conf, uint32_t work
     struct gateway_pool *p = aligned_alloc(64, (sizeof(*p) + 63) & ~(size_t)63);
     if (!p)
         abort();
-    p->codec = codec_find(conf->protocol);
+    p->codec = codec_find(conf->codec);
+    p->is_tls = conf->tls.is_on;
     p->generations = 0;
     p->probes = NULL;
     p->name = mem_dup(conf->name.p, conf->name.n);
@@ -33,7 +34,8 @@ static struct gateway_pool *find_pool(const struct generation *g, const struct p
 {
     for (uint32_t i = 0; g && i < g->snapshot->pool_count; i++)
         if (slice_eq(conf->name, slice_str(g->pools[i]->name)) &&
-            slice_eq(conf->protocol, slice_str(g->pools[i]->protocol)))
+            slice_eq(conf->protocol, slice_str(g->pools[i]->protocol)) &&
+            conf->tls.is_on == g->pools[i]->is_tls)
             return g->pools[i];
     return NULL;
 }

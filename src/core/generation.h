@@ -19,6 +19,7 @@ struct gateway_pool {
     const struct back_codec *codec;
     uint32_t generations; /* that have it; the main thread's */
     char *name, *protocol;
+    bool is_tls;
     struct probes *probes; /* main thread; NULL until the gateway starts them */
 };
 

@@ -120,16 +120,6 @@ static void announce(int fd, bool is_tls)
     fflush(stdout);
 }
 
-static void log_diag(struct config_diag *diag)
-{
-    struct slice text = config_diag_print(diag, &diag->arena);
-    for (struct slice line; text.n;
-         text = slice_skip(text, line.n < text.n ? line.n + 1 : line.n)) {
-        line = slice_first(text, slice_find(text, '\n'));
-        log_error(0, "TLS: " SLICE_FMT, SLICE_ARG(line));
-    }
-}
-
 /* *tls stays NULL where it is plain. */
 static int make_tls(const struct listenings *ls, const struct snapshot *s,
                     const struct listen_conf *conf, struct tls_server **tls)
@@ -140,7 +130,7 @@ static int make_tls(const struct listenings *ls, const struct snapshot *s,
         return 0;
     config_diag_init(&diag);
     *tls = tls_front_new(s, conf, &tls_read_directly, ls->tickets, &diag);
-    log_diag(&diag);
+    tls_log_diag(&diag);
     config_diag_fini(&diag);
     return *tls ? 0 : -EINVAL;
 }

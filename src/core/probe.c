@@ -2,6 +2,7 @@
 #include "core/probe.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,8 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "codec/fcgi.h"
-#include "net/stream.h"
+#include "net/tls.h"
+#include "pool/conn.h"
 #include "pool/members.h"
 
 enum { BODY_MAX = 64 * 1024, SLOT_AGAIN_MS = 50, OUT_WINDOW = 16 * 1024 };
@@ -114,6 +116,15 @@ static void end(struct probe *p, bool ok, const char *why)
     count(p, ok, why);
     clean_up(p);
     wait_for_next(p);
+}
+
+/* The reason goes with the stream. */
+static void end_broken(struct probe *p, int error)
+{
+    char why[TLS_WHY_MAX];
+    const char *tls = tls_why(&p->stream);
+    snprintf(why, sizeof(why), "%s", *tls ? tls : strerror(-error));
+    end(p, false, why);
 }
 
 /* ---- judging ---- */
@@ -254,7 +265,7 @@ static void on_eof(struct probe *p)
 {
     struct codec_result result = {.response = &p->head};
     if (p->stream.error)
-        end(p, false, strerror(-p->stream.error));
+        end_broken(p, p->stream.error);
     else if (conf_of(p)->kind == HEALTH_VALUES)
         end(p, false, "closed without an answer");
     else
@@ -281,9 +292,9 @@ static void read_answer(struct probe *p)
 static void on_ready(struct stream *s)
 {
     struct probe *p = container_of(s, struct probe, stream);
-    int rc = p->state == CONNECTING && s->reset ? stream_dial_result(s) : 0;
-    if (rc < 0) {
-        end(p, false, strerror(-rc));
+    int rc = s->error ? s->error : p->state == CONNECTING && s->reset ? stream_dial_result(s) : 0;
+    if (p->state != WAITING && rc < 0) {
+        end_broken(p, rc);
         return;
     }
     if (p->state == CONNECTING && s->writable)
@@ -316,6 +327,8 @@ static void begin(struct probe *p)
     int error = stream_dial(addr, p->backend->addr_len, &fd);
     if (!error)
         error = stream_open(&p->stream, ps->loop, fd, on_ready);
+    if (!error)
+        conn_encrypt(&p->stream, ps->pool, p->backend);
     if (error == -EAGAIN) { /* a full backlog: it is busy, not dead */
         clean_up(p);
         wait_for_next(p);

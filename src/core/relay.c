@@ -240,7 +240,8 @@ static void on_eof(struct exchange *x)
     struct codec_result result;
     result.response = &x->resp;
     if (at->conn->stream.error)
-        attempt_fail(x, FAIL_BROKEN, "connection reset by the backend", NULL);
+        attempt_fail(x, FAIL_BROKEN, attempt_broken_why(x, "connection reset by the backend"),
+                     NULL);
     else if (x->response == MSG_NONE)
         attempt_fail(x, FAIL_BROKEN, "connection closed before a response head", "RFC 9112 8");
     else

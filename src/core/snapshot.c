@@ -119,20 +119,44 @@ static void set_protocol_defaults(struct pool_conf *pool, const struct back_code
         pool->keep_ms = codec->holds_process ? KEEP_PROCESS_MS : KEEP_MS;
 }
 
+/* Protocols that are another one over TLS, where that has a name and a port of its own. */
+static const struct over_tls {
+    struct slice name, codec;
+    uint16_t port;
+} over_tls[] = {
+    {SLICE_INIT("https"), SLICE_INIT("http"), 443},
+};
+
+static const struct over_tls *find_over_tls(struct slice name)
+{
+    for (size_t i = 0; i < sizeof(over_tls) / sizeof(over_tls[0]); i++)
+        if (slice_eq(over_tls[i].name, name))
+            return &over_tls[i];
+    return NULL;
+}
+
 static bool finish_pool(struct config_reader *r, struct pool_conf *pool)
 {
     pool_conf_guess_protocol(pool);
-    const struct back_codec *codec = codec_find(pool->protocol);
+    const struct over_tls *over = find_over_tls(pool->protocol);
+    pool->codec = over ? over->codec : pool->protocol;
+    pool->tls.is_on |= over != NULL;
+    const struct back_codec *codec = codec_find(pool->codec);
     if (codec)
         set_protocol_defaults(pool, codec);
     if (codec)
-        return pool_conf_finish(r, pool, codec->default_port);
+        return pool_conf_finish(r, pool, over ? over->port : codec->default_port);
     struct suggest near = suggest_for(pool->protocol);
     struct slice known = SLICE("known: ");
     for (size_t i = 0; codec_at(i); i++) {
         suggest_try(&near, codec_at(i)->name);
         known = arena_printf(r->arena, SLICE_FMT "%s%s", SLICE_ARG(known), i ? ", " : "",
                              codec_at(i)->name);
+    }
+    for (size_t i = 0; i < sizeof(over_tls) / sizeof(over_tls[0]); i++) {
+        suggest_try(&near, over_tls[i].name.p);
+        known = arena_printf(r->arena, SLICE_FMT ", " SLICE_FMT, SLICE_ARG(known),
+                             SLICE_ARG(over_tls[i].name));
     }
     if (near.best)
         known = arena_printf(r->arena, "did you mean '%s'?", near.best);

@@ -2,52 +2,15 @@
 #include "core/tls_front.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/mem.h"
 #include "core/snapshot.h"
-#include "net/whole_file.h"
 
-enum { FILE_MAX_BYTES = 1 << 20 };
-
-static int read_directly(void *ctx, const char *path, char **text, size_t *n)
+static bool read_pair(struct tls_files *f, const struct tls_pair_conf *conf, struct tls_pair *pair)
 {
-    (void)ctx;
-    return whole_file_read(path, FILE_MAX_BYTES, text, n);
-}
-
-const struct tls_reader tls_read_directly = {read_directly, NULL};
-
-/* What is read while one context is made. */
-struct reading {
-    const struct tls_reader *reader;
-    struct config_diag *diag;
-    char **texts;
-    uint32_t count;
-};
-
-/* An empty path gives an empty text. */
-static bool read_file(struct reading *r, struct slice path, struct config_place at,
-                      struct slice *text)
-{
-    size_t n;
-    *text = SLICE_NONE;
-    if (!path.n)
-        return true;
-    r->texts = mem_grow(r->texts, r->count + 1, sizeof(char *));
-    int error = r->reader->read(r->reader->ctx, path.p, &r->texts[r->count], &n);
-    if (error)
-        return config_error(r->diag, at, "cannot read " SLICE_FMT ": %s", SLICE_ARG(path),
-                            strerror(-error));
-    *text = slice_of(r->texts[r->count++], n);
-    return true;
-}
-
-static bool read_pair(struct reading *r, const struct tls_pair_conf *conf, struct tls_pair *pair)
-{
-    return read_file(r, conf->certificate, conf->at, &pair->certificate) &&
-           read_file(r, conf->key.n ? conf->key : conf->certificate, conf->at, &pair->key) &&
-           read_file(r, conf->ocsp, conf->at, &pair->staple);
+    return tls_files_read(f, conf->certificate, conf->at, &pair->certificate) &&
+           tls_files_read(f, conf->key.n ? conf->key : conf->certificate, conf->at, &pair->key) &&
+           tls_files_read(f, conf->ocsp, conf->at, &pair->staple);
 }
 
 static const char *text_or_null(struct slice s)
@@ -70,7 +33,7 @@ static void add_pairs(struct pairs *all, const struct tls_pair_conf *confs, uint
     }
 }
 
-static struct tls_server *make(struct reading *r, const struct pairs *all,
+static struct tls_server *make(struct tls_files *f, const struct pairs *all,
                                const struct listen_conf *l, struct tls_tickets *tickets)
 {
     const struct tls_conf *tls = &l->tls;
@@ -88,13 +51,13 @@ static struct tls_server *make(struct reading *r, const struct pairs *all,
                                    .handshake_ms = tls->handshake_ms,
                                    .verify = tls->client_ca.n ? tls->verify : TLS_VERIFY_OFF};
     for (uint32_t i = 0; i < all->count; i++)
-        if (!read_pair(r, all->confs[i], &all->read[i]))
+        if (!read_pair(f, all->confs[i], &all->read[i]))
             return NULL;
-    if (!read_file(r, tls->client_ca, l->at, &conf.client_ca))
+    if (!tls_files_read(f, tls->client_ca, l->at, &conf.client_ca))
         return NULL;
     struct tls_server *server = tls_server_new(&conf, &fault);
     if (!server)
-        config_error(r->diag, fault.pair < 0 ? l->at : all->confs[fault.pair]->at, "%s", fault.why);
+        config_error(f->diag, fault.pair < 0 ? l->at : all->confs[fault.pair]->at, "%s", fault.why);
     return server;
 }
 
@@ -102,18 +65,14 @@ struct tls_server *tls_front_new(const struct snapshot *s, const struct listen_c
                                  const struct tls_reader *reader, struct tls_tickets *tickets,
                                  struct config_diag *diag)
 {
-    struct reading r = {.reader = reader, .diag = diag};
+    struct tls_files f = {.reader = reader, .diag = diag};
     struct pairs all = {0};
     add_pairs(&all, l->tls.pairs, l->tls.pair_count);
     for (uint32_t i = 0; i < s->site_count; i++)
         add_pairs(&all, s->sites[i].pairs, s->sites[i].pair_count);
     all.read = mem_zalloc((all.count + 1) * sizeof(*all.read));
-    struct tls_server *server = make(&r, &all, l, tickets);
-    for (uint32_t i = 0; i < r.count; i++) {
-        explicit_bzero(r.texts[i], strlen(r.texts[i]));
-        free(r.texts[i]);
-    }
-    free(r.texts);
+    struct tls_server *server = make(&f, &all, l, tickets);
+    tls_files_forget(&f);
     free(all.read);
     free(all.confs);
     return server;

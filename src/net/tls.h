@@ -14,9 +14,11 @@
 #include "base/slice.h"
 #include "net/stream.h"
 
+struct tls_client;
 struct tls_server;
 struct tls_tickets;
 
+enum { TLS_WHY_MAX = 256 };
 enum tls_version { TLS_1_2 = 12, TLS_1_3 = 13 };
 enum tls_verify { TLS_VERIFY_OFF, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRED };
 enum tls_alpn { TLS_ALPN_NONE, TLS_ALPN_HTTP1, TLS_ALPN_H2 };
@@ -31,7 +33,7 @@ struct tls_pair {
 /* Why something of TLS could not be made. */
 struct tls_fault {
     int pair; /* the one to blame; -1: none of them */
-    char why[256];
+    char why[TLS_WHY_MAX];
 };
 
 struct tls_server_conf {
@@ -54,6 +56,25 @@ struct tls_server *tls_server_ref(struct tls_server *s);
 void tls_server_unref(struct tls_server *s); /* NULL: nothing */
 uint32_t tls_server_handshake_ms(const struct tls_server *s);
 
+struct tls_client_conf {
+    bool verify;          /* the peer's certificate must be trusted, valid, and its own */
+    struct slice ca;      /* PEM: who is trusted to sign; empty: the system's */
+    struct slice crl;     /* PEM: what has been revoked; empty: nothing */
+    struct slice name;    /* asked for and checked; empty: as tls_connect() says */
+    struct tls_pair pair; /* shown to who asks; empty: nothing */
+    int min, max;         /* enum tls_version */
+};
+
+struct tls_client *tls_client_new(const struct tls_client_conf *conf, struct tls_fault *fault);
+struct tls_client *tls_client_ref(struct tls_client *c);
+void tls_client_unref(struct tls_client *c); /* NULL: nothing */
+
+/* The newest session with a peer, to go on with; zeroed at first. Any thread. */
+struct tls_session {
+    struct ssl_session_st *_Atomic session;
+};
+void tls_session_fini(struct tls_session *slot);
+
 /* Keys that tickets are sealed with: made anew every rotate_ms, forgotten after three times that;
  * shared by all threads. */
 struct tls_tickets *tls_tickets_new(uint32_t rotate_ms);
@@ -63,7 +84,14 @@ void tls_tickets_free(struct tls_tickets *t);
  * handshake is over: tls_is_open(), or s->error is set and tls_why() tells. */
 void tls_accept(struct stream *s, struct tls_server *server);
 
+/* The same as the client's end, while it is connecting or connected. host: whom it is connected to,
+ * with or without port. session: outlives the stream; NULL: none is resumed. */
+void tls_connect(struct stream *s, struct tls_client *client, const char *host,
+                 struct tls_session *session);
+
 bool tls_is_open(const struct stream *s);
+/* The handshake has begun and is not over. */
+bool tls_is_shaking(const struct stream *s);
 /* Why the handshake or the connection failed, for logs; "" if it did not. Valid until the stream is
  * closed. */
 const char *tls_why(const struct stream *s);

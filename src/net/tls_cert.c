@@ -145,10 +145,11 @@ static bool read_staple(struct slice der, time_t *until)
 
 /* ---- all of it ---- */
 
-static bool refuse(struct tls_fault *fault, const char *what)
+bool tls_refuse(struct tls_fault *fault, const char *what)
 {
     char why[160];
     tls_put_error(why, sizeof(why), "");
+    fault->pair = -1;
     snprintf(fault->why, sizeof(fault->why), "%s%s%s", what, *why ? ": " : "", why);
     return false;
 }
@@ -157,18 +158,18 @@ static bool read_pair(struct tls_cert *c, const struct tls_pair *pair, struct tl
 {
     c->chain = tls_read_certificates(pair->certificate);
     if (!c->chain)
-        return refuse(fault, "the certificate file holds no certificate that can be read");
+        return tls_refuse(fault, "the certificate file holds no certificate that can be read");
     c->leaf = sk_X509_shift(c->chain);
     c->key = tls_read_key(pair->key);
     if (!c->key)
-        return refuse(fault, "the key file holds no private key that can be read (without a "
-                             "passphrase)");
+        return tls_refuse(fault, "the key file holds no private key that can be read (without a "
+                                 "passphrase)");
     if (!X509_check_private_key(c->leaf, c->key)) {
         ERR_clear_error();
-        return refuse(fault, "the key does not belong to the certificate");
+        return tls_refuse(fault, "the key does not belong to the certificate");
     }
     if (pair->staple.n && !read_staple(pair->staple, &c->staple_until))
-        return refuse(fault, "the OCSP response is none that tells the certificate's status");
+        return tls_refuse(fault, "the OCSP response is none that tells the certificate's status");
     if (pair->staple.n)
         c->staple = slice_of(mem_dup(pair->staple.p, pair->staple.n), pair->staple.n);
     return true;
@@ -177,12 +178,24 @@ static bool read_pair(struct tls_cert *c, const struct tls_pair *pair, struct tl
 struct tls_cert *tls_cert_new(const struct tls_pair *pair, struct tls_fault *fault)
 {
     struct tls_cert *c = mem_zalloc(sizeof(*c));
+    int place = fault->pair;
     if (!read_pair(c, pair, fault)) {
+        fault->pair = place;
         tls_cert_free(c);
         return NULL;
     }
     read_names(c);
     return c;
+}
+
+bool tls_cert_use(const struct tls_cert *c, SSL_CTX *ctx)
+{
+    if (SSL_CTX_use_certificate(ctx, c->leaf) != 1 || SSL_CTX_use_PrivateKey(ctx, c->key) != 1)
+        return false;
+    for (int i = 0; i < sk_X509_num(c->chain); i++)
+        if (SSL_CTX_add1_chain_cert(ctx, sk_X509_value(c->chain, i)) != 1)
+            return false;
+    return true;
 }
 
 void tls_cert_free(struct tls_cert *c)

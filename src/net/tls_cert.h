@@ -4,7 +4,7 @@
 #ifndef NET_TLS_CERT_H
 #define NET_TLS_CERT_H
 
-#include <openssl/x509.h>
+#include <openssl/ssl.h>
 #include <time.h>
 
 #include "net/tls.h"
@@ -22,6 +22,7 @@ struct tls_cert {
 /* NULL: fault->why says what is wrong. */
 struct tls_cert *tls_cert_new(const struct tls_pair *pair, struct tls_fault *fault);
 void tls_cert_free(struct tls_cert *c);
+bool tls_cert_use(const struct tls_cert *c, SSL_CTX *ctx);
 
 /* All certificates of a PEM text. NULL: there is none, or one is broken. */
 STACK_OF(X509) * tls_read_certificates(struct slice pem);

@@ -7,14 +7,15 @@
 
 #include "net/tls.h"
 
-enum { TLS_WHY_MAX = 256 };
-
 /* The state of an encrypted stream. */
 struct tls {
     SSL *ssl;
     struct stream *stream;
-    struct tls_server *server; /* one reference, during the handshake */
-    struct buf *in;            /* ciphertext that came and was not looked at yet */
+    struct tls_server *server; /* one reference, during the handshake; NULL: the client's end */
+    struct tls_client *client; /* one reference; NULL: the server's end */
+    struct tls_session *session;
+    char *wanted;   /* the name that the peer must have; NULL: the server's end */
+    struct buf *in; /* ciphertext that came and was not looked at yet */
     uint32_t in_at;
     struct buf *held; /* ciphertext that the socket had no room for */
     uint32_t held_at;
@@ -32,6 +33,11 @@ struct tls {
 
 /* OpenSSL's oldest complaint as text, and an empty queue. otherwise: where there is none. */
 void tls_put_error(char *to, size_t room, const char *otherwise);
+/* Writes what and why into fault; false. */
+bool tls_refuse(struct tls_fault *fault, const char *what);
+bool tls_set_versions(SSL_CTX *ctx, int min, int max, struct tls_fault *fault);
+/* Takes over ssl. */
+struct tls *tls_attach(struct stream *s, SSL *ssl);
 SSL *tls_server_ssl(const struct tls_server *s);
 bool tls_tickets_install(SSL_CTX *ctx, struct tls_tickets *t);
 

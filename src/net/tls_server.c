@@ -206,39 +206,33 @@ static int on_status(SSL *ssl, void *arg)
 
 static bool refuse(struct tls_fault *fault, int pair, const char *what)
 {
-    char why[128];
-    tls_put_error(why, sizeof(why), "OpenSSL does not want it");
-    *fault = (struct tls_fault){.pair = pair};
-    snprintf(fault->why, sizeof(fault->why), "%s: %s", what, why);
+    tls_refuse(fault, what);
+    fault->pair = pair;
     return false;
-}
-
-static bool use_cert(SSL_CTX *ctx, const struct tls_cert *c)
-{
-    if (SSL_CTX_use_certificate(ctx, c->leaf) != 1 || SSL_CTX_use_PrivateKey(ctx, c->key) != 1)
-        return false;
-    for (int i = 0; i < sk_X509_num(c->chain); i++)
-        if (SSL_CTX_add1_chain_cert(ctx, sk_X509_value(c->chain, i)) != 1)
-            return false;
-    return true;
 }
 
 static bool use_certs(SSL_CTX *ctx, const struct tls_server *s, const struct set *set,
                       struct tls_fault *fault)
 {
     for (int i = 0; i < TYPES; i++)
-        if (set->pairs[i] >= 0 && !use_cert(ctx, s->certs[set->pairs[i]]))
+        if (set->pairs[i] >= 0 && !tls_cert_use(s->certs[set->pairs[i]], ctx))
             return refuse(fault, set->pairs[i], "the certificate cannot be used");
     return true;
 }
 
+bool tls_set_versions(SSL_CTX *ctx, int min, int max, struct tls_fault *fault)
+{
+    int oldest = min == TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
+    int newest = max == TLS_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION;
+    return (SSL_CTX_set_min_proto_version(ctx, oldest) == 1 &&
+            SSL_CTX_set_max_proto_version(ctx, newest) == 1) ||
+           tls_refuse(fault, "protocols");
+}
+
 static bool set_protocols(SSL_CTX *ctx, const struct tls_server_conf *conf, struct tls_fault *fault)
 {
-    int min = conf->min == TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
-    int max = conf->max == TLS_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION;
-    if (SSL_CTX_set_min_proto_version(ctx, min) != 1 ||
-        SSL_CTX_set_max_proto_version(ctx, max) != 1)
-        return refuse(fault, -1, "protocols");
+    if (!tls_set_versions(ctx, conf->min, conf->max, fault))
+        return false;
     if (SSL_CTX_set_cipher_list(ctx, conf->ciphers ? conf->ciphers : default_ciphers) != 1)
         return refuse(fault, -1, "ciphers");
     if (conf->suites && SSL_CTX_set_ciphersuites(ctx, conf->suites) != 1)

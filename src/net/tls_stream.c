@@ -44,12 +44,28 @@ struct tls_loop {
     char got[BUF_LARGE];
 };
 
+static void run_waiting(struct deferred *d);
+
+static struct tls_loop *new_loop(struct loop *loop)
+{
+    struct tls_loop *tl = loop->tls = mem_zalloc(sizeof(*tl));
+    tl->loop = loop;
+    list_init(&tl->waiting);
+    deferred_init(&tl->turn, run_waiting);
+    return tl;
+}
+
+static struct tls_loop *loop_of(const struct stream *s)
+{
+    return s->loop->tls ? s->loop->tls : new_loop(s->loop);
+}
+
 /* ---- OpenSSL's view of the socket ---- */
 
 static int bio_read(BIO *bio, char *p, int n)
 {
     struct tls *t = BIO_get_data(bio);
-    struct tls_loop *tl = t->stream->loop->tls;
+    struct tls_loop *tl = loop_of(t->stream);
     size_t left = (size_t)(tl->end - tl->in);
     size_t take = (size_t)n < left ? (size_t)n : left;
     BIO_clear_retry_flags(bio);
@@ -65,7 +81,7 @@ static int bio_read(BIO *bio, char *p, int n)
 static int bio_write(BIO *bio, const char *p, int n)
 {
     struct tls *t = BIO_get_data(bio);
-    struct tls_loop *tl = t->stream->loop->tls;
+    struct tls_loop *tl = loop_of(t->stream);
     BIO_clear_retry_flags(bio);
     if ((size_t)n > OUT_BYTES - tl->used) {
         tl->overflow = true;
@@ -118,11 +134,13 @@ void tls_put_error(char *to, size_t room, const char *otherwise)
 
 static void set_why(struct tls *t, const char *otherwise)
 {
-    if (!t->why) {
-        t->why = mem_zalloc(TLS_WHY_MAX);
-        tls_put_error(t->why, TLS_WHY_MAX, otherwise);
-    }
-    ERR_clear_error();
+    char reason[TLS_WHY_MAX - 8];
+    tls_put_error(reason, sizeof(reason), otherwise);
+    if (t->why)
+        return;
+    t->why = mem_zalloc(TLS_WHY_MAX);
+    bool has_prefix = reason[0] == 'T' && reason[1] == 'L';
+    snprintf(t->why, TLS_WHY_MAX, "%s%s", has_prefix ? "" : "TLS: ", reason);
 }
 
 /* ---- ciphertext that goes out ---- */
@@ -180,7 +198,7 @@ static ssize_t send_held(struct stream *s)
 static ssize_t send_out(struct stream *s)
 {
     struct tls *t = s->tls;
-    struct tls_loop *tl = s->loop->tls;
+    struct tls_loop *tl = loop_of(s);
     size_t n = tl->used;
     tl->used = 0;
     if (!n)
@@ -261,7 +279,7 @@ static ssize_t next_record(struct tls_loop *tl, struct cursor *c, const char **p
 static ssize_t encrypt(struct stream *s, const struct chain *out)
 {
     struct tls *t = s->tls;
-    struct tls_loop *tl = s->loop->tls;
+    struct tls_loop *tl = loop_of(s);
     struct cursor c = {out->head, 0};
     size_t plain = 0;
     for (unsigned i = 0; i < RECORDS && c.link; i++) {
@@ -315,7 +333,7 @@ static ssize_t tls_write(struct stream *s, struct chain *out)
 static ssize_t offer(struct stream *s)
 {
     struct tls *t = s->tls;
-    struct tls_loop *tl = s->loop->tls;
+    struct tls_loop *tl = loop_of(s);
     if (t->in) {
         tl->in = t->in->data + t->in_at;
         tl->end = buf_end(t->in);
@@ -334,7 +352,7 @@ static ssize_t offer(struct stream *s)
 static void settle(struct stream *s)
 {
     struct tls *t = s->tls;
-    struct tls_loop *tl = s->loop->tls;
+    struct tls_loop *tl = loop_of(s);
     size_t left = (size_t)(tl->end - tl->in);
     if (t->in) {
         t->in_at = t->in->used - (uint32_t)left;
@@ -376,6 +394,16 @@ static bool has_more(const struct tls *t)
     return t->in || t->has_closed || t->why || SSL_pending(t->ssl) > 0;
 }
 
+/* The end without close_notify: anybody could have cut the connection (RFC 8446 6.1, RFC 9112 9.8).
+ * A client's request says itself how long it is; a response may end with the connection. */
+static ssize_t truncated(struct tls *t)
+{
+    if (!t->client)
+        return 0;
+    set_why(t, "TLS: closed without close_notify, so something may be missing (RFC 8446 6.1)");
+    return -ECONNRESET;
+}
+
 static ssize_t tls_read(struct stream *s, char *p, size_t n)
 {
     struct tls *t = s->tls;
@@ -385,7 +413,7 @@ static ssize_t tls_read(struct stream *s, char *p, size_t n)
     while (got == -EAGAIN) {
         ssize_t offered = offer(s);
         if (offered <= 0)
-            return offered;
+            return offered == 0 ? truncated(t) : offered;
         got = decrypt(t, p, n);
         settle(s);
         ssize_t rc = send_out(s);
@@ -399,19 +427,6 @@ static ssize_t tls_read(struct stream *s, char *p, size_t n)
 }
 
 /* ---- the handshake ---- */
-
-static void run_waiting(struct deferred *d);
-
-static struct tls_loop *loop_of(struct loop *loop)
-{
-    if (!loop->tls) {
-        loop->tls = mem_zalloc(sizeof(*loop->tls));
-        loop->tls->loop = loop;
-        list_init(&loop->tls->waiting);
-        deferred_init(&loop->tls->turn, run_waiting);
-    }
-    return loop->tls;
-}
 
 static void after_handshake(struct tls *t)
 {
@@ -442,7 +457,7 @@ static bool looks_like_http(const struct tls_loop *tl)
 static bool step(struct stream *s)
 {
     struct tls *t = s->tls;
-    struct tls_loop *tl = s->loop->tls;
+    struct tls_loop *tl = loop_of(s);
     ssize_t got = s->readable || t->in ? offer(s) : -EAGAIN;
     if (got == 0)
         return fail(s, -ECONNRESET, "closed during the handshake"), true;
@@ -453,7 +468,8 @@ static bool step(struct stream *s)
     if (got > 0 && !t->has_heard && looks_like_http(tl)) {
         t->is_http = true;
         settle(s);
-        return fail(s, -EPROTO, "HTTP was spoken to a TLS port"), true;
+        return fail(s, -EPROTO, t->client ? "it speaks something else" : "HTTP was spoken to it"),
+               true;
     }
     t->has_begun = true;
     t->has_heard |= got > 0;
@@ -485,7 +501,7 @@ static bool shake(struct stream *s)
 
 static bool take_turn(struct tls *t)
 {
-    struct tls_loop *tl = t->stream->loop->tls;
+    struct tls_loop *tl = loop_of(t->stream);
     if (tl->turn_us != tl->loop->now_us) {
         tl->turn_us = tl->loop->now_us;
         tl->steps = STEPS_PER_TURN;
@@ -523,6 +539,8 @@ static bool tls_on_event(struct stream *s)
         s->error = (int)rc;
     if (t->is_open || t->why)
         return true;
+    if (t->client && !t->has_begun && (s->reset || !s->writable))
+        return s->reset; /* connecting has failed, or goes on */
     if (list_is_linked(&t->waiting))
         return false;
     return take_turn(t) && shake(s);
@@ -579,12 +597,14 @@ static void tls_release(struct stream *s)
     struct tls *t = s->tls;
     SSL_free(t->ssl);
     tls_server_unref(t->server);
+    tls_client_unref(t->client);
     list_remove(&t->waiting);
     if (t->in)
         buf_unref(t->in);
     if (t->held)
         buf_unref(t->held);
     free(t->why);
+    free(t->wanted);
     free(t);
     s->tls = NULL;
 }
@@ -609,10 +629,9 @@ static const struct transport tls_transport = {
 
 /* ---- for the stream's owner ---- */
 
-static struct tls *attach(struct stream *s, SSL *ssl)
+struct tls *tls_attach(struct stream *s, SSL *ssl)
 {
     struct tls *t = mem_zalloc(sizeof(*t));
-    loop_of(s->loop);
     t->stream = s;
     t->ssl = ssl;
     list_init(&t->waiting);
@@ -625,7 +644,7 @@ static struct tls *attach(struct stream *s, SSL *ssl)
 
 void tls_accept(struct stream *s, struct tls_server *server)
 {
-    struct tls *t = attach(s, tls_server_ssl(server));
+    struct tls *t = tls_attach(s, tls_server_ssl(server));
     t->server = tls_server_ref(server);
     t->has_begun = true;
     SSL_set_accept_state(t->ssl);
@@ -634,6 +653,11 @@ void tls_accept(struct stream *s, struct tls_server *server)
 bool tls_is_open(const struct stream *s)
 {
     return s->tls && s->tls->is_open;
+}
+
+bool tls_is_shaking(const struct stream *s)
+{
+    return s->tls && s->tls->has_begun && !s->tls->is_open && !s->tls->why;
 }
 
 const char *tls_why(const struct stream *s)

@@ -76,6 +76,7 @@ void backend_unref(struct backend *b)
 {
     if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
         return;
+    tls_session_fini(&b->session);
     tally_free(b->tally);
     free(b);
 }

@@ -14,6 +14,7 @@
 
 #include "base/list.h"
 #include "base/slice.h"
+#include "net/tls.h"
 
 struct backend_conf;
 struct tally;
@@ -85,7 +86,8 @@ struct backend {
     struct health health;
     struct backend_counts counts;
     struct list gone_node;
-    struct tally *tally; /* by worker: what became of its requests */
+    struct tls_session session; /* to be resumed */
+    struct tally *tally;        /* by worker: what became of its requests */
     uint32_t idle_lists;
     struct idle idle[]; /* by worker */
 };

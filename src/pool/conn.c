@@ -49,7 +49,7 @@ static void on_ready(struct stream *s)
     struct conn *c = container_of(s, struct conn, stream);
     if (c->state == CONN_BUSY)
         c->on_ready(c->owner);
-    else if (c->state == CONN_IDLE && (s->readable || s->hup))
+    else if (c->state == CONN_IDLE && (s->readable || s->hup) && !stream_is_quiet(s))
         conn_close(c);
 }
 
@@ -81,12 +81,28 @@ static bool backlog_is_full(const struct conn *c, int error)
     return error == -EAGAIN && c->backend->addr.ss_family == AF_UNIX;
 }
 
+void conn_encrypt(struct stream *s, struct pool *pool, struct backend *b)
+{
+    struct tls_client *tls = pool_tls(pool);
+    if (tls)
+        tls_connect(s, tls, b->host[0] ? b->host : b->text, &b->session);
+    tls_client_unref(tls);
+}
+
+static int open_stream(struct conn *c, int fd)
+{
+    int error = stream_open(&c->stream, c->stream.loop, fd, on_ready);
+    if (!error)
+        conn_encrypt(&c->stream, c->pool, c->backend);
+    return error;
+}
+
 static int dial(struct conn *c)
 {
     int fd;
     int error = stream_dial((const struct sockaddr *)&c->backend->addr, c->backend->addr_len, &fd);
     if (!error)
-        return stream_open(&c->stream, c->stream.loop, fd, on_ready);
+        return open_stream(c, fd);
     if (!backlog_is_full(c, error))
         return error;
     c->redial_ms = c->redial_ms * 2 < REDIAL_MAX_MS ? c->redial_ms * 2 : REDIAL_MAX_MS;
@@ -168,8 +184,8 @@ struct conn *conn_take_idle(struct backend *backend, uint32_t worker)
 
 struct conn *conn_own(struct conn *c, enum conn_trust trust, const struct conn_owner *owner)
 {
-    if (c->stream.readable || c->stream.hup || trust == CONN_DOUBT ||
-        (trust == CONN_LOOK && !stream_is_quiet(&c->stream))) {
+    bool is_in_doubt = trust == CONN_LOOK || c->stream.readable || c->stream.hup;
+    if (trust == CONN_DOUBT || (is_in_doubt && !stream_is_quiet(&c->stream))) {
         discard(c);
         return NULL;
     }
@@ -190,7 +206,7 @@ static bool is_worth_keeping(struct conn *c)
 {
     const struct pool_conf *conf = c->pool->conf;
     bool worn = conf->keep_requests && c->requests >= conf->keep_requests;
-    if (worn || c->stream.hup || c->stream.in || !chain_is_empty(&c->out))
+    if (worn || c->stream.hup || !stream_is_clear(&c->stream) || !chain_is_empty(&c->out))
         return false;
     /* Whether more came behind the response is not known after a splice. */
     return !c->stream.readable || stream_is_quiet(&c->stream);
@@ -231,7 +247,7 @@ bool conn_attach(struct conn *c, struct loop *loop, uint32_t worker)
         chain_init(&c->out, &loop->bufs, OUT_WINDOW);
         if (stream_move(&c->stream, loop) == 0)
             return true;
-    } else if (!c->stream.readable && !c->stream.hup) {
+    } else if (!(c->stream.readable || c->stream.hup) || stream_is_quiet(&c->stream)) {
         return true;
     }
     discard(c);

@@ -75,6 +75,9 @@ void conn_give(struct conn *c);
 /* Closes it now, gives its slot back and frees it at the end of the turn. Harmless when closed. */
 void conn_close(struct conn *c);
 
+/* A stream that has just been dialled is encrypted if the pool wants that. */
+void conn_encrypt(struct stream *s, struct pool *pool, struct backend *b);
+
 /* For pool.c: takes a promised connection off the idle list; moves one between workers. */
 struct conn *conn_take_idle(struct backend *backend, uint32_t worker);
 void conn_detach(struct conn *c);

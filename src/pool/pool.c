@@ -34,6 +34,23 @@ void pool_set_loop(struct pool *p, uint32_t worker, struct loop *loop)
     list_init(&pw->node);
 }
 
+void pool_set_tls(struct pool *p, struct tls_client *tls)
+{
+    pool_lock(p);
+    struct tls_client *old = p->tls;
+    p->tls = tls;
+    pool_unlock(p);
+    tls_client_unref(old);
+}
+
+struct tls_client *pool_tls(struct pool *p)
+{
+    pool_lock(p);
+    struct tls_client *tls = p->tls ? tls_client_ref(p->tls) : NULL;
+    pool_unlock(p);
+    return tls;
+}
+
 void pool_fini(struct pool *p)
 {
     struct list *node;
@@ -45,6 +62,7 @@ void pool_fini(struct pool *p)
     free(p->backends);
     free(p->workers);
     tally_free(p->tally);
+    tls_client_unref(p->tls);
     pthread_spin_destroy(&p->lock);
 }
 

@@ -50,6 +50,7 @@ enum { POOL_CHANGES_MAX = 8 };
 
 struct pool {
     const struct pool_conf *_Atomic conf; /* replaced by pool_set_conf */
+    struct tls_client *tls;               /* NULL: plain; replaced by pool_set_tls */
     const struct balancer *balancer;
     struct pool_worker *workers;
     uint32_t worker_count;
@@ -89,6 +90,10 @@ struct pool {
 /* workers: of the gateway; pool_set_loop tells where each runs, before any request. */
 void pool_init(struct pool *p, const struct pool_conf *conf, uint32_t workers);
 void pool_set_loop(struct pool *p, uint32_t worker, struct loop *loop);
+/* How new connections are encrypted; one reference, taken over. NULL: not at all. Main thread. */
+void pool_set_tls(struct pool *p, struct tls_client *tls);
+/* A reference for a new connection; NULL: it is plain. */
+struct tls_client *pool_tls(struct pool *p);
 /* No exchange and no connection is there any more. */
 void pool_fini(struct pool *p);
 

@@ -224,6 +224,9 @@ const struct key pool_keys[] = {
      .help = "how long to wait for a backend"},
     {.name = "retry", .type = KEY_NONE, .options = retry_options,
      .help = "when an attempt fails before a response"},
+    {.name = "tls", .type = KEY_CUSTOM, .set = pool_tls_set, .block = pool_tls_keys, .syntax = "",
+     .help = "speak to the backends by TLS, whatever the protocol; https does so by itself, and the "
+             "block says how"},
     {.name = "host", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_host, .init = "keep",
      .syntax = "keep | backend | NAME",
      .help = "the Host field that backends see: the client's, the backend's own address, or a "
@@ -566,5 +569,5 @@ bool pool_conf_finish(struct config_reader *r, struct pool_conf *pool, uint16_t 
         ok = config_error(r->diag, pool->at, "'health values' is a question of fastcgi's");
     for (uint32_t i = 0; i < pool->backend_count; i++)
         ok = finish_backend(r, pool, &pool->backends[i], default_port) && ok;
-    return ok;
+    return pool_tls_finish(r, pool) && ok;
 }

@@ -10,6 +10,7 @@
 #include "config/schema.h"
 #include "config/source.h"
 #include "pool/health_conf.h"
+#include "pool/pool_tls.h"
 
 enum balance_kind {
     BALANCE_ROUND_ROBIN,
@@ -51,7 +52,8 @@ struct backend_conf {
 
 struct pool_conf {
     struct slice name;
-    struct slice protocol;    /* a codec's name: "http" */
+    struct slice protocol;    /* as written: "http", "https" */
+    struct slice codec;       /* the name of the one that speaks it: "http" */
     struct spawn_conf *spawn; /* the application we run for it; NULL: none */
     struct spawn_conf *run;   /* how CGI programs are run; NULL: as the gateway */
     struct backend_conf *backends;
@@ -98,6 +100,8 @@ struct pool_conf {
     uint32_t eject_share; /* percent of the backends that may be out */
     int all_down;         /* enum all_down */
     struct health_conf health;
+
+    struct pool_tls_conf tls;
 
     int host_mode; /* enum host_mode */
     struct slice host;

@@ -86,9 +86,11 @@ def serve(answer=None):
 
 
 class Backend:
-    """host: an address, or unix:PATH. port 0: any."""
+    """host: an address, or unix:PATH. port 0: any. tls: an ssl.SSLContext; connections whose
+    handshake fails are no scripts' business, and listed in refused."""
 
-    def __init__(self, *scripts, then=None, host="127.0.0.1", port=0, listen=True):
+    def __init__(self, *scripts, then=None, host="127.0.0.1", port=0, listen=True, tls=None):
+        self.tls, self.refused = tls, []
         self.scripts = list(scripts)
         self.then = then
         self.requests, self.failures, self.open = [], [], set()
@@ -133,9 +135,22 @@ class Backend:
                 continue
             threading.Thread(target=self.play, args=(script, c), daemon=True).start()
 
+    def shake(self, c):
+        """False: the peer does not want to."""
+        if not self.tls:
+            return True
+        try:
+            c.socket = self.tls.wrap_socket(c.socket, server_side=True)
+            return True
+        except OSError as e:
+            with self.lock:
+                self.refused.append(str(e))
+            return False
+
     def play(self, script, c):
         try:
-            script(c)
+            if self.shake(c):
+                script(c)
         except Broken as e:
             self.failures.append(f"connection {c.number + 1}: {e}")
         except OSError as e:
