@@ -107,7 +107,7 @@ static void add_request(struct cgi_env *env)
     add(env, SLICE("SERVER_SOFTWARE"), SLICE("sluice/" SLUICE_VERSION));
     add(env, SLICE("SERVER_PROTOCOL"), head->minor ? SLICE("HTTP/1.1") : SLICE("HTTP/1.0"));
     add(env, SLICE("REQUEST_METHOD"), head->method_text);
-    add(env, SLICE("REQUEST_URI"), r->target);
+    add(env, SLICE("REQUEST_URI"), r->asked.n ? r->asked : r->target);
     add(env, SLICE("QUERY_STRING"), query);
     add(env, SLICE("REQUEST_SCHEME"), r->cgi->https ? SLICE("https") : SLICE("http"));
     if (r->cgi->https)

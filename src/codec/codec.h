@@ -66,6 +66,7 @@ struct codec_request {
     const struct request_head *head;
     struct framing framing;
     struct slice target;        /* origin-form, or "*" */
+    struct slice asked;         /* the same before any rewriting: REQUEST_URI; empty: target */
     struct slice host;          /* for the Host field; fields of that name are not sent */
     struct slice upgrade;       /* protocol the client wants to switch to, or empty */
     const struct cgi_info *cgi; /* NULL unless the codec wants_cgi */

@@ -19,6 +19,7 @@ struct ast_load {
     bool is_broken; /* in one file or more */
     char *word;     /* the word being put together */
     size_t word_n, word_cap;
+    bool has_variable; /* and it has a ${name} in it */
 };
 
 /* Of one file. */
@@ -93,8 +94,11 @@ static bool bad_byte(const struct ast_builder *b, const char *p)
 
 static bool bad_env(const struct ast_builder *b, const char *p)
 {
-    return config_error(b->load->diag, place_of(b, p),
-                        "this is no variable\nwrite ${NAME} or ${NAME:-default}");
+    return config_error(
+        b->load->diag, place_of(b, p),
+        "this is no variable\n"
+        "write ${NAME} or ${NAME:-default} for one of the environment, in capitals; "
+        "those of a request are in small letters: ${path}");
 }
 
 /* One piece of a word; string pieces call this for what is inside them. */
@@ -118,6 +122,10 @@ static bool put_piece(struct ast_builder *b, enum lexeme kind, struct slice text
     switch (kind) {
     case LEX_TEXT: word_put(b->load, text); return true;
     case LEX_ENV: return put_env(b, text);
+    case LEX_VARIABLE:
+        b->load->has_variable = true;
+        word_put(b->load, text);
+        return true;
     case LEX_STRING: return put_string(b, text);
     case LEX_ESCAPE: put_escape(b->load, text.p[1]); return true;
     case LEX_BAD_ESCAPE:
@@ -142,7 +150,7 @@ static bool put_piece(struct ast_builder *b, enum lexeme kind, struct slice text
 
 static bool is_word_piece(enum lexeme kind)
 {
-    return kind == LEX_TEXT || kind == LEX_ENV || kind == LEX_STRING;
+    return kind == LEX_TEXT || kind == LEX_ENV || kind == LEX_VARIABLE || kind == LEX_STRING;
 }
 
 /* Takes the pieces that stand together, of which the first has been lexed. */
@@ -158,6 +166,7 @@ static struct config_word *take_word(struct ast_builder *b, enum lexeme kind, st
         piece = slice_skip(piece, option + 1);
     }
     l->word_n = 0;
+    l->has_variable = false;
     for (;;) {
         w->is_bad |= !put_piece(b, kind, piece);
         const char *before = b->cur;
@@ -166,6 +175,7 @@ static struct config_word *take_word(struct ast_builder *b, enum lexeme kind, st
             continue;
         b->cur = before;
         w->text = arena_dup(l->arena, slice_of(l->word, l->word_n));
+        w->has_variable = l->has_variable;
         return w;
     }
 }
@@ -346,7 +356,8 @@ static int to_token(struct ast_builder *b, enum lexeme kind, struct slice text,
     case LEX_CLOSE: return close_block(b);
     case LEX_TEXT:
     case LEX_STRING:
-    case LEX_ENV: *word = take_word(b, kind, text); return TOKEN_WORD;
+    case LEX_ENV:
+    case LEX_VARIABLE: *word = take_word(b, kind, text); return TOKEN_WORD;
     case LEX_ESCAPE:
     case LEX_BAD_STRING:
     case LEX_BAD_ENV:

@@ -26,6 +26,7 @@ struct config_word {
     struct slice text;   /* followed by a NUL */
     struct config_place at;
     bool is_bad;                 /* reported already: means nothing */
+    bool has_variable;           /* a ${name} of a request */
     struct config_place text_at; /* behind the '=' of an option, else at */
 };
 

@@ -1,6 +1,9 @@
 /* The configuration language's lexemes. A word is what lies between blanks; braces inside a word
  * must pair up within it (so that a regex such as ^/\d{4}$ needs no quotes), an unpaired one opens
  * or closes a block. '#' begins a comment only at the beginning of a word.
+ *
+ * ${NAME} in capitals is the environment's and stands for its value; ${name}, ${name:ARG} and ${1} in
+ * small letters or digits are left as they are, for the keys that know them (rewrite/template.h).
  * SPDX-License-Identifier: MIT */
 #include "config/lexer.h"
 
@@ -18,8 +21,9 @@
     inner   = [^\x00-\x20\x7f"{};];
     pair    = "{" inner* "}";
     unit    = (plain | "$"+ plain) ("#" | pair)*;
-    name    = [A-Za-z_][A-Za-z0-9_]*;
+    name    = [A-Z_][A-Z0-9_]*;
     env     = "${" name (":-" [^\x00-\x1f\x7f"}]*)? "}";
+    var     = "${" [a-z0-9] [^\x00-\x20\x7f"{};#$]* "}";
 */
 
 enum lexeme config_lex(const char **cur, const char *end, struct slice *lexeme)
@@ -36,6 +40,7 @@ enum lexeme config_lex(const char **cur, const char *end, struct slice *lexeme)
         "}"                         { kind = LEX_CLOSE; goto done; }
         unit+ | "$"                 { kind = LEX_TEXT; goto done; }
         env                         { kind = LEX_ENV; goto done; }
+        var                         { kind = LEX_VARIABLE; goto done; }
         "${"                        { kind = LEX_BAD_ENV; goto done; }
         "\"" ([^\x00-\x08\x0a-\x1f\x7f"\\] | "\\" [^\x00-\x1f\x7f])* "\""
                                     { kind = LEX_STRING; goto done; }
@@ -59,6 +64,7 @@ enum lexeme config_lex_string(const char **cur, const char *end, struct slice *l
         "\\" ["\\$nrt]              { kind = LEX_ESCAPE; goto done; }
         "\\"                        { kind = LEX_BAD_ESCAPE; goto done; }
         env                         { kind = LEX_ENV; goto done; }
+        var                         { kind = LEX_VARIABLE; goto done; }
         "${"                        { kind = LEX_BAD_ENV; goto done; }
         "$" | [^\\$"\x00]+          { kind = LEX_TEXT; goto done; }
         *                           { kind = LEX_BAD_BYTE; goto done; }

@@ -14,10 +14,11 @@ enum lexeme {
     LEX_SEMICOLON,
     LEX_OPEN,
     LEX_CLOSE,
-    LEX_TEXT,   /* part of a word, as it stands */
-    LEX_STRING, /* "..." with its quotes */
-    LEX_ENV,    /* ${NAME} or ${NAME:-default}, whole */
-    LEX_ESCAPE, /* inside strings: \x */
+    LEX_TEXT,     /* part of a word, as it stands */
+    LEX_STRING,   /* "..." with its quotes */
+    LEX_ENV,      /* ${NAME} or ${NAME:-default}, whole */
+    LEX_VARIABLE, /* ${name}: of a request, not known here */
+    LEX_ESCAPE,   /* inside strings: \x */
     LEX_BAD_STRING,
     LEX_BAD_ENV,
     LEX_BAD_ESCAPE,

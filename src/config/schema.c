@@ -168,11 +168,22 @@ static bool set_enum(struct config_reader *r, const struct key *k, const struct 
     return bad_name(r, k, word);
 }
 
+static bool no_variables(struct config_reader *r, const struct key *k,
+                         const struct config_word *word)
+{
+    return config_error(r->diag, word->text_at,
+                        "'%s' takes no variable of a request\n"
+                        "write one of the environment in capitals: ${NAME}",
+                        k->name);
+}
+
 static bool set_value(struct config_reader *r, const struct key *k, const struct directive *d,
                       const struct config_word *word, void *target)
 {
     if (word && word->is_bad)
         return false;
+    if (word && word->has_variable && !(k->flags & KEY_TEMPLATE))
+        return no_variables(r, k, word);
     switch (k->type) {
     case KEY_NONE: return true;
     case KEY_BOOL: return set_bool(r, k, word, target);
@@ -281,11 +292,14 @@ static bool extra_word(struct config_reader *r, const struct key *keys, const st
                         is_key ? "\nwrite ';' between two directives on one line" : "");
 }
 
-static bool has_bad_word(const struct directive *d)
+static bool has_bad_word(struct config_reader *r, const struct key *k, const struct directive *d)
 {
-    for (uint32_t i = 0; i < d->arg_count; i++)
+    for (uint32_t i = 0; i < d->arg_count; i++) {
         if (d->args[i].is_bad)
             return true;
+        if (d->args[i].has_variable && !(k->flags & KEY_TEMPLATE))
+            return !no_variables(r, k, &d->args[i]);
+    }
     return false;
 }
 
@@ -298,7 +312,7 @@ static bool apply_words(struct config_reader *r, const struct key *keys, const s
         return extra_word(r, keys, k, &d->args[takes]);
     if (!is_free && d->arg_count < takes)
         return config_error(r->diag, d->name.at, "'%s' takes %s", k->name, type_name(k));
-    return !has_bad_word(d) && set_value(r, k, d, d->args, target);
+    return !has_bad_word(r, k, d) && set_value(r, k, d, d->args, target);
 }
 
 static bool apply_block(struct config_reader *r, const struct key *k, const struct directive *d,

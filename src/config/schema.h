@@ -28,8 +28,9 @@ enum key_type {
 
 enum key_flags {
     KEY_REQUIRED = 1,
-    KEY_REPEAT = 2, /* may stand more than once */
-    KEY_ONE = 4,    /* KEY_CUSTOM: exactly one word */
+    KEY_REPEAT = 2,   /* may stand more than once */
+    KEY_ONE = 4,      /* KEY_CUSTOM: exactly one word */
+    KEY_TEMPLATE = 8, /* the words may have variables of a request in them: ${path} */
 };
 
 struct config_reader; /* what a load works with, below */
@@ -71,6 +72,8 @@ struct config_reader {
     struct arena *arena; /* what is configured */
     struct config_diag *diag;
     void *root; /* the struct at the top: struct snapshot */
+    struct regex *
+        *regexes; /* where regular expressions are listed, to be freed (rewrite/regex.h) */
 };
 
 /* Fills in the defaults of a table's plain values, options included. */

@@ -5,6 +5,7 @@
 
 #include "base/num.h"
 #include "core/error_page.h"
+#include "core/rewriting.h"
 #include "core/worker.h"
 #include "http/status.h"
 
@@ -46,6 +47,8 @@ static bool has_length(uint16_t status)
 
 void answer_send(struct exchange *x, const char *why)
 {
+    if (!rewriting_response(x))
+        return;
     size_t n = x->resp_body.bytes;
     bool bodiless = x->req.method == METHOD_HEAD || !has_length(x->resp.status);
     if (has_length(x->resp.status)) {

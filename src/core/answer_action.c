@@ -3,12 +3,14 @@
 #include "base/num.h"
 #include "core/action.h"
 #include "core/answer.h"
+#include "core/rewriting.h"
 #include "core/route.h"
 
 struct redirect_conf {
     struct route_conf *route;
     uint16_t status;
-    struct slice target;
+    struct template target;
+    struct slice text; /* as it was written */
 };
 
 struct respond_conf {
@@ -32,10 +34,11 @@ static bool read_status(struct slice text, uint16_t *status)
 static enum next run_redirect(struct exchange *x)
 {
     const struct redirect_conf *conf = x->route->action_conf;
-    if (!answer_skip_body(x))
+    struct slice target;
+    if (!answer_skip_body(x) || !rewriting_expand(x, &conf->target, &target))
         return NEXT;
     answer_begin(x, conf->status);
-    answer_field(x, FIELD_LOCATION, conf->target);
+    answer_field(x, FIELD_LOCATION, target);
     answer_send(x, "redirected");
     return NEXT;
 }
@@ -43,7 +46,7 @@ static enum next run_redirect(struct exchange *x)
 static void explain_redirect(const struct route_conf *route, FILE *out)
 {
     const struct redirect_conf *conf = route->action_conf;
-    fprintf(out, "redirect %u " SLICE_FMT "\n", conf->status, SLICE_ARG(conf->target));
+    fprintf(out, "redirect %u " SLICE_FMT "\n", conf->status, SLICE_ARG(conf->text));
 }
 
 void *answer_action_open_redirect(struct config_reader *r, const struct directive *d, void *target)
@@ -73,8 +76,10 @@ bool answer_action_set_redirect(struct config_reader *r, const struct directive 
         (!read_status(word->text, &conf->status) || !is_redirect(conf->status)))
         return config_error(r->diag, word->at,
                             "a redirect has the status 301, 302, 303, 307 or 308");
-    conf->target = d->args[d->arg_count - 1].text;
-    return action_choose(r, conf->route, &redirect, d->name.at);
+    const struct config_word *last = &d->args[d->arg_count - 1];
+    conf->text = last->text;
+    return template_read(r, last, TEMPLATE_TARGET, route_group_count(conf->route), &conf->target) &&
+           action_choose(r, conf->route, &redirect, d->name.at);
 }
 
 /* ---- respond STATUS [TEXT] ---- */

@@ -14,6 +14,7 @@
 #include "core/compress.h"
 #include "core/generation.h"
 #include "core/relay.h"
+#include "core/rewriting.h"
 #include "core/worker.h"
 #include "http/status.h"
 #include "http/uri.h"
@@ -148,6 +149,7 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *why, const c
         exchange_enter(x, EX_FINISH, "response broken off");
         return;
     }
+    x->is_failing = true;
     answer_begin(x, status);
     if (status == 503) /* RFC 9110 10.2.3: load passes */
         answer_field(x, FIELD_RETRY_AFTER, retry_after(x));
@@ -178,41 +180,59 @@ void exchange_abort(struct exchange *x, const char *why)
 
 /* ---- states ---- */
 
-static enum parse find_route(struct exchange *x, struct fault *f)
+static enum parse check_request(struct exchange *x, struct fault *f)
 {
     if (x->req.method == METHOD_CONNECT)
         return fault_bad(f, 501, "CONNECT is not for a gateway", "RFC 9110 9.3.6");
     if (fields_has(&x->req.fields, FIELD_EXPECT) &&
         !slice_ieq(fields_value(&x->req.fields, FIELD_EXPECT), SLICE("100-continue")))
         return fault_bad(f, 417, "unknown expectation", "RFC 9110 10.1.1");
-    if (x->req.form == TARGET_ASTERISK)
-        x->path = x->req.path;
-    else if (uri_normalise_path(x->req.path, &x->arena, &x->path, f) != PARSE_DONE)
-        return PARSE_BAD;
+    x->path = x->req.path;
+    return x->req.form == TARGET_ASTERISK ? PARSE_DONE
+                                          : uri_normalise_path(x->req.path, &x->arena, &x->path, f);
+}
 
-    struct route_query query = {
-        .path = x->path,
-        .method = x->req.method_text,
-        .fields = &x->req.fields,
-        .client = x->peer,
-        .is_internal = x->reroutes > 0,
-    };
-    int port;
-    if (x->req.authority.n && !uri_split_authority(x->req.authority, &query.host, &port))
-        return fault_bad(f, 400, "invalid host", "RFC 9112 3.2");
-    const struct snapshot *s = x->tenure->generation->snapshot;
+static enum parse rewrite(struct exchange *x, const struct rewrite *rules, struct facts *facts,
+                          struct fault *f)
+{
+    struct groups groups;
+    if (!rules || !rules->target.n)
+        return PARSE_DONE;
+    rewriting_fill_facts(x, facts, &groups);
+    return rewriting_target(x, rules, facts, f);
+}
+
+/* One of the site, or, where its files have nothing, one behind the route taken last. */
+static enum parse choose_route(struct exchange *x, const struct site_conf *site,
+                               struct facts *facts, struct fault *f)
+{
     struct route_match match =
-        x->passes_over ? route_find_after(s, &query, x->route) : route_find(s, &query);
+        x->passes_over ? route_find_after(x->route, facts) : route_find(site, facts);
     x->passes_over = false;
-    if (!match.site)
-        return fault_bad(f, 404, "no site has this host", NULL);
     if (match.gave_up)
         return fault_bad(f, 500, "a route's regular expression takes too long for this path", NULL);
     if (!match.route)
         return fault_bad(f, 404, "no route of the site matches", NULL);
     x->route = match.route;
     x->serve = &match.route->serve;
-    return PARSE_DONE;
+    x->matched = x->path;
+    return rewrite(x, x->route->rewrite, facts, f);
+}
+
+static enum parse find_route(struct exchange *x, struct fault *f)
+{
+    struct facts facts;
+    if (check_request(x, f) != PARSE_DONE)
+        return PARSE_BAD;
+    if (!rewriting_route_facts(x, &facts))
+        return fault_bad(f, 400, "invalid host", "RFC 9112 3.2");
+    const struct site_conf *site = route_find_site(x->tenure->generation->snapshot, facts.host);
+    if (!site)
+        return fault_bad(f, 404, "no site has this host", NULL);
+    bool is_new = !x->reroutes && !x->passes_over;
+    if (is_new && rewrite(x, site->rewrite, &facts, f) != PARSE_DONE)
+        return PARSE_BAD;
+    return choose_route(x, site, &facts, f);
 }
 
 void exchange_pass_over(struct exchange *x, const char *why)
@@ -224,7 +244,7 @@ void exchange_pass_over(struct exchange *x, const char *why)
 static enum next step_route(struct exchange *x)
 {
     struct fault f;
-    if (!x->reroutes)
+    if (!x->reroutes && !x->passes_over)
         x->field_count = x->req.fields.n;
     if (find_route(x, &f) != PARSE_DONE) {
         exchange_fail(x, f.status, f.what, f.rule);

@@ -107,9 +107,12 @@ struct exchange {
     struct fields req_trailers;
     struct chain req_body;
     const struct sockaddr *peer;
-    bool https;             /* came encrypted */
-    struct slice peer_text; /* address of the client, without port */
-    struct slice path;      /* normalised */
+    bool https;                     /* came encrypted */
+    struct slice peer_text;         /* address of the client, without port */
+    struct slice path;              /* normalised; what rules have made of it */
+    struct slice matched;           /* the path by which the route was found */
+    struct slice host_out;          /* the Host for the backend, where a rule has set it */
+    struct slice prefix, prepended; /* what rules took off the path, and put before it */
     const struct route_conf *route;
     const struct serve_conf *serve; /* how it is served: the route's, once that is found */
     bool passes_over;               /* that route: one behind it is wanted */
@@ -117,6 +120,7 @@ struct exchange {
     bool close_client;              /* the client's connection ends behind this exchange */
     bool client_gone;
     bool broken;          /* the response cannot be completed */
+    bool is_failing;      /* the response is a page for an error */
     bool expectation_met; /* we have told the client to send its body */
     bool body_unread;     /* of which a part never will be: the connection cannot go on */
     uint8_t reroutes;     /* internal redirects so far (reroute.h) */

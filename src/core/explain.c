@@ -14,7 +14,7 @@ struct question {
     struct fields fields;
     struct net_addr client;
     struct slice raw_path; /* as in the URL, without query */
-    struct route_query query;
+    struct facts query;
 };
 
 static bool refuse(const char *what, struct slice text)
@@ -97,17 +97,14 @@ static void print_label(FILE *out, const char *label)
     fprintf(out, "%-10s", label);
 }
 
-static const char *miss_text(enum route_miss miss)
+static const char *miss_text(enum route_miss miss, const struct cond *missed)
 {
     switch (miss) {
     case MISS_NONE: return "matches";
     case MISS_PATH: return "no: the path does not match";
     case MISS_INTERNAL: return "no: it is internal, for requests sent on from inside";
-    case MISS_METHOD: return "no: the method is another";
-    case MISS_HOST: return "no: the host is another";
-    case MISS_HEADER: return "no: a header is missing or different";
-    case MISS_CLIENT: return "no: the client is from elsewhere (give one with --client)";
-    case MISS_GAVE_UP: return "unknown: its regular expression takes too many steps for this path";
+    case MISS_CONDITION: return match_miss(missed);
+    case MISS_GAVE_UP: return "its regular expression takes too many steps for this path";
     }
     return "";
 }
@@ -120,13 +117,19 @@ static void print_site(FILE *out, const struct site_conf *site)
     print_place(out, &site->at);
 }
 
-static void print_routes(FILE *out, const struct question *q, const struct route_match *match)
+static void print_routes(FILE *out, const struct question *q, const struct site_conf *site,
+                         const struct route_match *match)
 {
-    for (uint32_t i = 0; i < match->site->route_count; i++) {
-        const struct route_conf *route = &match->site->routes[i];
-        enum route_miss miss = route_try(route, &q->query);
+    for (uint32_t i = 0; i < site->route_count; i++) {
+        const struct route_conf *route = &site->routes[i];
+        const struct cond *missed;
+        enum route_miss miss = route_try(route, &q->query, &missed);
         print_label(out, i ? "" : "routes");
-        fprintf(out, SLICE_FMT "  %s", SLICE_ARG(route->text), miss_text(miss));
+        fprintf(out, SLICE_FMT "  %s%s", SLICE_ARG(route->text),
+                miss == MISS_CONDITION ? "no: "
+                : miss == MISS_GAVE_UP ? "unknown: "
+                                       : "",
+                miss_text(miss, missed));
         print_place(out, &route->at);
         if (route == match->route || miss == MISS_GAVE_UP)
             return;
@@ -236,19 +239,20 @@ static void print_action(FILE *out, const struct route_conf *route)
 
 static int print_answer(const struct snapshot *s, const struct question *q, FILE *out)
 {
-    struct route_match match = route_find(s, &q->query);
+    const struct site_conf *site = route_find_site(s, q->query.host);
     print_label(out, "request");
     fprintf(out, SLICE_FMT " " SLICE_FMT, SLICE_ARG(q->query.method), SLICE_ARG(q->query.path));
     if (q->query.host.n)
         fprintf(out, "  host " SLICE_FMT, SLICE_ARG(q->query.host));
     fputs(slice_eq(q->query.path, q->raw_path) ? "\n" : "  (the path as routes see it)\n", out);
-    if (!match.site) {
+    if (!site) {
         print_label(out, "site");
         fputs("none has this host: answered with 404\n", out);
         return EXPLAIN_REFUSED;
     }
-    print_site(out, match.site);
-    print_routes(out, q, &match);
+    struct route_match match = route_find(site, &q->query);
+    print_site(out, site);
+    print_routes(out, q, site, &match);
     if (!match.route) {
         print_label(out, "route");
         fputs(match.gave_up ? "in doubt: answered with 500\n" : "none matches: answered with 404\n",

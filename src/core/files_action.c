@@ -6,6 +6,7 @@
 #include "core/answer.h"
 #include "core/file_answer.h"
 #include "core/reroute.h"
+#include "core/rewriting.h"
 #include "core/route.h"
 #include "core/snapshot.h"
 #include "core/worker.h"
@@ -139,17 +140,12 @@ static enum next list(struct exchange *x, struct lookup *l)
 /* An index may be a script, which another route takes. */
 static bool is_for_another(struct exchange *x, struct slice path)
 {
-    struct route_query query = {
-        .path = path,
-        .method = x->req.method_text,
-        .fields = &x->req.fields,
-        .client = x->peer,
-        .is_internal = true,
-    };
-    int port;
-    if (x->req.authority.n && !uri_split_authority(x->req.authority, &query.host, &port))
+    struct facts facts;
+    if (!rewriting_route_facts(x, &facts))
         return false;
-    struct route_match match = route_find(x->tenure->generation->snapshot, &query);
+    facts.path = path;
+    facts.is_internal = true;
+    struct route_match match = route_find(x->route->site, &facts);
     return match.route && match.route != x->route;
 }
 

@@ -26,6 +26,7 @@
 #include "pool/members.h"
 #include "proc/master.h"
 #include "proc/spawner.h"
+#include "rewrite/regex.h"
 
 enum { SUMMARY_MS = 1000 };
 
@@ -353,6 +354,7 @@ static void *run_worker(void *arg)
     loop_run(&w->loop);
     log_summarise(true);
     log_writer_detach(g->log_writer);
+    regex_end_thread();
     if (atomic_fetch_sub(&g->running, 1) == 1)
         loop_post(&g->loop, &g->ended);
     return NULL;

@@ -5,6 +5,7 @@
 #include "core/demand.h"
 #include "core/forward.h"
 #include "core/generation.h"
+#include "core/rewriting.h"
 #include "core/route.h"
 #include "core/snapshot.h"
 
@@ -36,6 +37,8 @@ static enum next run(struct exchange *x)
         return NEXT;
     }
     forward_request(x);
+    if (!rewriting_request(x))
+        return NEXT;
     open_buffers(x);
     exchange_enter(x, buffers_request(x) ? EX_BUFFER : EX_PICK, "for a pool");
     return NEXT;

@@ -9,6 +9,7 @@
 #include "core/compress.h"
 #include "core/demand.h"
 #include "core/forward.h"
+#include "core/rewriting.h"
 #include "core/worker.h"
 #include "net/pipe.h"
 
@@ -39,7 +40,9 @@ void relay_fill_request(struct exchange *x, const struct backend *b, struct code
         .head = &x->req,
         .framing = x->req_framing,
         .target = origin_target(x),
-        .host = conf->host_mode == HOST_KEEP      ? x->req.authority
+        .asked = rewriting_asked(x),
+        .host = x->host_out.n                     ? x->host_out
+                : conf->host_mode == HOST_KEEP    ? x->req.authority
                 : conf->host_mode == HOST_BACKEND ? slice_str(b->host)
                                                   : conf->host,
         .upgrade = x->upgrade,
@@ -153,6 +156,9 @@ static void on_head(struct exchange *x, const struct codec_result *result)
 {
     if (attempt_rejects(x))
         return;
+    forward_response(x, &x->resp);
+    if (!rewriting_response(x))
+        return;
     x->resp_framing = result->framing;
     x->response = MSG_BODY;
     x->head_us = x->worker->loop.now_us;
@@ -160,7 +166,6 @@ static void on_head(struct exchange *x, const struct codec_result *result)
     chain_clear(&x->attempt.replay);
     if (result->framing.kind == BODY_TUNNEL)
         x->request = MSG_BODY;
-    forward_response(x, &x->resp);
     demand_mark_response(x);
     exchange_put_head(x);
 }

@@ -6,19 +6,9 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "core/answer.h"
+#include "core/rewriting.h"
 #include "core/worker.h"
 #include "http/uri.h"
-
-/* The log tells what the client asked for. */
-static void remember_asked(struct exchange *x)
-{
-    struct access_record *r = &x->record;
-    if (r->target.p)
-        return;
-    r->method = x->req.method_text;
-    r->target = x->req.target;
-    r->host = x->req.authority;
-}
 
 /* The request's fields as they came: what rewriting and forwarding have added goes, and what they
  * dropped is there again. What was said about the body is not repeated: it may be another by now.
@@ -126,7 +116,8 @@ bool exchange_reroute(struct exchange *x, const struct reroute *to)
     x->reroutes++;
     log_debug(x->id, "%s: " SLICE_FMT " goes on as " SLICE_FMT, to->why, SLICE_ARG(x->req.target),
               SLICE_ARG(to->target));
-    remember_asked(x);
+    rewriting_keep_asked(x);
+    x->host_out = x->prefix = x->prepended = SLICE_NONE;
     forget_response(x);
     restore_fields(x);
     if (!(to->as_get ? drop_body(x) : keep_body(x)) || !set_target(x, to))

@@ -2,21 +2,27 @@
  * SPDX-License-Identifier: MIT */
 #include "core/action.h"
 #include "core/reroute.h"
+#include "core/rewriting.h"
 #include "core/route.h"
-#include "http/uri.h"
+
+struct reroute_conf {
+    struct template target;
+    struct slice text; /* as it was written */
+};
 
 static enum next run(struct exchange *x)
 {
-    const struct slice *target = x->route->action_conf;
-    const struct reroute to = {.target = *target, .why = "reroute"};
-    exchange_reroute(x, &to);
+    const struct reroute_conf *conf = x->route->action_conf;
+    struct reroute to = {.why = "reroute"};
+    if (rewriting_expand(x, &conf->target, &to.target))
+        exchange_reroute(x, &to);
     return NEXT;
 }
 
 static void explain(const struct route_conf *route, FILE *out)
 {
-    const struct slice *target = route->action_conf;
-    fprintf(out, "reroute to " SLICE_FMT "\n", SLICE_ARG(*target));
+    const struct reroute_conf *conf = route->action_conf;
+    fprintf(out, "reroute to " SLICE_FMT "\n", SLICE_ARG(conf->text));
 }
 
 bool reroute_action_set(struct config_reader *r, const struct directive *d,
@@ -24,14 +30,12 @@ bool reroute_action_set(struct config_reader *r, const struct directive *d,
 {
     static const struct action reroute = {"reroute", NULL, run, explain};
     struct route_conf *route = target;
-    struct slice path, query;
-    if (!uri_split_target(word->text, &path, &query))
-        return config_error(r->diag, word->at,
-                            "'" SLICE_FMT "' is no path\n"
-                            "write it as in a request, beginning with '/', with %%20 for a space",
-                            SLICE_ARG(word->text));
-    struct slice *kept = arena_alloc(r->arena, sizeof(*kept));
-    *kept = word->text;
-    route->action_conf = kept;
+    struct reroute_conf *conf = arena_alloc(r->arena, sizeof(*conf));
+    conf->text = word->text;
+    route->action_conf = conf;
+    if (!template_read(r, word, TEMPLATE_TARGET, route_group_count(route), &conf->target))
+        return false;
+    if (!template_begins(&conf->target, '/'))
+        return config_error(r->diag, word->at, "'reroute' takes a path, which begins with '/'");
     return action_choose(r, route, &reroute, d->name.at);
 }

@@ -2,9 +2,9 @@
 #include "core/route.h"
 
 #include "config/schema.h"
-#include "core/regex.h"
 #include "core/site_conf.h"
 #include "core/snapshot.h"
+#include "rewrite/template.h"
 
 /* ---- sites by host ---- */
 
@@ -134,98 +134,59 @@ static enum route_miss try_paths(const struct route_conf *route, struct slice pa
     return result == REGEX_YES ? MISS_NONE : result == REGEX_NO ? MISS_PATH : MISS_GAVE_UP;
 }
 
-static bool match_methods(const struct route_conf *route, struct slice method)
-{
-    for (uint32_t i = 0; i < route->method_count; i++)
-        if (slice_eq(route->methods[i], method))
-            return true;
-    return false;
-}
-
-static bool match_hosts(const struct route_conf *route, struct slice host)
-{
-    for (uint32_t i = 0; i < route->host_count; i++) {
-        struct slice want = route->hosts[i];
-        bool is_wildcard = want.p[0] == '*';
-        want = slice_skip(want, is_wildcard ? 1 : 0);
-        struct slice have = host;
-        if (is_wildcard && have.n > want.n)
-            have = slice_skip(have, have.n - want.n);
-        else if (is_wildcard)
-            continue;
-        if (slice_ieq(want, have))
-            return true;
-    }
-    return false;
-}
-
-static bool match_header(const struct field_match *m, const struct fields *fs)
-{
-    for (uint32_t i = 0; fs && i < fs->n; i++) {
-        const struct field *f = &fs->v[i];
-        if (!f->dropped && slice_ieq(f->name, m->name) &&
-            (!m->has_value || slice_eq(f->value, m->value)))
-            return true;
-    }
-    return false;
-}
-
-static bool match_headers(const struct route_conf *route, const struct fields *fs)
-{
-    for (uint32_t i = 0; i < route->header_count; i++)
-        if (!match_header(&route->headers[i], fs))
-            return false;
-    return true;
-}
-
 /* The cheap and selective first. A regex comes before the rest only because the path does. */
-enum route_miss route_try(const struct route_conf *route, const struct route_query *q)
+enum route_miss route_try(const struct route_conf *route, const struct facts *f,
+                          const struct cond **missed)
 {
-    enum route_miss miss = try_paths(route, q->path);
+    enum route_miss miss = try_paths(route, f->path);
+    *missed = NULL;
     if (miss != MISS_NONE)
         return miss;
-    if (route->is_internal && !q->is_internal)
+    if (route->is_internal && !f->is_internal)
         return MISS_INTERNAL;
-    if (route->method_count && !match_methods(route, q->method))
-        return MISS_METHOD;
-    if (route->host_count && !match_hosts(route, q->host))
-        return MISS_HOST;
-    if (route->client_count && !cidr_any_has(route->clients, route->client_count, q->client))
-        return MISS_CLIENT;
-    if (!match_headers(route, q->fields))
-        return MISS_HEADER;
+    switch (match_facts(&route->match, f, missed)) {
+    case REGEX_YES: return MISS_NONE;
+    case REGEX_NO: return MISS_CONDITION;
+    case REGEX_GAVE_UP: return MISS_GAVE_UP;
+    }
     return MISS_NONE;
 }
 
-/* after: of the same site, since the host is the same. NULL: from the first. */
-static struct route_match find_from(const struct snapshot *s, const struct route_query *q,
+/* after: of this site. NULL: from the first. */
+static struct route_match find_from(const struct site_conf *site, const struct facts *f,
                                     const struct route_conf *after)
 {
-    struct route_match match = {.site = find_host(s->hosts, q->host)};
-    uint32_t first = after ? (uint32_t)(after - match.site->routes) + 1 : 0;
-    for (uint32_t i = first; match.site && i < match.site->route_count; i++) {
-        enum route_miss miss = route_try(&match.site->routes[i], q);
-        if (miss == MISS_NONE) {
-            match.route = &match.site->routes[i];
-            return match;
-        }
-        if (miss == MISS_GAVE_UP) {
-            match.gave_up = true;
-            return match;
-        }
+    struct route_match match = {0};
+    const struct cond *missed;
+    for (uint32_t i = after ? (uint32_t)(after - site->routes) + 1 : 0; i < site->route_count;
+         i++) {
+        enum route_miss miss = route_try(&site->routes[i], f, &missed);
+        match.gave_up = miss == MISS_GAVE_UP;
+        if (miss == MISS_NONE)
+            match.route = &site->routes[i];
+        if (miss == MISS_NONE || miss == MISS_GAVE_UP)
+            break;
     }
     return match;
 }
 
-struct route_match route_find(const struct snapshot *s, const struct route_query *q)
+struct route_match route_find(const struct site_conf *site, const struct facts *f)
 {
-    return find_from(s, q, NULL);
+    return find_from(site, f, NULL);
 }
 
-struct route_match route_find_after(const struct snapshot *s, const struct route_query *q,
-                                    const struct route_conf *route)
+struct route_match route_find_after(const struct route_conf *route, const struct facts *f)
 {
-    return find_from(s, q, route);
+    return find_from(route->site, f, route);
+}
+
+uint32_t route_group_count(const struct route_conf *route)
+{
+    uint32_t most = TEMPLATE_NO_GROUPS;
+    for (uint32_t i = 0; i < route->path_count; i++)
+        if (route->paths[i].regex && regex_group_count(route->paths[i].regex) + 1 > most)
+            most = regex_group_count(route->paths[i].regex) + 1;
+    return most;
 }
 
 /* ---- routes that hide others ---- */
@@ -255,8 +216,7 @@ static bool some_path_covers(const struct route_conf *route, const struct path_m
 bool route_covers(const struct route_conf *earlier, const struct route_conf *later)
 {
     static const struct path_match any = {.kind = PATH_ANY};
-    if (earlier->is_internal || earlier->method_count || earlier->host_count ||
-        earlier->header_count || earlier->client_count)
+    if (earlier->is_internal || earlier->match.count)
         return false;
     for (uint32_t i = 0; i < later->path_count; i++)
         if (!some_path_covers(earlier, &later->paths[i]))

@@ -19,14 +19,13 @@
 #include "core/compress_conf.h"
 #include "core/script_conf.h"
 #include "core/serve_conf.h"
-#include "http/field.h"
+#include "rewrite/match.h"
 
 struct action;
 struct admission;
-struct config_reader;
 struct host_table;
 struct pool_conf;
-struct regex;
+struct rewrite;
 struct site_conf;
 struct snapshot;
 
@@ -40,23 +39,16 @@ struct path_match {
     struct regex *regex; /* PATH_REGEX */
 };
 
-struct field_match {
-    struct slice name;
-    struct slice value; /* meaningless unless has_value: then the field must be there */
-    bool has_value;
-};
-
-/* A route matches when one pattern of each list that is not empty does; header= all must. */
+/* A route matches when one of its paths does, if it has any, and all of its conditions hold. */
 struct route_conf {
+    struct match match; /* first: what its options fill */
     struct path_match *paths;
-    struct slice *methods;
-    struct slice *hosts; /* lower case; may begin with "*." */
-    struct field_match *headers;
-    struct cidr *clients;
-    uint32_t path_count, method_count, host_count, header_count, client_count;
+    uint32_t path_count;
 
     bool is_internal; /* only for requests that were sent here from inside (reroute.h) */
 
+    const struct site_conf *site;      /* that it is of */
+    struct rewrite *rewrite;           /* what it changes; NULL: nothing */
     const struct admission *admission; /* who may use it; NULL: anybody */
     const struct action *action;       /* what it does */
     void *action_conf;                 /* the action's own */
@@ -78,42 +70,27 @@ struct route_conf {
     struct config_place at;
 };
 
-/* What routing looks at. */
-struct route_query {
-    struct slice host; /* without port; any case */
-    struct slice path; /* normalised (uri_normalise_path), or "*" */
-    struct slice method;
-    const struct fields *fields;   /* NULL: none */
-    const struct sockaddr *client; /* NULL: unknown, matches no client= */
-    bool is_internal;              /* sent by an answer or another route, not by a client */
-};
-
 struct route_match {
-    const struct site_conf *site;   /* NULL: no site has this host */
-    const struct route_conf *route; /* NULL: no route of the site matches */
+    const struct route_conf *route; /* NULL: none matches */
     bool gave_up; /* a regex was too costly for this path: no later route is tried, since the one
                      in doubt might be there to keep the request from it */
 };
 
-struct route_match route_find(const struct snapshot *s, const struct route_query *q);
-/* The same, among the routes behind this one of the site. */
-struct route_match route_find_after(const struct snapshot *s, const struct route_query *q,
-                                    const struct route_conf *route);
-
-/* Why a route does not match: the first matcher that refuses. */
-enum route_miss {
-    MISS_NONE,
-    MISS_PATH,
-    MISS_INTERNAL,
-    MISS_METHOD,
-    MISS_HOST,
-    MISS_HEADER,
-    MISS_CLIENT,
-    MISS_GAVE_UP
-};
-
-enum route_miss route_try(const struct route_conf *route, const struct route_query *q);
+/* NULL: none has this host. */
 const struct site_conf *route_find_site(const struct snapshot *s, struct slice host);
+struct route_match route_find(const struct site_conf *site, const struct facts *f);
+/* The same, among the routes behind this one of its site. */
+struct route_match route_find_after(const struct route_conf *route, const struct facts *f);
+
+/* Why a route does not match: the first of its demands that is not met. */
+enum route_miss { MISS_NONE, MISS_PATH, MISS_INTERNAL, MISS_CONDITION, MISS_GAVE_UP };
+
+/* *missed: the condition, for MISS_CONDITION; else NULL. */
+enum route_miss route_try(const struct route_conf *route, const struct facts *f,
+                          const struct cond **missed);
+
+/* How many groups templates of the route may refer to, the whole match included; 0: none. */
+uint32_t route_group_count(const struct route_conf *route);
 
 /* Builds the table that finds sites; reports names that stand twice. */
 struct host_table *route_index_sites(struct config_reader *r, const struct site_conf *sites,

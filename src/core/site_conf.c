@@ -1,28 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/site_conf.h"
 
+#include "config/hostname.h"
 #include "core/action.h"
-#include "core/regex.h"
 #include "core/snapshot.h"
+#include "rewrite/rules_conf.h"
 #include "static/files_conf.h"
 
-static key_set_fn set_paths, set_method, set_header, set_client, set_host, set_internal;
+static key_set_fn set_paths, set_internal;
 static key_open_fn open_pair, open_route, open_site_script, open_route_script, open_site_files,
     open_site_redirect, open_site_respond, open_site_compress, open_route_compress, open_site_serve,
-    open_route_serve;
+    open_route_serve, open_route_rule, open_route_rewrite, open_site_rule, open_site_rewrite;
 static key_close_fn close_route;
 
 /* clang-format off */
 static const struct key route_options[] = {
-    {.name = "method", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_method,
-     .syntax = "NAME[,NAME...]", .help = "the request has one of these methods"},
-    {.name = "header", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_header,
-     .syntax = "NAME[:VALUE]", .help = "the request has this field, with this very value if one "
-     "is given; repeated: all of them"},
-    {.name = "client", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_client,
-     .syntax = "CIDR[,CIDR...]", .help = "the client's address is in one of these networks"},
-    {.name = "host", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_host,
-     .syntax = "NAME[,NAME...]", .help = "the request is for one of these hosts; *.NAME works"},
+#define COND(id, name, syntax, help, miss) MATCH_OPTION(name, syntax, help)
+#define ANSWER_COND(id, name, syntax, help, miss)
+#include "rewrite/match.def"
+#undef COND
+#undef ANSWER_COND
     {.name = NULL},
 };
 
@@ -57,11 +54,11 @@ static const struct key_name priorities[] = {
      .open = route_opener, .syntax = "DIR | PROGRAM",                                              \
      .help = "run a program of a directory, or this one, for each request: short for a pool with " \
              "backend cgi://DIR"},                                                                 \
-    {.name = "reroute", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = reroute_action_set,           \
+    {.name = "reroute", .type = KEY_CUSTOM, .flags = KEY_ONE | KEY_TEMPLATE, .set = reroute_action_set,           \
      .open = route_opener, .syntax = "TARGET",                                                     \
      .help = "go on inside the gateway as if this path (and query) had been asked for, which "     \
              "another route may take"},                                                            \
-    {.name = "redirect", .type = KEY_CUSTOM, .set = answer_action_set_redirect,                    \
+    {.name = "redirect", .type = KEY_CUSTOM, .flags = KEY_TEMPLATE, .set = answer_action_set_redirect,                    \
      .open = redirect_opener, .syntax = "[STATUS] TARGET",                                         \
      .help = "send the client elsewhere, with 302 or the status given"},                           \
     {.name = "respond", .type = KEY_CUSTOM, .set = answer_action_set_respond,                      \
@@ -77,6 +74,7 @@ static const struct key_name priorities[] = {
 static const struct key route_keys[] = {
     FILES_KEY(files_action_open),
     ACTION_KEYS(NULL, answer_action_open_redirect, answer_action_open_respond),
+    RULES_KEYS(open_route_rule, open_route_rewrite),
     {.name = "internal", .type = KEY_CUSTOM, .set = set_internal, .syntax = "",
      .help = "only requests that an answer or another route sends here, none of a client"},
     {.name = "priority", .type = KEY_ENUM, .at = at(struct route_conf, priority),
@@ -101,6 +99,7 @@ const struct key site_keys[] = {
     ACTION_KEYS(open_route, open_site_redirect, open_site_respond),
     SERVE_KEYS(open_site_serve),
     COMPRESS_KEY(open_site_compress),
+    RULES_KEYS(open_site_rule, open_site_rewrite),
     SCRIPT_KEYS(open_site_script),
     {.name = "certificate", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_ONE, .set = tls_pair_set,
      .open = open_pair, .options = tls_pair_options, .syntax = "FILE",
@@ -111,42 +110,6 @@ const struct key site_keys[] = {
 /* clang-format on */
 
 /* ---- names ---- */
-
-static struct slice lower(struct arena *a, struct slice s)
-{
-    struct slice copy = arena_dup(a, s);
-    char *p = (char *)copy.p;
-    for (size_t i = 0; i < copy.n; i++)
-        if (p[i] >= 'A' && p[i] <= 'Z')
-            p[i] = (char)(p[i] + ('a' - 'A'));
-    return copy;
-}
-
-/* A host name, a wildcard or a literal address, without port; *out in the form that is compared. */
-static bool read_host(struct config_reader *r, const struct config_word *word, struct slice text,
-                      struct slice *out)
-{
-    bool is_wildcard = slice_starts(text, SLICE("*."));
-    struct slice name = slice_skip(text, is_wildcard ? 2 : 0);
-    struct endpoint e = {0};
-    if (name.n > 1 && slice_ends(name, SLICE(".")))
-        name.n--;
-    if (slice_starts(text, SLICE("http://")) || slice_starts(text, SLICE("https://")))
-        return config_error(r->diag, word->text_at,
-                            "'" SLICE_FMT "' is a URL\nwrite the host name alone", SLICE_ARG(text));
-    if (endpoint_parse(name, &e) || e.path.n)
-        return config_error(r->diag, word->text_at,
-                            "'" SLICE_FMT "' is no host name\n"
-                            "write a name such as example.org, *.example.org or *",
-                            SLICE_ARG(text));
-    if (e.port)
-        return config_error(r->diag, word->text_at,
-                            "a host is named without its port\nwrite '" SLICE_FMT "'",
-                            SLICE_ARG(e.host));
-    *out = lower(r->arena, arena_printf(r->arena, "%s" SLICE_FMT, is_wildcard ? "*." : "",
-                                        SLICE_ARG(e.host)));
-    return true;
-}
 
 static void add_name(struct config_reader *r, struct site_conf *site, struct slice text,
                      struct config_place at)
@@ -163,7 +126,7 @@ bool site_conf_set(struct config_reader *r, const struct directive *d,
     bool ok = true;
     for (uint32_t i = 0; i < d->arg_count; i++) {
         struct slice text = word[i].text;
-        if (slice_eq(text, SLICE("*")) || read_host(r, &word[i], text, &text))
+        if (slice_eq(text, SLICE("*")) || hostname_read(r, &word[i], text, &text))
             add_name(r, site, text, word[i].at);
         else
             ok = false;
@@ -211,16 +174,9 @@ static bool read_pattern(struct config_reader *r, const struct config_word *word
 static bool read_regex(struct config_reader *r, const struct config_word *word,
                        struct path_match *m)
 {
-    struct snapshot *s = r->root;
-    char error[REGEX_ERROR_MAX];
-    size_t offset = 0;
-    struct regex *regex = regex_new(word->text, s->regexes, error, &offset);
-    if (!regex)
-        return config_error(r->diag, word->at, "bad regular expression: %s, after %zu characters",
-                            error, offset);
-    s->regexes = regex;
-    *m = (struct path_match){.kind = PATH_REGEX, .text = word->text, .regex = regex};
-    return true;
+    *m = (struct path_match){.kind = PATH_REGEX, .text = word->text};
+    m->regex = regex_read(r, word, word->text);
+    return m->regex != NULL;
 }
 
 static bool set_paths(struct config_reader *r, const struct directive *d,
@@ -245,71 +201,6 @@ static bool set_paths(struct config_reader *r, const struct directive *d,
         return config_error(r->diag, d->name.at,
                             "'route' takes a path\nwrite * to match every request");
     return ok;
-}
-
-static bool set_method(struct config_reader *r, const struct directive *d,
-                       const struct config_word *word, void *target)
-{
-    (void)d;
-    struct route_conf *route = target;
-    struct slice list = word->text, name;
-    while (slice_next_token(&list, &name)) {
-        if (!slice_eq(name, lower(r->arena, name)))
-            *(struct slice *)config_append(r, &route->methods, &route->method_count, sizeof(name)) =
-                name;
-        else
-            return config_error(r->diag, word->text_at,
-                                "methods are written in capitals: '" SLICE_FMT "' is none",
-                                SLICE_ARG(name));
-    }
-    return route->method_count || config_error(r->diag, word->text_at, "'method' names none");
-}
-
-static bool set_header(struct config_reader *r, const struct directive *d,
-                       const struct config_word *word, void *target)
-{
-    (void)d;
-    struct route_conf *route = target;
-    size_t colon = slice_find(word->text, ':');
-    struct field_match m = {.name = slice_first(word->text, colon),
-                            .has_value = colon < word->text.n};
-    if (m.has_value)
-        m.value = slice_trim(slice_skip(word->text, colon + 1));
-    if (m.name.n == 0 || slice_find(m.name, ' ') < m.name.n)
-        return config_error(r->diag, word->text_at,
-                            "'header' takes the name of a field, or NAME:VALUE");
-    *(struct field_match *)config_append(r, &route->headers, &route->header_count, sizeof(m)) = m;
-    return true;
-}
-
-static bool set_client(struct config_reader *r, const struct directive *d,
-                       const struct config_word *word, void *target)
-{
-    (void)d;
-    struct route_conf *route = target;
-    struct slice list = word->text, text;
-    while (slice_next_token(&list, &text)) {
-        struct cidr net;
-        const char *why = cidr_parse(text, &net);
-        if (why)
-            return config_error(r->diag, word->text_at, "%s", why);
-        *(struct cidr *)config_append(r, &route->clients, &route->client_count, sizeof(net)) = net;
-    }
-    return route->client_count || config_error(r->diag, word->text_at, "'client' names none");
-}
-
-static bool set_host(struct config_reader *r, const struct directive *d,
-                     const struct config_word *word, void *target)
-{
-    (void)d;
-    struct route_conf *route = target;
-    struct slice list = word->text, text;
-    while (slice_next_token(&list, &text)) {
-        if (!read_host(r, word, text, &text))
-            return false;
-        *(struct slice *)config_append(r, &route->hosts, &route->host_count, sizeof(text)) = text;
-    }
-    return route->host_count || config_error(r->diag, word->text_at, "'host' names none");
 }
 
 /* ---- routes ---- */
@@ -367,6 +258,32 @@ static void *open_route_compress(struct config_reader *r, const struct directive
     (void)d;
     struct route_conf *route = target;
     return &route->compress;
+}
+
+static void *open_route_rule(struct config_reader *r, const struct directive *d, void *target)
+{
+    struct route_conf *route = target;
+    return rules_open(r, d, &route->rewrite, route_group_count(route));
+}
+
+static void *open_route_rewrite(struct config_reader *r, const struct directive *d, void *target)
+{
+    struct route_conf *route = target;
+    (void)d;
+    return rules_of(r, &route->rewrite);
+}
+
+static void *open_site_rule(struct config_reader *r, const struct directive *d, void *target)
+{
+    struct site_conf *site = target;
+    return rules_open(r, d, &site->rewrite, TEMPLATE_NO_GROUPS);
+}
+
+static void *open_site_rewrite(struct config_reader *r, const struct directive *d, void *target)
+{
+    struct site_conf *site = target;
+    (void)d;
+    return rules_of(r, &site->rewrite);
 }
 
 static void *open_route(struct config_reader *r, const struct directive *d, void *target)

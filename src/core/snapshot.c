@@ -7,7 +7,7 @@
 #include "codec/codec.h"
 #include "config/suggest.h"
 #include "core/action.h"
-#include "core/regex.h"
+#include "rewrite/rules_conf.h"
 
 static key_open_fn open_gateway, open_listen, open_pool, open_site;
 static key_set_fn set_pool_name;
@@ -167,7 +167,9 @@ static bool finish_pool(struct config_reader *r, struct pool_conf *pool)
 static bool finish_route(struct config_reader *r, struct snapshot *s, const struct site_conf *site,
                          struct route_conf *route, bool *used)
 {
+    route->site = site;
     script_conf_inherit(r, &route->script, &site->script);
+    rules_inherit(r, &route->rewrite, site->rewrite);
     if (!action_finish(r, s, route))
         return false;
     serve_conf_inherit(&route->serve, &site->serve);
@@ -282,7 +284,7 @@ static struct snapshot *snapshot_new(void)
 static struct snapshot *build(struct snapshot *s, bool is_whole, const struct directive *first,
                               struct config_place top, struct config_diag *diag)
 {
-    struct config_reader r = {.arena = &s->arena, .diag = diag, .root = s};
+    struct config_reader r = {.arena = &s->arena, .diag = diag, .root = s, .regexes = &s->regexes};
     config_defaults(&r, gateway_keys, &s->gateway);
     if (is_whole && config_apply(&r, snapshot_keys, first, "the configuration", top, s))
         finish(&r, s);

@@ -121,7 +121,8 @@ static void test_what_is_said_counts(void **state)
     assert_int_equal(b->host_mode, HOST_FIXED);
     assert_int_equal(b->keep_idle, 0);
     const struct route_conf *x = &s->sites[0].routes[0];
-    assert_int_equal(x->method_count, 3);
+    assert_int_equal(x->match.count, 1);
+    assert_int_equal(x->match.conds[0].count, 3);
     assert_int_equal(x->serve.body_bytes, 0);
     assert_int_equal(x->pool_index, 1);
     assert_true(slice_eq(x->text, SLICE("/x method=GET,PUT method=POST")));

@@ -1,0 +1,155 @@
+"""What routes change in requests and responses on their way."""
+
+import pytest
+
+SITE = """
+site test {
+    rewrite ^/early/(.*)$ /late/$1
+    set-header response X-Site ${site}
+    route /api/*            { rewrite ^/api/(.*)$ /$1;  set-header request X-Api 1;  proxy app }
+    route /late/*           { proxy app }
+    route /user/*           { rewrite ^/user/([^/]+)/?(.*)$ /show?name=$1&rest=$2;  proxy app }
+    route /more/*           { rewrite ^/more/(.*)$ /show?name=$1 append;  proxy app }
+    route /twice/*          { rewrite ^/twice/(.*)$ /once/$1;  rewrite ^/once/(.*)$ /none/$1;  proxy app }
+    route /last/*           { rewrite ^/last/(.*)$ /once/$1 last;  rewrite ^/once/(.*)$ /none/$1;  proxy app }
+    route /app/*            { strip-prefix /app;  proxy app }
+    route /put/*            { add-prefix /base;  proxy app }
+    route /query            { set-query "a=${header:X-A}&${query}";  proxy app }
+    route /host             { set-host backend.internal:8080;  proxy app }
+    route /fields {
+        set-header request X-Set "${method} ${path} ${client} ${arg:q} ${cookie:c}"
+        set-header request X-Empty ${header:X-None}
+        add-header request X-Add one
+        add-header request X-Add two
+        remove-header request X-Secret*
+        replace-header request X-List ([a-z])=([0-9]) $2:$1
+        set-header request X-Forwarded-Proto https header=X-Secure:yes
+        proxy app
+    }
+    route /answer {
+        set-header response X-Id ${request-id}
+        set-header response X-From "${response:X-Own} ${status}"
+        remove-header response X-Own
+        replace-header response X-Text a+ b
+        set-status 503 status=502
+        set-header response Cache-Control no-store status=5xx
+        proxy app
+    }
+    route ~ ^/go/([a-z]+)/(.*)$  { redirect 301 https://${host}/$1?back=$2 }
+    route /echo             { set-header response X-Echo ${arg:x};  respond 200 ok }
+    route /inject           { set-header response X-Path ${header:X-A};  respond 200 ok }
+    route ~ ^/bomb/         { rewrite ^/bomb/(a|aa|aaa)+$ /x;  proxy app }
+    route /safe             { proxy app }
+}
+"""
+
+
+@pytest.fixture
+def site(proxy):
+    return proxy(site=SITE)
+
+
+def backend_target(g, target, fields="", method="GET"):
+    m = g.client().ask(method, target, fields)
+    assert m.status == 200, m
+    return g.backend.requests[-1].target
+
+
+@pytest.mark.parametrize("asked, got", [
+    ("/api/x/y?q=1", "/x/y?q=1"),
+    ("/early/x", "/late/x"),
+    ("/api/", "/"),
+    ("/api/a%20b%3Fc", "/a%20b%3Fc"),
+    ("/user/joe", "/show?name=joe&rest="),
+    ("/user/joe/a/b?old", "/show?name=joe&rest=a/b"),
+    ("/user/a%26b%3Dc%23", "/show?name=a%26b%3Dc%23&rest="),
+    ("/user/%2e%2e", None),
+    ("/more/x?old=1", "/show?name=x&old=1"),
+    ("/more/x", "/show?name=x"),
+    ("/twice/x", "/none/x"),
+    ("/last/x", "/once/x"),
+    ("/app/x?y", "/x?y"),
+    ("/app/", "/"),
+    ("/app/a%2Fb/c%20d", "/a%2Fb/c%20d"),
+    ("/app/x/../y", "/y"),
+    ("/app//x", "/x"),
+    ("/put/x?y", "/base/put/x?y"),
+    ("/query?x=1", "/query?a=&x=1"),
+])
+def test_targets_are_rewritten(site, asked, got):
+    if got is None:
+        assert site.get(asked).status in (400, 404)
+    else:
+        assert backend_target(site, asked) == got
+
+
+def test_a_rewritten_request_is_logged_as_it_was_asked(site):
+    site.get("/api/x?q=1")
+    assert site.access(1)[0]["target"] == "/api/x?q=1"
+
+
+def test_values_in_a_query_are_encoded(site):
+    assert backend_target(site, "/query?x", "X-A: a b&c=d#\r\n") == "/query?a=a%20b%26c%3Dd%23&x"
+
+
+def test_the_host_is_set(site):
+    assert site.get("/host").status == 200
+    r = site.backend.requests[0]
+    assert r["host"] == "backend.internal:8080" and r["x-forwarded-host"] == "test"
+
+
+def test_fields_of_a_request_are_changed(site):
+    m = site.client().get("/fields?q=7&r=8", "X-Set: mine\r\nX-Secret-A: 1\r\nX-Secret: 2\r\nCookie: b=1; c=2\r\n"
+                          "X-List: a=1, b=2, c\r\nX-Empty: full\r\nX-Secure: yes\r\n")
+    assert m.status == 200 and m["x-site"] == "test"
+    r = site.backend.requests[0]
+    assert r["x-set"] == "GET /fields 127.0.0.1 7 2"
+    assert "x-empty" not in r and "x-secret" not in r and "x-secret-a" not in r
+    assert r.all("x-add") == ["one", "two"] and r["x-list"] == "1:a, 2:b, c"
+    assert r["x-forwarded-proto"] == "https"
+
+
+def test_conditions_count(site):
+    site.get("/fields")
+    assert site.backend.requests[0]["x-forwarded-proto"] == "http"
+
+
+def test_fields_and_status_of_a_response_are_changed(proxy):
+    def script(c):
+        c.request()
+        c.respond(status="502 Bad Gateway", fields="X-Own: mine\r\nX-Text: aa-a\r\n")
+    m = proxy(script, site=SITE).get("/answer")
+    assert m.status == 503 and m.reason == "Service Unavailable"
+    assert len(m["x-id"]) == 16 and m["x-from"] == "mine 502" and m["x-text"] == "b-b"
+    assert "x-own" not in m and m["cache-control"] == "no-store"
+
+
+def test_redirects_are_made_of_the_request(site):
+    m = site.get("/go/there/a%20b%26c")
+    assert m.status == 301 and m["location"] == "https://test/there?back=a%20b%26c"
+
+
+@pytest.mark.parametrize("query", ["x=a%0d%0aSet-Cookie:%20b", "x=%00", "x=ok"])
+def test_nothing_gets_into_a_head_through_a_template(site, query):
+    m = site.get("/echo?" + query)
+    assert m.status == 200 and "set-cookie" not in m
+    assert m["x-echo"] == query[2:]
+
+
+def test_a_path_with_line_ends_does_not_get_into_a_head(proxy):
+    g = proxy(site="site { route /* { set-header response X-Path ${path}; respond 200 } }")
+    g.expect_error("control character")
+    for path in ("/a%0d%0ab", "/a%00", "/a%0a", "/%7f"):
+        m = g.get(path)
+        assert m.status in (400, 500) and "x-path" not in m
+    assert g.get("/a%09b")["x-path"] == "/a\tb"
+
+
+def test_a_regular_expression_that_explodes_costs_its_request_alone(site):
+    site.expect_error("too many steps")
+    with site.client() as slow, site.client() as other:
+        slow.send("GET /bomb/" + "a" * 300 + "! HTTP/1.1\r\nHost: test\r\n\r\n")
+        for _ in range(20):
+            assert other.get("/safe").status == 200
+        assert slow.response().status == 500
+    site.wait_line("takes too many steps")
