@@ -42,7 +42,7 @@ void backend_set_conf(struct backend *b, const struct backend_conf *conf)
     b->conf_weight = weight ? weight : 1;
     if (!b->weight_is_set)
         b->weight = b->conf_weight;
-    b->max_open = conf->max_conns ? conf->max_conns : UINT32_MAX;
+    b->conf_open = conf->max_conns ? conf->max_conns : UINT32_MAX;
     b->tier = b->record_tier + (conf->is_backup ? BACKEND_TIER_BACKUP : 0);
 }
 
@@ -60,7 +60,7 @@ struct backend *backend_new(struct slice line, const struct sockaddr *addr, sock
     memcpy(&b->addr, addr, addr_len);
     b->addr_len = addr_len;
     b->weight = 1;
-    b->max_open = UINT32_MAX;
+    b->max_open = b->conf_open = UINT32_MAX;
     b->slot = BACKEND_NO_SLOT;
     b->idle_lists = workers;
     b->tally = tally_new(workers);

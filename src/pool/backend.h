@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "base/slice.h"
 #include "net/tls.h"
+#include "pool/adapt.h"
 
 struct backend_conf;
 struct tally;
@@ -78,6 +79,8 @@ struct backend {
     uint32_t record_tier, record_weight; /* priority and weight of its SRV record; 0: none */
     bool weight_is_set;                  /* at run time: a new configuration does not change it */
     uint32_t max_open;                   /* connections at a time; UINT32_MAX: no limit */
+    uint32_t conf_open;                  /* the same, as configured: max_open may be less */
+    struct adapt adapt;
     uint32_t open;  /* connections there are, or that someone has leave to make */
     uint32_t busy;  /* of them, in use by an exchange */
     int64_t credit; /* smooth weighted round-robin */
@@ -95,7 +98,8 @@ struct backend {
 /* line: as the configuration names it. */
 struct backend *backend_new(struct slice line, const struct sockaddr *addr, socklen_t addr_len,
                             uint32_t workers);
-/* Its line in the configuration, or in a new one. With the pool's lock held. */
+/* Its line in the configuration, or in a new one; adapt_configure() is to follow. With the pool's
+ * lock held. */
 void backend_set_conf(struct backend *b, const struct backend_conf *conf);
 void backend_unref(struct backend *b);
 static inline struct backend *backend_ref(struct backend *b)

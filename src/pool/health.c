@@ -190,6 +190,7 @@ void health_note(struct pool *p, struct backend *b, const struct pool_outcome *o
 {
     if (o->latency_us)
         note_latency(b, o->latency_us, now_us);
+    adapt_note(p, b, o, now_us);
     switch (o->verdict) {
     case VERDICT_NONE:
         if (b->state == BACKEND_TRIAL && b->busy == 0) /* another request may find out */

@@ -121,6 +121,7 @@ static void set_line(struct pool *p, struct backend *b, const struct backend_con
     b->record_weight = a->weight;
     b->record_tier = a->tier;
     backend_set_conf(b, line);
+    adapt_configure(p, b, loop_clock_us());
     pool_unlock(p);
 }
 
@@ -214,6 +215,7 @@ static const struct backend_conf *find_line(const struct pool_conf *conf, const 
 static void use_conf(struct pool *p, const struct pool_conf *conf)
 {
     uint32_t target_ms = conf->queue_target_ms ? conf->queue_target_ms : conf->queue_ms / 2;
+    uint64_t now_us = loop_clock_us();
     p->conf = conf;
     p->balancer = balancers[conf->balance];
     p->max_open = conf->max_conns ? conf->max_conns : UINT32_MAX;
@@ -224,6 +226,8 @@ static void use_conf(struct pool *p, const struct pool_conf *conf)
         b->stick = stick_of(conf, b);
         if (line)
             backend_set_conf(b, line);
+        if (b->slot == BACKEND_NO_SLOT)
+            adapt_configure(p, b, now_us);
     }
 }
 
@@ -356,7 +360,8 @@ int pool_add(struct pool *p, const struct pool_new *new)
     memcpy(b->host, b->text, sizeof(b->text));
     b->is_runtime = true;
     b->weight = b->conf_weight = a->weight ? a->weight : 1;
-    b->max_open = new->max_conns ? new->max_conns : UINT32_MAX;
+    b->conf_open = new->max_conns ? new->max_conns : UINT32_MAX;
+    adapt_configure(p, b, loop_clock_us());
     b->tier = new->is_backup ? BACKEND_TIER_BACKUP : 0;
     b->stick = stick_of(p->conf, b);
     start_slowly(p, b, loop_clock_us());

@@ -5,7 +5,7 @@
 #include "config/suggest.h"
 #include "proc/spawn_conf.h"
 
-static key_set_fn set_backend, set_balance, set_budget, set_buffer, set_eject_errors,
+static key_set_fn set_adaptive, set_backend, set_balance, set_budget, set_buffer, set_eject_errors,
     set_eject_share, set_hash, set_host, set_protocol, set_retry_on;
 static key_open_fn open_backend, open_run, open_spawn;
 static key_close_fn close_balance;
@@ -98,6 +98,20 @@ static const struct key eject_options[] = {
      .init = "10s", .min = "100ms", .max = "1h", .help = "over how long"},
     {.name = "share", .type = KEY_CUSTOM, .set = set_eject_share, .init = "50%",
      .syntax = "PERCENT%", .help = "of the backends that may be out at a time for this"},
+    {.name = NULL},
+};
+
+static const struct key adaptive_options[] = {
+    {.name = "latency", .type = KEY_CUSTOM, .set = set_adaptive, .syntax = "PERCENT%",
+     .help = "how long an answer may take, in percent of what it takes with few requests: 110% to "
+             "1000%; without it there is no such limit"},
+    {.name = "min", .type = KEY_UINT, .at = at(struct pool_conf, adaptive_min),
+     .init = "4", .min = "1", .max = "1000000", .help = "the lowest limit, and what few requests are"},
+    {.name = "max", .type = KEY_UINT, .at = at(struct pool_conf, adaptive_max),
+     .init = "1000", .min = "1", .max = "1000000", .help = "the highest"},
+    {.name = "measure", .type = KEY_MS, .at = at(struct pool_conf, adaptive_measure_ms),
+     .init = "30s", .min = "1s", .max = "1d",
+     .help = "how often the limit goes down to min, to measure what an answer takes then"},
     {.name = NULL},
 };
 
@@ -203,6 +217,9 @@ const struct key pool_keys[] = {
      .help = "when requests show that a backend is down"},
     {.name = "eject", .type = KEY_NONE, .options = eject_options,
      .help = "when requests show that a backend is worse than none"},
+    {.name = "adaptive", .type = KEY_NONE, .options = adaptive_options,
+     .help = "a limit for connections to each backend that is found from how fast it answers, below "
+             "its max-conns"},
     {.name = "all-down", .type = KEY_ENUM, .at = at(struct pool_conf, all_down), .init = "try",
      .names = all_downs, .help = "what happens when every backend is down"},
     {.name = "health", .type = KEY_CUSTOM, .set = health_conf_set, .open = health_conf_open,
@@ -363,6 +380,21 @@ static bool set_eject_errors(struct config_reader *r, const struct directive *d,
     (void)d;
     struct pool_conf *pool = target;
     return read_percent(r, word, &pool->eject_errors);
+}
+
+static bool set_adaptive(struct config_reader *r, const struct directive *d,
+                         const struct config_word *word, void *target)
+{
+    (void)d;
+    struct pool_conf *pool = target;
+    uint64_t n;
+    struct slice digits = slice_first(word->text, word->text.n ? word->text.n - 1 : 0);
+    if (!slice_ends(word->text, SLICE("%")) || !num_dec(digits, &n) || n < 110 || n > 1000)
+        return config_error(r->diag, word->text_at,
+                            "'" SLICE_FMT "' is no such percentage\nwrite 110%% to 1000%%",
+                            SLICE_ARG(word->text));
+    pool->adaptive_percent = (uint32_t)n;
+    return true;
 }
 
 static bool set_eject_share(struct config_reader *r, const struct directive *d,
@@ -565,6 +597,11 @@ bool pool_conf_finish(struct config_reader *r, struct pool_conf *pool, uint16_t 
                           "pool '" SLICE_FMT "' has backends and runs an application\n"
                           "its processes are its backends: make another pool for the others",
                           SLICE_ARG(pool->name));
+    if (pool->adaptive_percent && pool->spawn)
+        ok = config_error(r->diag, pool->at,
+                          "'adaptive' is for backends: what processes take is their 'concurrency'");
+    if (pool->adaptive_min > pool->adaptive_max)
+        ok = config_error(r->diag, pool->at, "'adaptive': min is larger than max");
     if (pool->health.kind == HEALTH_VALUES && !slice_eq(pool->protocol, SLICE("fastcgi")))
         ok = config_error(r->diag, pool->at, "'health values' is a question of fastcgi's");
     for (uint32_t i = 0; i < pool->backend_count; i++)

@@ -97,8 +97,11 @@ struct pool_conf {
     uint32_t eject_latency_ms;             /* mean; 0: off */
     uint32_t eject_requests;               /* in a window, at least */
     uint32_t eject_window_ms;
-    uint32_t eject_share; /* percent of the backends that may be out */
-    int all_down;         /* enum all_down */
+    uint32_t eject_share;      /* percent of the backends that may be out */
+    uint32_t adaptive_percent; /* of the usual latency that are still good; 0: off */
+    uint32_t adaptive_min, adaptive_max;
+    uint32_t adaptive_measure_ms; /* between two looks at what is usual */
+    int all_down;                 /* enum all_down */
     struct health_conf health;
 
     struct pool_tls_conf tls;

@@ -18,7 +18,6 @@ static void view_texts(struct backend *b, struct backend_view *v)
     *v = (struct backend_view){
         .weight = b->weight,
         .conf_weight = b->conf_weight,
-        .max_conns = limit_of(b->max_open),
         .tier = b->tier,
         .is_runtime = b->is_runtime,
         .weight_is_set = b->weight_is_set,
@@ -34,6 +33,7 @@ static void view_numbers(const struct backend *b, struct backend_view *v)
     v->state = backend_state_name(b->state);
     v->why = b->health.why;
     v->state_us = b->health.since_us;
+    v->max_conns = limit_of(b->max_open);
     v->open = b->open;
     v->busy = b->busy;
     v->idle = backend_idle(b);

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from conftest import make_config
+from harness.admin import ADMIN, ask
 from harness.messages import Reader
 
 SLOTS, MS, CLIENTS, SECONDS, TIMEOUT_MS = 8, 20, 256, 2, 500
@@ -91,3 +92,17 @@ def test_four_times_the_capacity(gateway, program, here, protocol):
     print(f"waited: median {waited[len(waited) // 2]} us, afterwards {after}")
     assert after[SLOTS] < MS * 1000     # for no other request, though maybe for another thread's connection
     assert most_connections(origin) <= SLOTS
+
+
+@pytest.mark.alone
+@pytest.mark.plain
+def test_a_limit_is_found_where_none_is_configured(gateway, program, here):
+    """Near what the origin does at a time: the rest waits here, and not there."""
+    origin = program("/usr/bin/python3", f"{here}/apps/slots_origin.py", str(SLOTS), str(MS))
+    g = gateway(make_config(f"127.0.0.1:{origin.first}", threads=4, pool=["adaptive latency=200%"],
+                            gateway=[*ADMIN, "access-log off", "error-log off"]))
+    burst(g.address, 1.5 * CAPACITY, 3)
+    limit = ask(g, "/pools/app")["backends"][0]["connections"]["limit"]
+    print(f"limit {limit}")
+    assert 4 <= limit <= 8 * SLOTS      # without it there would be 256 at a time
+    assert most_connections(origin) < CLIENTS / 2
