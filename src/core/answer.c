@@ -25,6 +25,14 @@ void answer_field(struct exchange *x, enum field_id id, struct slice value)
     fields_add(&x->resp.fields, &x->arena, id, slice_str(field_name(id)), value);
 }
 
+void answer_keep(struct exchange *x, const struct fields *fields)
+{
+    for (unsigned i = 0; i < fields->n; i++)
+        if (!fields->v[i].dropped)
+            fields_add(&x->resp.fields, &x->arena, fields->v[i].id, fields->v[i].name,
+                       fields->v[i].value);
+}
+
 void answer_text(struct exchange *x, struct slice text)
 {
     chain_copy(&x->resp_body, text);

@@ -15,6 +15,8 @@
 /* A fresh head in x->resp, and no body. */
 void answer_begin(struct exchange *x, uint16_t status);
 void answer_field(struct exchange *x, enum field_id id, struct slice value);
+/* Adds those of an application's fields that are not dropped. */
+void answer_keep(struct exchange *x, const struct fields *fields);
 /* Appends a copy to the body. What lies in files is put into x->resp_body (chain_put_file). */
 void answer_text(struct exchange *x, struct slice text);
 /* Our page for an error, in the form that the client reads: type and body. */

@@ -297,7 +297,10 @@ void attempt_start(struct exchange *x)
             log_warn(x->id, "pool " SLICE_FMT ": too many retries, not tried again (retry budget)",
                      SLICE_ARG(at->pool->conf->name));
             break;
-        case PICK_NONE: break;
+        case PICK_NONE:
+            if (at->count == 0 && at->demand.named.n)
+                at->why = "the pool has no such backend, or it is down (X-Rewrite-Backend)";
+            break;
         }
         break;
     }
@@ -442,6 +445,14 @@ void attempt_finish(struct exchange *x)
         conn_give(at->conn);
     else
         conn_close(at->conn);
+    at->conn = NULL;
+}
+
+void attempt_leave(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    note_answer(x);
+    conn_close(at->conn);
     at->conn = NULL;
 }
 

@@ -72,6 +72,8 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
 void attempt_finish(struct exchange *x);
 /* What was passed of the request's body, and can be sent again, goes back in front of the rest. */
 void attempt_rewind(struct exchange *x);
+/* It has answered, and what still comes is not wanted: closes the connection. */
+void attempt_leave(struct exchange *x);
 /* Drops whatever there is. */
 void attempt_drop(struct exchange *x);
 

@@ -402,6 +402,7 @@ static void front_set_deadline(struct exchange *x, enum wait wait)
     case WAIT_GONE: timer_set(&c->worker->loop, &c->timer, conf->half_closed_ms); return;
     case WAIT_NOTHING:
     case WAIT_HEAD:
+    case WAIT_REST:
     case WAIT_TUNNEL: timer_clear(&c->timer); return;
     }
 }

@@ -508,6 +508,7 @@ static void front_set_deadline(struct exchange *x, enum wait wait)
     case WAIT_GONE:
     case WAIT_NOTHING:
     case WAIT_HEAD:
+    case WAIT_REST:
     case WAIT_TUNNEL: timer_clear(&lane->timer); return;
     }
 }

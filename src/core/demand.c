@@ -75,6 +75,7 @@ void demand_init(struct exchange *x)
     d->class = x->route->priority == PRIORITY_HIGH  ? QUEUE_HIGH
                : x->route->priority == PRIORITY_LOW ? QUEUE_LOW
                                                     : QUEUE_NORMAL;
+    d->named = x->wanted_backend;
     d->is_safe = method_is_idempotent(x->req.method);
     if (conf->balance == BALANCE_HASH)
         d->key = hash_of_request(x, conf, &asker);

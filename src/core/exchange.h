@@ -25,6 +25,7 @@
 struct coder;
 struct worker;
 struct exchange;
+struct handoff;
 
 /*  state    what it waits for, and who wakes it
  *  ROUTE    nothing: finds site and route
@@ -60,7 +61,7 @@ enum progress {
 };
 
 /* What the exchange waits for on one of its connections: which deadline counts. */
-enum wait { WAIT_NOTHING, WAIT_READ, WAIT_WRITE, WAIT_HEAD, WAIT_GONE, WAIT_TUNNEL };
+enum wait { WAIT_NOTHING, WAIT_READ, WAIT_WRITE, WAIT_HEAD, WAIT_GONE, WAIT_TUNNEL, WAIT_REST };
 
 /* The client side of an exchange, whatever protocol the client speaks. */
 struct front {
@@ -131,10 +132,14 @@ struct exchange {
     struct framing resp_framing;
     struct fields resp_trailers;
     struct chain resp_body;
-    struct chain *outgoing;               /* what the front sends: resp_body, or coded */
-    struct chain coded;                   /* resp_body in a content coding: see compress.h */
-    struct coder *coder;                  /* NULL: none, or it has come to its end */
-    bool buffer_response;                 /* taken as fast as the backend sends it */
+    struct chain *outgoing;      /* what the front sends: resp_body, or coded */
+    struct chain coded;          /* resp_body in a content coding: see compress.h */
+    struct coder *coder;         /* NULL: none, or it has come to its end */
+    struct handoff *handoff;     /* what the answer asks for in its place; see handoff.h */
+    const struct fields *kept;   /* of an answer that has handed over to another route; NULL */
+    struct slice wanted_backend; /* by such an answer; empty: any */
+    uint64_t rate_bytes;         /* of the response in a second; 0: no limit */
+    bool buffer_response;        /* taken as fast as the backend sends it */
     struct spool *req_spool, *resp_spool; /* NULL until a body outgrows memory */
     enum wait client_wait, conn_wait;
     bool client_moved, conn_moved; /* since the deadlines were set */

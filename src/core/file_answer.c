@@ -5,21 +5,16 @@
 #include "core/worker.h"
 #include "static/reply.h"
 
-static void keep_fields(struct exchange *x, const struct fields *kept)
-{
-    for (unsigned i = 0; kept && i < kept->n; i++)
-        if (!kept->v[i].dropped)
-            fields_add(&x->resp.fields, &x->arena, kept->v[i].id, kept->v[i].name,
-                       kept->v[i].value);
-}
-
 static uint16_t decide(struct exchange *x, const struct file_answer *answer,
                        struct representation *rep)
 {
     static const struct fields none;
+    bool is_read = x->req.method == METHOD_GET || x->req.method == METHOD_HEAD;
     uint16_t status =
         reply_decide(rep, &x->req, answer->kept ? answer->kept : &none, loop_wall_s(), &x->arena);
-    return answer->status && answer->status != 200 ? answer->status : status;
+    if (answer->status && answer->status != 200)
+        return answer->status;
+    return is_read ? status : 200; /* what was posted has been done: no condition undoes it */
 }
 
 void file_answer_send(struct exchange *x, const struct file_answer *answer)
@@ -33,12 +28,14 @@ void file_answer_send(struct exchange *x, const struct file_answer *answer)
         .cache_control = answer->cache_control,
         .varies = answer->varies,
         .ranges = answer->ranges,
+        .is_fleeting = answer->is_fleeting,
         .boundary = file_cache_random(&w->files, x->id),
     };
     if (answer_skip_body(x)) {
         uint16_t status = decide(x, answer, &rep);
         answer_begin(x, status);
-        keep_fields(x, answer->kept);
+        if (answer->kept)
+            answer_keep(x, answer->kept);
         reply_fill(&rep, status, &x->resp.fields, &x->resp_body, &x->arena);
         if (status == 412 || status == 416)
             answer_error_page(x, status);

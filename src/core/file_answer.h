@@ -12,6 +12,7 @@ struct file_answer {
     struct slice cache_control; /* empty: nothing is said */
     bool varies;                /* with Accept-Encoding */
     uint32_t ranges;            /* of one request; 0: none is served */
+    bool is_fleeting;           /* another request will not find it: no validators of ours */
     const struct fields *kept;  /* fields that count more than ours; NULL: none */
     uint16_t status;            /* other than 200: conditions and ranges do not count. 0: 200 */
     const char *why;            /* for the trace */

@@ -5,6 +5,7 @@
 #include "core/action.h"
 #include "core/answer.h"
 #include "core/file_answer.h"
+#include "core/handoff.h"
 #include "core/reroute.h"
 #include "core/rewriting.h"
 #include "core/route.h"
@@ -157,6 +158,7 @@ static enum next send_file(struct exchange *x, struct lookup *l)
         .type = types_find(&conf->types, l->path),
         .cache_control = conf->cache_control,
         .ranges = conf->ranges,
+        .kept = handoff_kept(x),
         .why = "file found",
     };
     file_answer_send(x, &answer);

@@ -9,6 +9,7 @@
 #include "core/compress.h"
 #include "core/demand.h"
 #include "core/forward.h"
+#include "core/handoff.h"
 #include "core/rewriting.h"
 #include "core/worker.h"
 #include "net/pipe.h"
@@ -154,7 +155,7 @@ static void on_interim(struct exchange *x, struct response_head *head)
 /* The final head: from here on no other attempt may be made. */
 static void on_head(struct exchange *x, const struct codec_result *result)
 {
-    if (attempt_rejects(x))
+    if (attempt_rejects(x) || handoff_take(x))
         return;
     forward_response(x, &x->resp);
     if (!rewriting_response(x))
@@ -167,6 +168,7 @@ static void on_head(struct exchange *x, const struct codec_result *result)
     if (result->framing.kind == BODY_TUNNEL)
         x->request = MSG_BODY;
     demand_mark_response(x);
+    handoff_add_cookies(x);
     exchange_put_head(x);
 }
 
@@ -184,10 +186,35 @@ static void log_text(const struct exchange *x, struct slice text)
     }
 }
 
+/* The answer asks for something else: what still comes of it is read away. */
+static bool on_rest(struct exchange *x, enum codec_event event, const struct codec_result *result)
+{
+    switch (event) {
+    case CODEC_MORE: return false;
+    case CODEC_LOG: log_text(x, result->data); return true;
+    case CODEC_DATA:
+        if (handoff_skip(x, result->data.n))
+            return true;
+        break;
+    case CODEC_END:
+        attempt_finish(x);
+        handoff_run(x);
+        return false;
+    case CODEC_HEAD:
+    case CODEC_BAD:
+    case CODEC_REFUSED: break;
+    }
+    attempt_leave(x);
+    handoff_run(x);
+    return false;
+}
+
 /* One event of the backend's codec; its data lies in `in`. False: no more for now. */
 static bool on_event(struct exchange *x, enum codec_event event, const struct codec_result *result,
                      struct buf *in)
 {
+    if (x->handoff)
+        return on_rest(x, event, result);
     switch (event) {
     case CODEC_MORE: return false;
     case CODEC_HEAD:
@@ -244,7 +271,9 @@ static void on_eof(struct exchange *x)
     struct attempt *at = &x->attempt;
     struct codec_result result;
     result.response = &x->resp;
-    if (at->conn->stream.error)
+    if (x->handoff)
+        on_rest(x, at->codec->eof(at->conn->codec_state, &result), &result);
+    else if (at->conn->stream.error)
         attempt_fail(x, FAIL_BROKEN, attempt_broken_why(x, "connection reset by the backend"),
                      NULL);
     else if (x->response == MSG_NONE)
@@ -258,8 +287,8 @@ static bool splice_response(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
     struct conn *c = at->conn;
-    if (!c->stream.readable || stream_bytes(&c->stream).n || !chain_is_empty(&x->resp_body) ||
-        x->coder || !x->front->is_plain_out(x))
+    if (x->handoff || !c->stream.readable || stream_bytes(&c->stream).n ||
+        !chain_is_empty(&x->resp_body) || x->coder || !x->front->is_plain_out(x))
         return false;
     uint64_t plain = at->codec->plain_left(c->codec_state);
     struct pipe *pipe = take_pipe(x, plain, &c->stream);
@@ -328,6 +357,8 @@ static bool outbound(struct exchange *x)
 static enum wait backend_wait(const struct exchange *x)
 {
     const struct conn *c = x->attempt.conn;
+    if (x->handoff)
+        return WAIT_REST;
     if (!chain_is_empty(&c->out))
         return WAIT_WRITE;
     if (x->resp_framing.kind == BODY_TUNNEL && x->response == MSG_BODY)
@@ -339,6 +370,8 @@ static enum wait backend_wait(const struct exchange *x)
 
 static uint32_t backend_ms(const struct exchange *x, enum wait wait)
 {
+    if (wait == WAIT_REST)
+        return HANDOFF_REST_MS;
     if (wait == WAIT_TUNNEL)
         return x->serve->tunnel_ms;
     return wait == WAIT_HEAD ? x->serve->response_ms : x->serve->idle_ms;
@@ -350,7 +383,8 @@ static void set_backend_deadline(struct exchange *x)
     if (!c)
         return;
     enum wait wait = backend_wait(x);
-    if (wait != x->conn_wait || (x->conn_moved && wait != WAIT_HEAD) || c->timer.due_ms == 0) {
+    if (wait != x->conn_wait || (x->conn_moved && wait != WAIT_HEAD && wait != WAIT_REST) ||
+        c->timer.due_ms == 0) {
         if (wait == WAIT_NOTHING)
             timer_clear(&c->timer);
         else
@@ -385,11 +419,17 @@ void relay_on_due(struct exchange *x)
     static const char *const what[] = {
         [WAIT_NOTHING] = "",
         [WAIT_GONE] = "",
+        [WAIT_REST] = "",
         [WAIT_READ] = "backend stopped sending (timeout idle)",
         [WAIT_WRITE] = "backend stopped reading (timeout idle)",
         [WAIT_HEAD] = "no response from the backend (timeout response)",
         [WAIT_TUNNEL] = "nothing moved in the tunnel (timeout tunnel)",
     };
+    if (x->handoff) {
+        attempt_leave(x);
+        handoff_run(x);
+        return;
+    }
     attempt_fail(x, FAIL_TIMEOUT, what[x->conn_wait], NULL);
 }
 

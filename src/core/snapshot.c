@@ -267,6 +267,8 @@ static void finish(struct config_reader *r, struct snapshot *s)
         config_error(r->diag, (struct config_place){0},
                      "there is no site, so nothing would be answered\n"
                      "add one: site * { proxy POOL }");
+    s->types.otherwise = SLICE("application/octet-stream");
+    types_build(&s->types, NULL, 0, SLICE("utf-8"), r->arena);
     s->hosts = route_index_sites(r, s->sites, s->site_count);
 }
 

@@ -17,6 +17,7 @@
 #include "core/listen_conf.h"
 #include "core/site_conf.h"
 #include "pool/pool_conf.h"
+#include "static/type.h"
 
 struct host_table; /* host name -> site, see route.c */
 
@@ -29,6 +30,7 @@ struct snapshot {
     uint32_t listen_count, pool_count, site_count;
 
     struct serve_conf serve; /* of requests for which no route is found (yet) */
+    struct types types; /* of files that no route serves: what applications hand over */
     struct host_table *hosts;
     struct regex *regexes; /* all of them, to be freed */
     struct buf_pool memory;

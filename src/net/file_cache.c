@@ -214,6 +214,23 @@ int file_open_fresh(struct file_cache *c, const struct file_query *q, struct fil
     return 0;
 }
 
+int file_cache_unlink(struct file_cache *c, const struct file_query *q, const struct file *f)
+{
+    static const struct file_cache_conf nothing_kept = {0};
+    char text[PATH_MAX];
+    struct file *root;
+    if (q->path.n >= sizeof(text))
+        return -ENAMETOOLONG;
+    int error = open_root(c, &nothing_kept, q->root, &root);
+    if (error < 0)
+        return error;
+    memcpy(text, q->path.p, q->path.n);
+    text[q->path.n] = '\0';
+    error = file_unlink(root->source.fd, text, &f->info);
+    file_unref(root);
+    return error;
+}
+
 uint64_t file_cache_random(const struct file_cache *c, uint64_t n)
 {
     return map_siphash24(c->map.key, slice_of(&n, sizeof(n)));

@@ -61,6 +61,10 @@ int file_cache_open(struct file_cache *c, const struct file_cache_conf *conf,
 int file_open_fresh(struct file_cache *c, const struct file_query *query, struct file **out)
     __attribute__((warn_unused_result));
 
+/* Takes the name of a file away that file_open_fresh() has opened, unless it names another by now.
+ * 0 or -errno. */
+int file_cache_unlink(struct file_cache *c, const struct file_query *query, const struct file *f);
+
 /* A number that goes with n, and that nobody can guess. */
 uint64_t file_cache_random(const struct file_cache *c, uint64_t n);
 

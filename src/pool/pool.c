@@ -73,13 +73,15 @@ static uint64_t now_of(const struct pool *p, uint32_t worker)
 
 /* ---- slots, with the lock held ---- */
 
-/* The backend that the request's cookie names, as long as it serves at all. */
+/* The backend that the request's cookie names, or that an answer has named, as long as it serves at
+ * all. */
 static struct backend *find_stuck(const struct pool *p, const struct demand *d)
 {
     uint32_t states = p->states | 1u << BACKEND_DRAINING;
-    for (uint32_t i = 0; d->stick && i < p->count; i++) {
+    for (uint32_t i = 0; (d->stick || d->named.n) && i < p->count; i++) {
         struct backend *b = p->backends[i];
-        if (b->stick == d->stick && states >> b->state & 1 && !tried_has(&d->tried, b))
+        bool is_it = d->named.n ? slice_eq(slice_str(b->text), d->named) : b->stick == d->stick;
+        if (is_it && states >> b->state & 1 && !tried_has(&d->tried, b))
             return b;
     }
     return NULL;
@@ -125,6 +127,8 @@ static struct backend *choose(struct pool *p, uint32_t worker, bool use_idle,
     b = find_stuck(p, d);
     if (b)
         return choice_has_room(&choice, b) ? b : NULL; /* it is waited for */
+    if (d->named.n)
+        return NULL;
     do
         b = p->balancer->pick(&choice);
     while (!b && p->tiers > 1 && next_tier(&choice));
@@ -156,6 +160,8 @@ static enum pick take_slot(struct pool *p, struct backend *b, uint32_t worker)
 static enum pick why_none(const struct pool *p, const struct demand *d)
 {
     bool is_down = false;
+    if (d->named.n)
+        return find_stuck(p, d) ? PICK_WAIT : PICK_NONE;
     for (uint32_t i = 0; i < p->count; i++) {
         const struct backend *b = p->backends[i];
         if (p->states >> b->state & 1 && !tried_has(&d->tried, b))
@@ -218,7 +224,7 @@ static bool may_use(const void *backend, const struct queue_entry *e)
     const struct waiter *w = const_waiter_of(e);
     const struct demand *d = w->demand;
     const struct backend *stuck = find_stuck(w->pool, d);
-    bool is_in_tier = b->tier <= w->pool->tier || d->tried.count;
+    bool is_in_tier = !d->named.n && (b->tier <= w->pool->tier || d->tried.count);
     return !tried_has(&d->tried, b) && (stuck ? stuck == b : is_in_tier);
 }
 

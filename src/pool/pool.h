@@ -106,9 +106,10 @@ void pool_retire(struct pool *p, uint32_t worker);
 /* What a request wants. Lives in its exchange, also while that waits. */
 struct demand {
     struct tried tried;
-    uint64_t key;    /* for balancers that hash */
-    uint64_t stick;  /* the backend its cookie names (backend.stick); 0: none */
-    uint64_t client; /* a hash of who asks: clients take turns in the queue */
+    uint64_t key;       /* for balancers that hash */
+    uint64_t stick;     /* the backend its cookie names (backend.stick); 0: none */
+    struct slice named; /* the very backend, by its text; empty: any */
+    uint64_t client;    /* a hash of who asks: clients take turns in the queue */
     enum queue_class class;
     bool is_safe;  /* may be tried again elsewhere: good for finding out about a backend */
     bool is_again; /* had a slot before: is not put behind those who wait */

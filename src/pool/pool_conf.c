@@ -7,7 +7,7 @@
 
 static key_set_fn set_adaptive, set_backend, set_balance, set_budget, set_buffer, set_eject_errors,
     set_eject_share, set_hash, set_host, set_protocol, set_retry_on;
-static key_open_fn open_backend, open_run, open_spawn;
+static key_open_fn open_backend, open_handoff, open_run, open_spawn;
 static key_close_fn close_balance;
 
 static const struct key_name balances[] = {
@@ -235,6 +235,13 @@ const struct key pool_keys[] = {
      .options = buffer_options,
      .help = "which bodies are held for slow clients, so that no backend waits for them; without it "
              "both for protocols whose backends serve one request at a time, none for http"},
+    {.name = "hand-over", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = handoff_conf_set,
+     .open = open_handoff, .close = handoff_conf_close, .options = handoff_options,
+     .syntax = "sendfile | accel | tempfile | rewrite ...",
+     .help = "what an answer may ask for in its place: a file by X-Sendfile, X-LIGHTTPD-send-file or "
+             "X-Sendfile2; another route by X-Accel-Redirect, and the other X-Accel- fields; a file "
+             "that is then removed by X-LIGHTTPD-send-tempfile; the request again elsewhere by "
+             "X-Rewrite-URI, -Host and -Backend. Without it these fields are dropped"},
     {.name = "keep-alive", .type = KEY_NONE, .options = keep_options,
      .help = "connections to backends kept for the next request"},
     {.name = "timeout", .type = KEY_NONE, .options = timeout_options,
@@ -475,6 +482,15 @@ static void *open_spawn(struct config_reader *r, const struct directive *d, void
         config_error(r->diag, d->name.at, "a pool runs one application\nmake a pool for each");
     pool->spawn = arena_zalloc(r->arena, sizeof(*pool->spawn));
     return pool->spawn;
+}
+
+static void *open_handoff(struct config_reader *r, const struct directive *d, void *target)
+{
+    (void)d;
+    struct pool_conf *pool = target;
+    struct handoff_line *line = arena_zalloc(r->arena, sizeof(*line));
+    line->conf = &pool->handoff;
+    return line;
 }
 
 static void *open_run(struct config_reader *r, const struct directive *d, void *target)

@@ -9,6 +9,7 @@
 #include "config/address.h"
 #include "config/schema.h"
 #include "config/source.h"
+#include "pool/handoff_conf.h"
 #include "pool/health_conf.h"
 #include "pool/pool_tls.h"
 
@@ -103,6 +104,7 @@ struct pool_conf {
     uint32_t adaptive_measure_ms; /* between two looks at what is usual */
     int all_down;                 /* enum all_down */
     struct health_conf health;
+    struct handoff_conf handoff;
 
     struct pool_tls_conf tls;
 

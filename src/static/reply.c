@@ -35,7 +35,10 @@ static void find_validators(struct representation *rep, const struct fields *fie
     int64_t modified_s = info->mtime_ns / NS;
     v->modified_strong = modified_s < now_s - SETTLED_S;
     v->modified_s = modified_s < now_s ? modified_s : now_s; /* RFC 9110 8.8.2.1 */
+    if (rep->is_fleeting)
+        v->modified_s = MODIFIED_UNKNOWN;
     v->etag = fields_has(fields, FIELD_ETAG) ? fields_value(fields, FIELD_ETAG)
+              : rep->is_fleeting             ? SLICE_NONE
                                              : make_etag(info, v->modified_strong, a);
     if (fields_has(fields, FIELD_LAST_MODIFIED) &&
         !date_parse(fields_value(fields, FIELD_LAST_MODIFIED), &v->modified_s))

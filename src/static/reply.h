@@ -20,6 +20,7 @@ struct representation {
     struct slice cache_control; /* empty: nothing is said */
     bool varies;                /* with Accept-Encoding */
     uint32_t ranges;            /* served in one request */
+    bool is_fleeting;           /* gone with this response: validators would be of no use */
     uint64_t boundary;          /* for the parts of several ranges: nobody can guess it */
 
     /* Filled in by reply_decide(). */

@@ -1,0 +1,327 @@
+"""What a backend's answer may ask for: files, another route, the request again elsewhere; and what it
+may not."""
+
+import os
+
+import pytest
+
+from harness import H2Client, serve, wait_for
+
+SECRET = b"SENTINEL-do-not-show"
+DATA = bytes(range(256)) * 400             # sent from the file
+SMALL = b"a small file\n"
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """files/ may be handed over, private/ and what lies beside it may not."""
+    files = tmp_path / "files"
+    (files / "deep").mkdir(parents=True)
+    (files / "big.bin").write_bytes(DATA)
+    (files / "small.txt").write_bytes(SMALL)
+    (files / "a b%41.txt").write_bytes(b"odd name")
+    (files / "empty").write_bytes(b"")
+    (files / ".hidden").write_bytes(b"hidden")
+    (files / "deep" / "er.css").write_bytes(b"p{}")
+    (tmp_path / "files-old").mkdir()
+    (tmp_path / "files-old" / "secret").write_bytes(SECRET)
+    (tmp_path / "secret").write_bytes(SECRET)
+    (tmp_path / "spool").mkdir()
+    (files / "out").symlink_to(tmp_path / "secret")
+    (files / "up").symlink_to("../secret")
+    (files / "in").symlink_to("small.txt")
+    (files / "dirout").symlink_to(tmp_path)
+    os.mkfifo(files / "fifo")
+    return tmp_path
+
+
+SITE = """
+site test {
+    route /protected/* { internal; root %(tree)s/files; files { strip /protected; dotfiles on } }
+    route /hidden/*    { internal; proxy app }
+    route /loop        { internal; proxy app }
+    route *            { proxy app }
+}
+"""
+
+
+@pytest.fixture
+def app(proxy, tree):
+    """app(fields, body): a gateway whose backend answers so to every request; allowed(...) is what the pool allows."""
+    def start(fields, body=b"from the application", status="200 OK", allow=None, **keys):
+        def answer(request, c):
+            c.respond(body, status, fields % {"tree": tree} if isinstance(fields, str) else fields(request))
+        if allow is None:
+            allow = ["hand-over sendfile tempfile from=%(tree)s/files from=%(tree)s/spool", "hand-over accel rewrite"]
+        return proxy(serve(answer), site=SITE % {"tree": tree},
+                     pool=[a % {"tree": tree} for a in allow], **keys)
+    return start
+
+
+# ---- files by path ----
+
+@pytest.mark.parametrize("name", ["X-Sendfile", "x-sendfile", "X-LIGHTTPD-send-file"])
+def test_a_file_is_sent_in_place_of_the_answer(app, name):
+    g = app(name + ": %(tree)s/files/big.bin\r\nContent-Type: video/x-own\r\nSet-Cookie: a=b\r\n"
+            "Content-Disposition: attachment; filename=x\r\nCache-Control: private\r\n")
+    c = g.client()
+    for _ in range(3):
+        m = c.get("/download")
+        assert m.status == 200 and m.body == DATA
+        assert m["content-type"] == "video/x-own" and m["set-cookie"] == "a=b"
+        assert m["content-disposition"] == "attachment; filename=x" and m["cache-control"] == "private"
+        assert m["content-length"] == str(len(DATA)) and m["accept-ranges"] == "bytes"
+        assert m["etag"] and m["last-modified"] and name.lower() not in m
+    assert g.backend.accepted == 1, "its connection was not kept"
+
+
+def test_ranges_and_conditions_of_a_file_handed_over(app):
+    g = app("X-Sendfile: %(tree)s/files/big.bin\r\n")
+    c = g.client()
+    etag = c.get("/")["etag"]
+    os.utime(g.folder.parent / "files" / "big.bin", (1_000_000_000, 1_000_000_000))
+    m = wait_for(lambda: (lambda m: m if m["etag"] != etag else None)(c.get("/")), "the new version")
+    assert m["last-modified"] == "Sun, 09 Sep 2001 01:46:40 GMT"
+    part = c.get("/", "Range: bytes=5-9\r\n")
+    assert part.status == 206 and part.body == DATA[5:10] and part["content-range"] == f"bytes 5-9/{len(DATA)}"
+    assert c.get("/", f"Range: bytes=5-9\r\nIf-Range: {m['etag']}\r\n").status == 206
+    assert c.get("/", f"Range: bytes=5-9\r\nIf-Range: {etag}\r\n").status == 200
+    assert c.get("/", f"If-None-Match: {m['etag']}\r\n").status == 304
+    assert c.get("/", f"If-Modified-Since: {m['last-modified']}\r\n").status == 304
+    assert c.get("/", "Range: bytes=999999999-\r\n").status == 416
+    assert c.get("/", 'If-Match: "other"\r\n').status == 412
+    m = c.ask("HEAD", "/")
+    assert m.status == 200 and m["content-length"] == str(len(DATA)) and m.body == b""
+
+
+def test_the_version_that_the_application_tells_counts(app):
+    g = app('X-Sendfile: %(tree)s/files/small.txt\r\nETag: "v7"\r\nLast-Modified: Mon, 01 Jan 2001 00:00:00 GMT\r\n')
+    c = g.client()
+    assert c.get("/")["etag"] == '"v7"'
+    assert c.get("/", 'If-None-Match: "v7"\r\n').status == 304
+    assert c.get("/", "If-Modified-Since: Tue, 02 Jan 2001 00:00:00 GMT\r\n").status == 304
+    assert c.get("/", 'Range: bytes=0-0\r\nIf-Range: "v7"\r\n').status == 206
+
+
+def test_the_type_comes_from_the_name_where_the_application_says_none(app):
+    m = app("X-Sendfile: %(tree)s/files/deep/er.css\r\n").get("/")
+    assert m["content-type"] == "text/css; charset=utf-8" and m.body == b"p{}"
+
+
+def test_the_answer_to_a_post_may_be_a_file(app):
+    g = app("X-Sendfile: %(tree)s/files/small.txt\r\n")
+    c = g.client()
+    for _ in range(2):
+        m = c.post("/", b"x" * 100000, "If-None-Match: *\r\nRange: bytes=0-0\r\n")
+        assert m.status == 200 and m.body == SMALL
+    assert len(g.backend.requests) == 2
+
+
+def test_the_status_that_the_application_chose_stays(app):
+    m = app("X-Sendfile: %(tree)s/files/small.txt\r\n", status="404 Not Found").get("/", "Range: bytes=0-1\r\n")
+    assert m.status == 404 and m.body == SMALL
+
+
+def test_names_are_taken_as_they_stand_or_decoded(app):
+    assert app("X-Sendfile: %(tree)s/files/a b%%41.txt\r\n").get("/").body == b"odd name"
+    assert app("X-Sendfile: %(tree)s/files/small%%2etxt\r\n").get("/").body == SMALL
+
+
+def test_a_long_rest_of_the_answer_is_not_waited_for(proxy, tree):
+    def script(c):
+        c.request()
+        c.send(f"HTTP/1.1 200 OK\r\nX-Sendfile: {tree}/files/small.txt\r\nTransfer-Encoding: chunked\r\n\r\n")
+        c.send(b"5\r\nhello\r\n")
+        c.wait_closed()
+    g = proxy(script, script, pool=[f"hand-over sendfile from={tree}/files"])
+    c = g.client()
+    assert c.get("/").body == SMALL
+    assert c.get("/").body == SMALL
+
+
+def test_a_large_rest_of_the_answer_is_cut(app):
+    g = app("X-Sendfile: %(tree)s/files/small.txt\r\n", body=b"x" * 3_000_000)
+    g.backend.stop          # its script may fail while it writes
+    assert g.get("/").body == SMALL
+
+
+def test_files_are_handed_over_to_http2_clients(app):
+    g = app("X-Sendfile: %(tree)s/files/big.bin\r\n")
+    with H2Client(g.address) as c:
+        m = c.get("/")
+        assert m.status == 200 and m.body == DATA
+
+
+# ---- pieces ----
+
+def test_pieces_of_files_make_up_a_body(app):
+    g = app("X-Sendfile2: %(tree)s/files/small.txt 2-6, %(tree)s/files/big.bin 0-2\r\n"
+            "X-Sendfile2: %(tree)s/files/small.txt 2-\r\nContent-Range: bytes 1-2/3\r\n", status="206 Partial Content")
+    m = g.get("/")
+    assert m.status == 206 and m.body == SMALL[2:7] + DATA[:3] + SMALL[2:]
+
+
+@pytest.mark.parametrize("value", ["%(tree)s/files/small.txt", "%(tree)s/files/small.txt 5-2",
+                                   "%(tree)s/files/small.txt 0-999", "%(tree)s/files/small.txt -5",
+                                   "%(tree)s/files/small.txt 0-1;x", "0-1", "%(tree)s/files/small.txt 0-1, x"])
+def test_wrong_pieces_are_an_error_of_the_application(app, value):
+    assert app(f"X-Sendfile2: {value}\r\n").get("/").status == 502
+
+
+# ---- temporary files ----
+
+def test_a_temporary_file_is_sent_and_removed(app, tree):
+    spool = tree / "spool" / "t.pdf"
+    spool.write_bytes(DATA)
+    g = app("X-LIGHTTPD-send-tempfile: %(tree)s/spool/t.pdf\r\nX-Own: 1\r\n", status="201 Created")
+    m = g.get("/")
+    assert m.status == 201 and m.body == DATA and m["x-own"] == "1" and "etag" not in m
+    assert not spool.exists()
+    assert g.get("/").status == 404
+
+
+def test_an_empty_temporary_file_is_removed_too(app, tree):
+    (tree / "spool" / "e").write_bytes(b"")
+    m = app("X-LIGHTTPD-send-tempfile: %(tree)s/spool/e\r\n").get("/")
+    assert m.status == 200 and m.body == b"" and not (tree / "spool" / "e").exists()
+
+
+# ---- another route ----
+
+def test_another_route_sends_the_file(app):
+    g = app("X-Accel-Redirect: /protected/big.bin\r\nContent-Type: video/x-own\r\nSet-Cookie: a=b\r\nX-Own: 1\r\n")
+    c = g.client()
+    m = c.get("/download")
+    assert m.status == 200 and m.body == DATA and m["content-type"] == "video/x-own" and m["set-cookie"] == "a=b"
+    assert c.get("/", "Range: bytes=1-3\r\n").body == DATA[1:4]
+    m = c.post("/", b"x" * 1000)
+    assert m.status == 200 and m.body == DATA
+    assert g.access(3)[0]["target"] == "/download"
+    assert c.get("/protected/big.bin").status == 200, "by the application's leave"
+
+
+def test_internal_routes_are_not_for_clients(proxy, tree):
+    g = proxy(site=SITE % {"tree": tree} + "")
+    assert g.get("/protected/big.bin").body == b"ok"         # the last route's
+
+
+@pytest.mark.parametrize("target, body", [
+    ("/protected/a%%20b%%2541.txt", b"odd name"), ("/protected/a b%%2541.txt", b"odd name"),
+    ("/protected/../protected/small.txt", SMALL), ("/protected/small.txt?x=y", SMALL)])
+def test_targets_as_applications_write_them(app, target, body):
+    assert app(f"X-Accel-Redirect: {target}\r\n").get("/").body == body
+
+
+def test_another_route_may_be_a_pools(app):
+    def fields(request):
+        if request.target == "/hidden/x?y":
+            return "X-Second: 1\r\nSet-Cookie: c=d\r\n"
+        return "X-Accel-Redirect: /hidden/x?y\r\nSet-Cookie: a=b\r\n"
+    g = app(fields)
+    m = g.client().post("/", b"body", "Content-Type: text/x-own\r\n")
+    assert m.status == 200 and m.body == b"from the application" and m["x-second"] == "1"
+    assert sorted(m.all("set-cookie")) == ["a=b", "c=d"]
+    second = g.backend.requests[1]
+    assert second.method == "GET" and second.body == b"" and "content-type" not in second
+
+
+def test_a_loop_of_redirects_ends(app):
+    g = app("X-Accel-Redirect: /loop\r\n")
+    assert g.get("/").status == 500
+    assert len(g.backend.requests) < 20
+
+
+def test_buffering_is_the_applications_to_choose(app):
+    m = app("X-Accel-Buffering: no\r\nX-Accel-Charset: koi8-r\r\nX-Accel-Expires: 60\r\nContent-Type: text/html\r\n").get("/")
+    assert m.body == b"from the application" and m["content-type"] == "text/html; charset=koi8-r"
+    assert not [n for n, _ in m.fields if n.startswith("x-accel")]
+
+
+# ---- again, elsewhere ----
+
+def test_a_request_begins_again_with_its_body(app):
+    def fields(request):
+        return "X-Own: 1\r\n" if request.target == "/second?q" else \
+            "X-Rewrite-URI: /second?q\r\nX-Rewrite-Host: other.test\r\nX-First: 1\r\n"
+    g = app(fields)
+    m = g.client().post("/first", b"the body")
+    assert m.status == 404, "another host is another site"
+    g = app(lambda r: "X-Own: 1\r\n" if r.target == "/second?q" else "X-Rewrite-URI: /second?q\r\nX-First: 1\r\n")
+    m = g.client().post("/first", b"the body")
+    assert m.status == 200 and m["x-own"] == "1" and "x-first" not in m
+    second = g.backend.requests[1]
+    assert second.method == "POST" and second.body == b"the body"
+
+
+def test_a_body_that_cannot_be_sent_again_is_refused(app):
+    g = app(lambda r: "X-Own: 1\r\n" if r.target == "/second" else "X-Rewrite-URI: /second\r\n")
+    m = g.client().post("/first", b"x" * 1_000_000)
+    assert m.status == 500 and len(g.backend.requests) == 1
+    g = app(lambda r: "X-Own: 1\r\n" if r.target == "/second" else "X-Rewrite-URI: /second\r\n",
+            allow=["hand-over rewrite", "buffer request"])
+    m = g.client().post("/first", b"x" * 1_000_000)
+    assert m.status == 200 and g.backend.requests[1].body == b"x" * 1_000_000
+
+
+def test_a_backend_may_be_named(proxy, backend, tree):
+    second = backend(then=serve(lambda r, c: b"second"))
+    first = backend(then=serve(lambda r, c: c.respond(b"", fields=f"X-Rewrite-Backend: {second.address}\r\n")))
+    g = proxy(first, second, pool=["hand-over rewrite", "balance first"])
+    assert g.get("/").body == b"second"
+    other = backend(then=serve(lambda r, c: c.respond(b"", fields="X-Rewrite-Backend: nowhere:1\r\n")))
+    assert proxy(other, pool=["hand-over rewrite"]).get("/").status == 503
+
+
+# ---- what is not allowed ----
+
+NAMES = ["X-Sendfile", "X-LIGHTTPD-send-file", "X-LIGHTTPD-send-tempfile", "X-Sendfile2", "X-Accel-Redirect",
+         "X-Accel-Buffering", "X-Accel-Limit-Rate", "X-Accel-Charset", "X-Accel-Expires", "X-Rewrite-URI",
+         "X-Rewrite-Host", "X-Rewrite-Backend"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_no_pool_allows_is_dropped(app, tree, name):
+    g = app(name + ": %(tree)s/files/small.txt 0-1\r\nX-Own: 1\r\n", allow=[])
+    m = g.get("/")
+    assert m.status == 200 and m.body == b"from the application" and m["x-own"] == "1"
+    assert name.lower() not in m
+    wait_for(lambda: any("may not send " + name in line for line in g.lines), "a line in the log")
+    assert (tree / "files" / "small.txt").exists()
+
+
+# What a compromised application may try: nothing outside what is allowed is ever read or removed.
+ATTACKS = ["/etc/passwd", "%(tree)s/secret", "%(tree)s/files/../secret", "%(tree)s/files/deep/../../secret",
+           "%(tree)s/files-old/secret", "%(tree)s/files/../files-old/secret", "%(tree)s/files/out", "%(tree)s/files/up",
+           "%(tree)s/files/dirout/secret", "%(tree)s/files/%%2e%%2e/secret", "%(tree)s/files/..%%2fsecret",
+           "%(tree)s/files/%%252e%%252e/secret", "%(tree)s/files//../secret", "%(tree)s/files/./../secret", "../secret",
+           "secret", "%(tree)s/files", "%(tree)s/files/", "%(tree)s/files/fifo", "%(tree)s/files/deep",
+           "%(tree)s/files/small.txt/../../secret", "/proc/self/environ", "/proc/self/root%(tree)s/secret", "/dev/zero",
+           "%(tree)s/files/out%%00.txt", "%(tree)s/files/..\\secret", "%(tree)s/files/%%c0%%ae%%c0%%ae/secret",
+           "%(tree)s/files/nothing", "file://%(tree)s/secret", "%(tree)s/files/small.txt%%00", "/"]
+
+
+@pytest.mark.parametrize("name", ["X-Sendfile", "X-LIGHTTPD-send-tempfile", "X-Sendfile2"])
+def test_nothing_outside_the_allowed_directories_is_handed_over(proxy, tree, name):
+    at = []
+
+    def answer(request, c):
+        value = ATTACKS[int(request.target[1:])] % {"tree": tree}
+        c.respond(b"", fields=f"{name}: {value}{' 0-' if name.endswith('2') else ''}\r\n")
+    g = proxy(serve(answer), pool=[f"hand-over sendfile tempfile from={tree}/files"])
+    before = sorted(str(p) for p in tree.rglob("*") if "gateway" not in str(p))
+    c = g.client()
+    for i, attack in enumerate(ATTACKS):
+        m = c.get(f"/{i}")
+        if m.status not in (403, 404, 502) or SECRET in m.body:
+            at.append((attack, m.status, m.body[:40]))
+    assert not at
+    assert sorted(str(p) for p in tree.rglob("*") if "gateway" not in str(p)) == before
+
+
+@pytest.mark.parametrize("target", ["/../secret", "/protected/../../secret", "/protected/%%2e%%2e/secret", "/protected/out",
+                                    "/protected/up", "/protected/dirout/secret", "/protected/..%%2fsecret", "@named",
+                                    "secret", "//secret", "http://127.0.0.1/secret", "/protected/%%00", "/protected/fifo",
+                                    "/protected/%%zz", "?x", "/protected/..\\secret", "*"])
+def test_nothing_outside_the_root_is_reached_by_another_route(app, target):
+    m = app(f"X-Accel-Redirect: {target}\r\n").get("/")
+    assert SECRET not in m.body and m.status in (400, 404, 500), (m.status, m.body)
