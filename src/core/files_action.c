@@ -11,6 +11,7 @@
 #include "core/route.h"
 #include "core/snapshot.h"
 #include "core/worker.h"
+#include "http/percent.h"
 #include "http/uri.h"
 #include "static/listing.h"
 #include "static/lookup.h"
@@ -31,8 +32,7 @@ static bool is_read(const struct exchange *x)
 static struct slice target_of(struct exchange *x, struct slice path)
 {
     const struct request_head *req = &x->req;
-    size_t room = path.n * 3;
-    struct slice encoded = uri_encode_path(path, arena_alloc(&x->arena, room), room);
+    struct slice encoded = percent_encode(path, PERCENT_PATH, &x->arena);
     if (!req->has_query)
         return encoded;
     return arena_printf(&x->arena, SLICE_FMT "?" SLICE_FMT, SLICE_ARG(encoded),

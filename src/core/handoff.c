@@ -13,7 +13,7 @@
 #include "core/reroute.h"
 #include "core/worker.h"
 #include "http/file_piece.h"
-#include "http/uri.h"
+#include "http/percent.h"
 #include "static/lookup.h"
 
 enum { REST_BYTES = 64 * 1024, RANGES = 16, PIECES_MAX = 64 };
@@ -116,8 +116,7 @@ static void set_buffering(struct exchange *x, struct slice value)
     if (!wanted && !slice_ieq(value, SLICE("no")))
         return;
     x->buffer_response = wanted;
-    x->resp_body.window =
-        wanted ? x->attempt.pool->conf->buffer_file : x->worker->snapshot->gateway.window;
+    x->resp_body.window = wanted ? x->serve->buffer_file : x->worker->snapshot->gateway.window;
 }
 
 static void set_charset(struct exchange *x, struct slice charset)
@@ -381,7 +380,7 @@ static struct slice as_target(struct exchange *x, struct slice text)
         if (stays)
             *out++ = text.p[i];
         else
-            out += uri_encode_path(slice_of(text.p + i, 1), out, 3).n;
+            out = percent_put(out, slice_of(text.p + i, 1), PERCENT_PATH);
     }
     return slice_of(p, (size_t)(out - p));
 }

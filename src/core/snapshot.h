@@ -30,7 +30,7 @@ struct snapshot {
     uint32_t listen_count, pool_count, site_count;
 
     struct serve_conf serve; /* of requests for which no route is found (yet) */
-    struct types types; /* of files that no route serves: what applications hand over */
+    struct types types;      /* of files that no route serves: what applications hand over */
     struct host_table *hosts;
     struct regex *regexes; /* all of them, to be freed */
     struct buf_pool memory;

@@ -100,33 +100,6 @@ enum parse uri_normalise_path(struct slice raw, struct arena *a, struct slice *o
     return PARSE_DONE;
 }
 
-/* unreserved, and of sub-delims and the rest of pchar what cannot be taken for anything else. */
-static bool stands_for_itself(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c && memchr("-._~/!$*+,=@", c, 12));
-}
-
-struct slice uri_encode_path(struct slice path, char *p, size_t n)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    char *out = p, *end = p + n;
-    for (size_t i = 0; i < path.n; i++) {
-        unsigned char c = (unsigned char)path.p[i];
-        bool plain = stands_for_itself((char)c);
-        if (end - out < (plain ? 1 : 3))
-            break;
-        if (plain) {
-            *out++ = (char)c;
-            continue;
-        }
-        *out++ = '%';
-        *out++ = digits[c >> 4];
-        *out++ = digits[c & 15];
-    }
-    return slice_of(p, (size_t)(out - p));
-}
-
 bool uri_split_authority(struct slice authority, struct slice *host, int *port)
 {
     struct slice digits;

@@ -15,11 +15,6 @@
 enum parse uri_normalise_path(struct slice raw, struct arena *a, struct slice *out, struct fault *f)
     __attribute__((warn_unused_result));
 
-/* A decoded path as it may stand in a target or a Location: what RFC 3986 3.3 does not let stand in
- * a segment is encoded, but for '/'. p: n bytes, three for each of the path's are enough; what does
- * not fit is left out. */
-struct slice uri_encode_path(struct slice path, char *p, size_t n);
-
 /* Splits "host", "host:port", "[v6]:port"; port is -1 if absent. False if it is no valid authority
  * for HTTP (userinfo, bad port, bad characters). host keeps its brackets off. */
 bool uri_split_authority(struct slice authority, struct slice *host, int *port);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
-#include "http/uri.h"
+#include "http/percent.h"
 
 struct entry {
     struct slice name;
@@ -70,12 +70,11 @@ static void put_head(struct text *t, struct slice path)
         text_lit(t, "<tr><td><a href=\"../\">../</a>\n");
 }
 
-static void put_entry(struct text *t, const struct entry *e)
+static void put_entry(struct text *t, const struct entry *e, struct arena *a)
 {
     bool is_dir = e->kind == FILE_DIRECTORY;
-    char encoded[3 * 256];
     text_lit(t, "<tr><td><a href=\"./");
-    text_put(t, uri_encode_path(e->name, encoded, sizeof(encoded)));
+    text_html(t, percent_encode(e->name, PERCENT_PATH, a));
     text_put(t, is_dir ? SLICE("/\">") : SLICE("\">"));
     text_html(t, e->name);
     text_put(t, is_dir ? SLICE("/</a>") : SLICE("</a>"));
@@ -95,7 +94,7 @@ static void put_page(const struct list_page *page, struct slice path, struct cha
     chain_copy(body, text_slice(&t));
     for (uint32_t i = 0; i < page->n; i++) {
         t = text_of(line, sizeof(line));
-        put_entry(&t, &page->entries[i]);
+        put_entry(&t, &page->entries[i], page->arena);
         chain_copy(body, text_slice(&t));
     }
     chain_copy(body, SLICE("</table>\n"));
