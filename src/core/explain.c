@@ -6,6 +6,7 @@
 #include "core/action.h"
 #include "http/uri.h"
 #include "net/addr.h"
+#include "pool/pool_explain.h"
 
 enum { EXPLAIN_SERVED = 0, EXPLAIN_REFUSED = 1, EXPLAIN_USAGE = 2 };
 
@@ -169,7 +170,7 @@ static void print_pool(FILE *out, const struct pool_conf *pool)
         const struct backend_conf *b = &pool->backends[i];
         print_label(out, i ? "" : "backends");
         fprintf(out, SLICE_FMT "://" SLICE_FMT, SLICE_ARG(pool->protocol), SLICE_ARG(b->text));
-        fprintf(out, "  weight=%u", b->weight);
+        fprintf(out, "  weight=%u%s", b->weight, b->is_backup ? "  backup" : "");
         print_count(out, "max-conns", b->max_conns);
         print_place(out, &b->at);
     }
@@ -177,7 +178,9 @@ static void print_pool(FILE *out, const struct pool_conf *pool)
     print_count(out, "max-conns", pool->max_conns);
     fprintf(out, "  length=%u", pool->queue_length);
     print_time(out, "timeout", pool->queue_ms);
+    print_time(out, "target", pool->queue_target_ms ? pool->queue_target_ms : pool->queue_ms / 2);
     fputc('\n', out);
+    pool_explain(out, pool);
     print_label(out, "host");
     if (pool->host_mode == HOST_FIXED)
         fprintf(out, SLICE_FMT "\n", SLICE_ARG(pool->host));

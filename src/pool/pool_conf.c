@@ -10,7 +10,7 @@ static key_set_fn set_adaptive, set_backend, set_balance, set_budget, set_buffer
 static key_open_fn open_backend, open_handoff, open_run, open_spawn;
 static key_close_fn close_balance;
 
-static const struct key_name balances[] = {
+const struct key_name pool_balances[] = {
     {"round-robin", BALANCE_ROUND_ROBIN, "in turn, as often as their weights say"},
     {"least-conn", BALANCE_LEAST_CONN, "the one with the fewest requests for its weight"},
     {"random-two", BALANCE_RANDOM_TWO, "the freer of two drawn by weight"},
@@ -19,7 +19,7 @@ static const struct key_name balances[] = {
     {NULL, 0, NULL},
 };
 
-static const struct key_name hash_kinds[] = {
+const struct key_name pool_hash_kinds[] = {
     {"client", HASH_CLIENT, "the client's address"},
     {"host", HASH_HOST, "the host asked for"},
     {"path", HASH_PATH, "the path"},
@@ -29,7 +29,7 @@ static const struct key_name hash_kinds[] = {
     {NULL, 0, NULL},
 };
 
-static const struct key_name retries[] = {
+const struct key_name pool_retries[] = {
     {"connect", RETRY_CONNECT, "no connection, or not in time"},
     {"broken", RETRY_BROKEN, "the connection ended before a response"},
     {"timeout", RETRY_TIMEOUT, "no response in time"},
@@ -206,7 +206,7 @@ const struct key pool_keys[] = {
              "renews them; they are the pool's backends"},
     {.name = "run", .type = KEY_NONE, .open = open_run, .block = spawn_keys,
      .help = "how CGI programs are run: user, group, env, umask, limit, cgroup of `spawn`"},
-    {.name = "balance", .type = KEY_CUSTOM, .init = "round-robin", .names = balances,
+    {.name = "balance", .type = KEY_CUSTOM, .init = "round-robin", .names = pool_balances,
      .set = set_balance, .close = close_balance, .options = balance_options,
      .syntax = "round-robin | least-conn | random-two | ewma | first",
      .help = "how a backend is picked"},
@@ -312,8 +312,8 @@ static bool set_balance(struct config_reader *r, const struct directive *d,
         return config_error(r->diag, word[1].at, "'balance' takes one name");
     if (count == 0 && d->option_count == 0)
         return config_error(r->diag, d->name.at, "'balance' takes a name");
-    return count == 0 || find_name(balances, word->text, &pool->balance) ||
-           unknown_name(r, "balance", balances, word->text, word->at);
+    return count == 0 || find_name(pool_balances, word->text, &pool->balance) ||
+           unknown_name(r, "balance", pool_balances, word->text, word->at);
 }
 
 static bool set_hash(struct config_reader *r, const struct directive *d,
@@ -326,8 +326,8 @@ static bool set_hash(struct config_reader *r, const struct directive *d,
         return config_error(r->diag, word->at,
                             "hash= is a way to balance of its own\nleave '" SLICE_FMT "' out",
                             SLICE_ARG(d->args[0].text));
-    if (!find_name(hash_kinds, kind, &pool->hash_kind))
-        return unknown_name(r, "hash", hash_kinds, kind, word->text_at);
+    if (!find_name(pool_hash_kinds, kind, &pool->hash_kind))
+        return unknown_name(r, "hash", pool_hash_kinds, kind, word->text_at);
     bool takes_name = pool->hash_kind == HASH_HEADER || pool->hash_kind == HASH_COOKIE;
     pool->balance = BALANCE_HASH;
     pool->hash_name = colon < word->text.n ? slice_skip(word->text, colon + 1) : SLICE_NONE;
@@ -422,10 +422,10 @@ static bool set_retry_on(struct config_reader *r, const struct directive *d,
     pool->retry_on = 0;
     pool->retry_statuses = (struct status_set){{0}};
     while (slice_next_token(&list, &text)) {
-        if (find_name(retries, text, &bit))
+        if (find_name(pool_retries, text, &bit))
             pool->retry_on |= (uint32_t)bit;
         else if (!status_set_add(&pool->retry_statuses, text))
-            return unknown_name(r, "on", retries, text, word->text_at);
+            return unknown_name(r, "on", pool_retries, text, word->text_at);
     }
     return true;
 }

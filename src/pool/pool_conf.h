@@ -117,6 +117,8 @@ struct pool_conf {
 
 /* What may stand in a pool's block. */
 extern const struct key pool_keys[];
+/* Names of values: enum balance_kind but BALANCE_HASH, enum hash_kind, enum retry_on. */
+extern const struct key_name pool_balances[], pool_hash_kinds[], pool_retries[];
 
 /* Where no `protocol` is written, the first URL says it. */
 void pool_conf_guess_protocol(struct pool_conf *pool);

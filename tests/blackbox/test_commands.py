@@ -144,6 +144,24 @@ def test_explain_tells_site_route_and_pool(tmp_path):
     assert r.returncode == 0 and "method" in r.stdout
 
 
+def test_explain_tells_how_the_pool_picks_probes_and_tries_again(tmp_path):
+    conf = tmp_path / "sluice.conf"
+    conf.write_text("listen 80\nsite * {\n proxy app\n}\npool app {\n backend a:1\n backend b:2 backup\n"
+                    " balance hash=header:X-User sticky=who\n adaptive latency=150%\n slow-start 10s\n"
+                    " queue length=5 timeout=3s\n health GET /up interval=250ms\n fail count=2 backoff=4s\n"
+                    " eject errors=20%\n all-down refuse\n retry on=connect,502-504,599 attempts=2\n}\n")
+    r = sluice("explain", "-c", conf, "GET", "http://x/")
+    assert r.returncode == 0
+    lines = {line.split()[0]: line.split(None, 1)[1] for line in r.stdout.splitlines() if line[0] != " "}
+    assert "http://b:2  weight=1  backup" in r.stdout
+    assert lines["queue"].split() == ["max-conns=unlimited", "length=5", "timeout=3s", "target=1500ms"]
+    assert lines["balance"] == "hash=header:X-User  sticky=who  slow-start=10s  " \
+        "adaptive=150% (4 to 1000 connections each)"
+    assert lines["health"] == "GET /up  interval=250ms  timeout=2s  rise=2  fall=3; " \
+        "down after 2 failures in a row  for=4s; ejected from 20% errors on; all down: refuse"
+    assert lines["retry"] == "attempts=2  on=connect,502-504,599  budget=20%"
+
+
 def test_explain_agrees_with_what_happens(gateway, backend, tmp_path):
     a, b = backend(then=serve(lambda r, c: b"a")), backend(then=serve(lambda r, c: b"b"))
     config = (f"listen 127.0.0.1:0\npool a {{\n backend {a.address}\n}}\npool b {{\n backend {b.address}\n}}\n"
