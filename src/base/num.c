@@ -14,29 +14,29 @@ static int hex_value(char c)
     return -1;
 }
 
-static bool digits(struct slice s, unsigned base, uint64_t *out)
+bool num_dec(struct slice s, uint64_t *out)
 {
     uint64_t v = 0;
-    if (s.n == 0)
-        return false;
     for (size_t i = 0; i < s.n; i++) {
-        int d = hex_value(s.p[i]);
-        if (d < 0 || (unsigned)d >= base || __builtin_mul_overflow(v, base, &v) ||
-            __builtin_add_overflow(v, (uint64_t)d, &v))
+        unsigned d = (unsigned)(unsigned char)s.p[i] - '0';
+        if (d > 9 || __builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, d, &v))
             return false;
     }
     *out = v;
-    return true;
-}
-
-bool num_dec(struct slice s, uint64_t *out)
-{
-    return digits(s, 10, out);
+    return s.n > 0;
 }
 
 bool num_hex(struct slice s, uint64_t *out)
 {
-    return digits(s, 16, out);
+    uint64_t v = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        int d = hex_value(s.p[i]);
+        if (d < 0 || v >> 60)
+            return false;
+        v = v << 4 | (unsigned)d;
+    }
+    *out = v;
+    return s.n > 0;
 }
 
 struct unit {

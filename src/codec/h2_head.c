@@ -47,8 +47,7 @@ static void add_field(struct h2_section *s, struct slice name, struct slice valu
         refuse(s, 400, "field must not be repeated", "RFC 9110 5.3");
         return;
     }
-    struct slice spelled =
-        id == FIELD_OTHER ? arena_dup(s->arena, name) : slice_str(field_name(id));
+    struct slice spelled = id == FIELD_OTHER ? arena_dup(s->arena, name) : field_text(id);
     s->has_priority |= id == FIELD_OTHER && slice_eq(name, SLICE("priority"));
     struct field *f = fields_add(s->fields, s->arena, id, spelled, arena_dup(s->arena, value));
     /* RFC 9110 6.5.1: what frames, routes or belongs to the connection is no trailer. */
@@ -69,7 +68,7 @@ void h2_section_add(struct h2_section *s, struct slice name, struct slice value)
 
 static void add_own(struct h2_section *s, enum field_id id, struct slice value)
 {
-    fields_add(s->fields, s->arena, id, slice_str(field_name(id)), value);
+    fields_add(s->fields, s->arena, id, field_text(id), value);
 }
 
 /* RFC 9113 8.2.3: a cookie field may come apart, and is put together before it goes on. */
@@ -110,6 +109,7 @@ static bool set_authority(struct h2_section *s)
     if (!host)
         add_own(s, FIELD_HOST, s->authority);
     s->head->authority = s->authority;
+    s->head->host = name;
     return true;
 }
 

@@ -22,7 +22,7 @@ void answer_begin(struct exchange *x, uint16_t status)
 
 void answer_field(struct exchange *x, enum field_id id, struct slice value)
 {
-    fields_add(&x->resp.fields, &x->arena, id, slice_str(field_name(id)), value);
+    fields_add(&x->resp.fields, &x->arena, id, field_text(id), value);
 }
 
 void answer_keep(struct exchange *x, const struct fields *fields)

@@ -74,7 +74,7 @@ static const struct coding *choose(const struct exchange *x, const struct compre
 
 static void add(struct exchange *x, enum field_id id, struct slice value)
 {
-    fields_add(&x->resp.fields, &x->arena, id, slice_str(field_name(id)), value);
+    fields_add(&x->resp.fields, &x->arena, id, field_text(id), value);
 }
 
 static void add_vary(struct exchange *x)

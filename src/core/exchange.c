@@ -303,8 +303,7 @@ static void end_buffering(struct exchange *x)
         return;
     char *digits = arena_alloc(&x->arena, NUM_DEC_MAX);
     x->req_framing = (struct framing){.kind = BODY_LENGTH, .length = x->req_body.bytes};
-    fields_add(&x->req.fields, &x->arena, FIELD_CONTENT_LENGTH,
-               slice_str(field_name(FIELD_CONTENT_LENGTH)),
+    fields_add(&x->req.fields, &x->arena, FIELD_CONTENT_LENGTH, field_text(FIELD_CONTENT_LENGTH),
                slice_of(digits, num_put_dec(digits, x->req_body.bytes)));
 }
 

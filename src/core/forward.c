@@ -38,7 +38,7 @@ static void drop_hop_by_hop(struct fields *fields)
 
 static void add(struct exchange *x, struct fields *fields, enum field_id id, struct slice value)
 {
-    fields_add(fields, &x->arena, id, slice_str(field_name(id)), value);
+    fields_add(fields, &x->arena, id, field_text(id), value);
 }
 
 /* RFC 9112 7.8, 9110 7.8: the last hop's wish; ours towards the backend is made anew. */

@@ -31,8 +31,7 @@ static void set_length(struct exchange *x, uint64_t n)
     char *digits = arena_alloc(&x->arena, NUM_DEC_MAX);
     fields_drop(&x->req.fields, FIELD_CONTENT_LENGTH);
     x->req_framing = (struct framing){.kind = BODY_LENGTH, .length = n};
-    fields_add(&x->req.fields, &x->arena, FIELD_CONTENT_LENGTH,
-               slice_str(field_name(FIELD_CONTENT_LENGTH)),
+    fields_add(&x->req.fields, &x->arena, FIELD_CONTENT_LENGTH, field_text(FIELD_CONTENT_LENGTH),
                slice_of(digits, num_put_dec(digits, n)));
 }
 
@@ -80,6 +79,11 @@ static bool set_target(struct exchange *x, const struct reroute *to)
     struct slice query;
     if (!uri_split_target(to->target, &req->path, &query)) {
         exchange_fail(x, 500, "the target of an internal redirect is no path", "RFC 9112 3.2.1");
+        return false;
+    }
+    int port;
+    if (to->host.n && !uri_split_authority(to->host, &req->host, &port)) {
+        exchange_fail(x, 500, "the host of an internal redirect is none", "RFC 9112 3.2");
         return false;
     }
     req->form = TARGET_ORIGIN;

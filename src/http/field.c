@@ -101,6 +101,11 @@ const char *field_name(enum field_id id)
     return known[id].name;
 }
 
+struct slice field_text(enum field_id id)
+{
+    return slice_of(known[id].name, known[id].n);
+}
+
 unsigned field_flags(enum field_id id)
 {
     return known[id].flags;

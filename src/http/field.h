@@ -37,6 +37,7 @@ _Static_assert(FIELD_IDS <= 64, "fields.seen has a bit for each known field");
 
 enum field_id field_lookup(struct slice name); /* ASCII case-insensitive */
 const char *field_name(enum field_id id);      /* canonical spelling; "" for FIELD_OTHER */
+struct slice field_text(enum field_id id);     /* the same */
 unsigned field_flags(enum field_id id);
 
 void fields_grow(struct fields *fs, struct arena *a); /* by fields_add only */

@@ -205,6 +205,7 @@ static enum parse request_check(struct request_head *r, struct fault *f)
         return fault_bad(f, 400, "invalid authority in the target", "RFC 9110 4.2");
     else if (r->form == TARGET_AUTHORITY && port < 0)
         return fault_bad(f, 400, "CONNECT without a port", "RFC 9110 9.3.6");
+    r->host = r->authority.n ? host : SLICE_NONE;
     return PARSE_DONE;
 }
 

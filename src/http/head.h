@@ -34,6 +34,7 @@ struct request_head {
     struct slice scheme; /* absolute-form only */
     struct slice
         authority;      /* host[:port] that counts: of the target, else of Host (RFC 9112 3.3) */
+    struct slice host;  /* of it, without brackets */
     struct slice path;  /* raw, begins with '/', without query; "*" for asterisk-form and for
                          * OPTIONS in absolute-form without path; none for CONNECT */
     struct slice query; /* raw, without '?' */

@@ -11,6 +11,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "net/direct.h"
+
 enum {
     IOV_COUNT = 72, /* a whole BUF_HUGE of chunks of 16 KiB in one write */
     SENDFILE_MAX = 1 << 20,
@@ -21,7 +23,7 @@ enum {
 
 static ssize_t plain_read(struct stream *s, char *p, size_t n)
 {
-    ssize_t got = recv(s->watch.fd, p, n, 0);
+    ssize_t got = direct_recv(s->watch.fd, p, n, 0);
     s->readable = (size_t)got == n || s->hup;
     return got < 0 ? -errno : got;
 }
@@ -39,7 +41,7 @@ static ssize_t write_mem(struct stream *s, const struct chain *out)
     int flags = MSG_NOSIGNAL | (offered < out->bytes ? MSG_MORE : 0);
     ssize_t sent;
     if (count == 1) {
-        sent = send(s->watch.fd, iov[0].iov_base, iov[0].iov_len, flags);
+        sent = direct_send(s->watch.fd, iov[0].iov_base, iov[0].iov_len, flags);
     } else {
         struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
         sent = sendmsg(s->watch.fd, &msg, flags);

@@ -78,7 +78,7 @@ uint16_t reply_decide(struct representation *rep, const struct request_head *req
 static void add(struct fields *fields, struct arena *a, enum field_id id, struct slice value)
 {
     if (value.n && !fields_has(fields, id))
-        fields_add(fields, a, id, slice_str(field_name(id)), value);
+        fields_add(fields, a, id, field_text(id), value);
 }
 
 static struct slice date_text(int64_t wall_s, struct arena *a)
