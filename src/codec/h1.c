@@ -25,13 +25,13 @@ static enum codec_event bad(struct codec_result *result, uint16_t status, const 
 
 static void start_body(struct h1_reader *r, const struct framing *framing)
 {
-    r->framing = *framing;
-    r->left = framing->kind == BODY_LENGTH ? framing->length : 0;
+    r->kind = framing->kind;
+    if (framing->kind == BODY_LENGTH)
+        r->left = framing->length;
     if (framing->kind == BODY_CHUNKED)
         chunked_init(&r->chunked);
     bool empty = framing->kind == BODY_NONE || (framing->kind == BODY_LENGTH && r->left == 0);
     r->at = empty ? H1_END : H1_BODY;
-    r->scanned = 0;
 }
 
 /* Takes a complete head off *in into the arena; CODEC_HEAD, CODEC_MORE or CODEC_BAD. */
@@ -162,7 +162,7 @@ enum codec_event h1_read_body(struct h1_reader *r, struct slice *in,
 {
     if (r->at == H1_END)
         return ended(r, result);
-    switch (r->framing.kind) {
+    switch (r->kind) {
     case BODY_NONE: break;
     case BODY_LENGTH: return read_length(r, in, result);
     case BODY_CHUNKED: return read_chunked(r, in, limits, a, result);
@@ -176,7 +176,7 @@ enum codec_event h1_read_eof(struct h1_reader *r, struct codec_result *result)
 {
     if (r->at == H1_HEAD)
         return bad(result, 502, "connection closed before the end of a head", "RFC 9112 8");
-    bool until_close = r->framing.kind == BODY_CLOSE || r->framing.kind == BODY_TUNNEL;
+    bool until_close = r->kind == BODY_CLOSE || r->kind == BODY_TUNNEL;
     if (r->at == H1_END || until_close)
         return ended(r, result);
     return bad(result, 502, "connection closed inside a body", "RFC 9112 8");
@@ -186,16 +186,16 @@ uint64_t h1_plain_left(const struct h1_reader *r)
 {
     if (r->at != H1_BODY)
         return 0;
-    if (r->framing.kind == BODY_CLOSE || r->framing.kind == BODY_TUNNEL)
+    if (r->kind == BODY_CLOSE || r->kind == BODY_TUNNEL)
         return UINT64_MAX;
-    return r->framing.kind == BODY_LENGTH ? r->left : chunked_plain_left(&r->chunked);
+    return r->kind == BODY_LENGTH ? r->left : chunked_plain_left(&r->chunked);
 }
 
 void h1_plain_taken(struct h1_reader *r, uint64_t n)
 {
-    if (r->framing.kind == BODY_LENGTH)
+    if (r->kind == BODY_LENGTH)
         r->left -= n;
-    else if (r->framing.kind == BODY_CHUNKED)
+    else if (r->kind == BODY_CHUNKED)
         chunked_plain_taken(&r->chunked, n);
 }
 
@@ -261,7 +261,7 @@ static void close_head(struct head_space *space, char *end)
 
 static void writer_init(struct h1_writer *w, const struct framing *framing)
 {
-    w->framing = *framing;
+    w->kind = framing->kind;
     w->left = framing->kind == BODY_LENGTH ? framing->length : 0;
 }
 
@@ -352,7 +352,7 @@ void h1_put_body(struct h1_writer *w, struct chain *body, struct chain *out)
 {
     if (chain_is_empty(body))
         return;
-    switch (w->framing.kind) {
+    switch (w->kind) {
     case BODY_NONE: chain_clear(body); return;
     case BODY_LENGTH: w->left -= chain_move(out, body, w->left); return;
     case BODY_CHUNKED: put_chunk(body, out); return;
@@ -375,7 +375,7 @@ static void put_last_chunk(const struct fields *trailers, struct chain *out)
 
 bool h1_put_end(struct h1_writer *w, const struct fields *trailers, struct chain *out)
 {
-    if (w->framing.kind == BODY_CHUNKED)
+    if (w->kind == BODY_CHUNKED)
         put_last_chunk(trailers, out);
-    return w->framing.kind != BODY_LENGTH || w->left == 0;
+    return w->kind != BODY_LENGTH || w->left == 0;
 }

@@ -10,16 +10,18 @@
 /* Reads messages off one direction of a connection, one after the other. */
 struct h1_reader {
     enum { H1_HEAD, H1_BODY, H1_END } at;
-    struct framing framing;
-    uint64_t left;  /* BODY_LENGTH: bytes to come */
-    size_t scanned; /* of an incomplete head */
-    bool skipped;   /* the empty line that may come before a request */
-    struct chunked chunked;
+    enum body_kind kind;
+    bool skipped; /* the empty line that may come before a request */
+    union {
+        size_t scanned;         /* H1_HEAD: of an incomplete one */
+        uint64_t left;          /* BODY_LENGTH: bytes to come */
+        struct chunked chunked; /* BODY_CHUNKED */
+    };
 };
 
 /* Writes one message's body. */
 struct h1_writer {
-    struct framing framing;
+    enum body_kind kind;
     uint64_t left; /* BODY_LENGTH: bytes that are still promised */
 };
 

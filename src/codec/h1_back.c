@@ -52,7 +52,7 @@ static enum codec_event check_head(struct h1_back *b, struct codec_result *resul
         return CODEC_BAD;
     }
     if (result->framing.kind == BODY_TUNNEL)
-        b->writer.framing = result->framing;
+        b->writer.kind = result->framing.kind;
     b->keep = wants_keep(head);
     return CODEC_HEAD;
 }
@@ -103,8 +103,7 @@ static bool back_is_plain_out(const void *state)
 static bool back_is_reusable(const void *state)
 {
     const struct h1_back *b = state;
-    bool until_close =
-        b->reader.framing.kind == BODY_CLOSE || b->reader.framing.kind == BODY_TUNNEL;
+    bool until_close = b->reader.kind == BODY_CLOSE || b->reader.kind == BODY_TUNNEL;
     return b->keep && b->sent_all && b->reader.at == H1_END && !until_close;
 }
 

@@ -38,7 +38,7 @@ void client_close(struct client *c, bool hard)
     chain_clear(&c->out);
     stream_close(&c->stream, hard);
     timer_clear(&c->timer);
-    list_remove(&c->node);
+    list_remove(&c->free.node);
     loop_defer(&c->worker->loop, &c->free);
     counter_add(&c->listener->left, 1);
     worker_client_left(c->worker);
@@ -113,7 +113,6 @@ void client_accept(struct worker *w, struct listener_stats *stats, struct tls_se
     memcpy(&c->peer, addr, len < sizeof(c->peer) ? len : sizeof(c->peer));
     if (len < sizeof(addr->sa_family))
         c->peer.sa.sa_family = AF_UNIX;
-    list_init(&c->node);
     timer_init(&c->timer, on_due);
     deferred_init(&c->free, free_client);
     chain_init(&c->out, &w->loop.bufs, w->snapshot->gateway.window);
@@ -122,7 +121,7 @@ void client_accept(struct worker *w, struct listener_stats *stats, struct tls_se
         return;
     }
     c->since_ms = w->loop.now_ms;
-    list_append(&w->clients, &c->node);
+    list_append(&w->clients, &c->free.node);
     worker_client_joined(w);
     counter_add(&stats->joined, 1);
     if (tls)
@@ -206,7 +205,7 @@ void clients_view(struct worker *w, void (*show)(void *ctx, const struct client_
                   void *ctx)
 {
     list_each (node, &w->clients) {
-        const struct client *c = container_of(node, struct client, node);
+        const struct client *c = container_of(node, struct client, free.node);
         const struct exchange *x = NULL;
         do {
             struct client_view v = {0};
@@ -222,7 +221,7 @@ void clients_view(struct worker *w, void (*show)(void *ctx, const struct client_
 void clients_stop(struct worker *w)
 {
     list_each_safe (node, &w->clients) {
-        struct client *c = container_of(node, struct client, node);
+        struct client *c = container_of(node, struct client, free.node);
         if (c->state == CLIENT_OPEN)
             c->protocol->stop(c);
     }
@@ -231,7 +230,7 @@ void clients_stop(struct worker *w)
 void clients_kill(struct worker *w)
 {
     list_each_safe (node, &w->clients) {
-        struct client *c = container_of(node, struct client, node);
+        struct client *c = container_of(node, struct client, free.node);
         if (c->state == CLIENT_OPEN)
             c->protocol->kill(c);
         client_close(c, false);

@@ -42,17 +42,14 @@ enum client_state { CLIENT_OPEN, CLIENT_LINGER, CLIENT_CLOSED };
 struct client {
     struct stream stream;
     struct timer timer;
-    struct deferred free;
-    struct list node;
+    struct deferred free; /* its node is the place among the worker's clients, until it is closed */
     struct worker *worker;
     struct listener_stats *listener; /* that it came by */
     const struct client_protocol *protocol;
     struct chain out;
     enum client_state state;
     uint32_t requests;
-    uint64_t since_ms; /* accepted */
-    bool allows_h2;    /* the listener does */
-    bool is_tls;
+    uint64_t since_ms;     /* accepted */
     const char *misplaced; /* why no request is served on this connection; NULL: they are */
     struct client_h1 h1;
     struct client_h2 *h2; /* NULL: speaks HTTP/1.1 */
@@ -61,6 +58,9 @@ struct client {
         struct sockaddr_in in4;
         struct sockaddr_in6 in6;
     } peer;
+    bool allows_h2; /* the listener does */
+    bool is_tls;
+    bool is_running; /* client_h1.c is at it already */
 };
 
 /* Takes over fd, an accepted connection. stats: where it is counted; outlives it. tls: how it is

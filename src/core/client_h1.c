@@ -149,9 +149,9 @@ static bool is_idle(const struct client *c)
  * front_done(), which leaves going on to this loop. */
 static void client_run(struct client *c)
 {
-    if (c->h1.running)
+    if (c->is_running)
         return;
-    c->h1.running = true;
+    c->is_running = true;
     while (is_idle(c) && (take_request(c) || read_more(c)))
         ;
     if (is_idle(c)) {
@@ -160,7 +160,7 @@ static void client_run(struct client *c)
         else
             park_idle(c);
     }
-    c->h1.running = false;
+    c->is_running = false;
 }
 
 static void h1_on_ready(struct client *c)
@@ -257,7 +257,7 @@ static bool decode_body(struct exchange *x)
 static void on_body_eof(struct exchange *x)
 {
     struct client *c = x->client;
-    if (c->h1.reader.framing.kind == BODY_TUNNEL)
+    if (c->h1.reader.kind == BODY_TUNNEL)
         x->request = MSG_COMPLETE;
     else
         exchange_abort(x, "client closed before the end of its request");
@@ -311,7 +311,7 @@ static void front_put_head(struct exchange *x)
     struct h1_response response = {.head = &x->resp, .framing = framing_out(x)};
     if (response.framing.kind == BODY_TUNNEL) {
         response.upgrade = x->upgrade;
-        c->h1.reader.framing.kind = BODY_TUNNEL;
+        c->h1.reader.kind = BODY_TUNNEL;
         c->h1.reader.at = H1_BODY;
         x->close_client = true;
     } else if (response.framing.kind == BODY_CLOSE || c->worker->stopping || may_never_come(x)) {
@@ -384,7 +384,7 @@ static ssize_t front_splice(struct exchange *x, int pipe_fd, size_t n)
         h1_plain_taken(&c->h1.reader, (uint64_t)got);
         x->req_bytes += (uint64_t)got;
         x->client_moved = true;
-        if (c->h1.reader.framing.kind == BODY_LENGTH && h1_plain_left(&c->h1.reader) == 0)
+        if (c->h1.reader.kind == BODY_LENGTH && h1_plain_left(&c->h1.reader) == 0)
             x->request = MSG_COMPLETE;
     } else if (got != -EAGAIN) {
         on_body_eof(x);
@@ -418,7 +418,7 @@ static void front_done(struct exchange *x, bool broken)
     bool request_read = (x->request == MSG_PASSED || x->request == MSG_COMPLETE) && !x->body_unread;
     bool close = x->close_client || !request_read;
     /* Cut off without its length known, a response ends visibly only by a reset. */
-    bool hard = broken && c->h1.writer.framing.kind == BODY_CLOSE;
+    bool hard = broken && c->h1.writer.kind == BODY_CLOSE;
     exchange_free(x);
     c->h1.x = NULL;
     if (broken) {

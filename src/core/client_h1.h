@@ -14,7 +14,6 @@ struct client_h1 {
     struct h1_reader reader;
     struct h1_writer writer;
     uint64_t first_us; /* when the head under way began; 0: nothing of it yet */
-    bool running;      /* client_run() is on the stack */
 };
 
 extern const struct client_protocol client_h1;

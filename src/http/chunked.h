@@ -14,9 +14,9 @@ enum chunked_state { CHUNKED_LINE, CHUNKED_DATA, CHUNKED_DATA_END, CHUNKED_TRAIL
 
 struct chunked {
     enum chunked_state state;
+    uint32_t ext_bytes; /* chunk extensions seen in this body, bounded */
     uint64_t left;      /* of the current chunk's data */
     size_t scanned;     /* of an incomplete line or trailer section */
-    uint32_t ext_bytes; /* chunk extensions seen in this body, bounded */
 };
 
 void chunked_init(struct chunked *c);

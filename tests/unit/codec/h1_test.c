@@ -203,7 +203,7 @@ static enum codec_event read_one(struct client *c, struct slice *in)
     else if (event == CODEC_BAD)
         peer_note(c->seen, "", "%u", r.fault.status);
     if (event == CODEC_END) {
-        peer_note(c->seen, "", "%s", c->reader.framing.kind == BODY_NONE ? "" : "]");
+        peer_note(c->seen, "", "%s", c->reader.kind == BODY_NONE ? "" : "]");
         for (unsigned i = 0; i < r.trailers.n; i++)
             peer_note(c->seen, "", "{" SLICE_FMT ":" SLICE_FMT "}", SLICE_ARG(r.trailers.v[i].name),
                       SLICE_ARG(r.trailers.v[i].value));
