@@ -224,8 +224,7 @@ static enum parse find_route(struct exchange *x, struct fault *f)
     struct facts facts;
     if (check_request(x, f) != PARSE_DONE)
         return PARSE_BAD;
-    if (!rewriting_route_facts(x, &facts))
-        return fault_bad(f, 400, "invalid host", "RFC 9112 3.2");
+    rewriting_route_facts(x, &facts);
     const struct site_conf *site = route_find_site(x->tenure->generation->snapshot, facts.host);
     if (!site)
         return fault_bad(f, 404, "no site has this host", NULL);

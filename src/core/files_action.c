@@ -142,8 +142,7 @@ static enum next list(struct exchange *x, struct lookup *l)
 static bool is_for_another(struct exchange *x, struct slice path)
 {
     struct facts facts;
-    if (!rewriting_route_facts(x, &facts))
-        return false;
+    rewriting_route_facts(x, &facts);
     facts.path = path;
     facts.is_internal = true;
     struct route_match match = route_find(x->route->site, &facts);

@@ -57,10 +57,10 @@ static const struct groups *route_groups(const struct exchange *x, struct groups
     return NULL;
 }
 
-bool rewriting_route_facts(const struct exchange *x, struct facts *f)
+void rewriting_route_facts(const struct exchange *x, struct facts *f)
 {
-    int port;
     *f = (struct facts){
+        .host = x->req.host,
         .path = x->path,
         .query = x->req.query,
         .method = x->req.method_text,
@@ -69,7 +69,6 @@ bool rewriting_route_facts(const struct exchange *x, struct facts *f)
         .client = x->peer,
         .is_internal = x->reroutes > 0,
     };
-    return !x->req.authority.n || uri_split_authority(x->req.authority, &f->host, &port);
 }
 
 void rewriting_fill_facts(struct exchange *x, struct facts *f, struct groups *groups)
@@ -82,7 +81,7 @@ void rewriting_fill_facts(struct exchange *x, struct facts *f, struct groups *gr
     f->client_text = x->peer_text;
     f->prefix = x->prefix;
     f->id = x->id;
-    if (!uri_split_authority(f->authority, &f->host, &port))
+    if (x->record.target.p && !uri_split_authority(f->authority, &f->host, &port))
         f->host = SLICE_NONE;
     if (!route)
         return;

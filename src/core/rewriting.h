@@ -9,8 +9,8 @@
 #include "core/exchange.h"
 #include "rewrite/rules.h"
 
-/* What routes are found by. False: the request's host is none. */
-bool rewriting_route_facts(const struct exchange *x, struct facts *f);
+/* What routes are found by. */
+void rewriting_route_facts(const struct exchange *x, struct facts *f);
 /* All that is known of x. groups: room for those of the route's expression; NULL: not wanted. */
 void rewriting_fill_facts(struct exchange *x, struct facts *f, struct groups *groups);
 
