@@ -1,8 +1,106 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/admit.h"
 
+#include "core/answer.h"
+#include "core/route.h"
+
+/* ---- loading ---- */
+
+void admission_add(struct config_reader *r, struct admission *a, const struct gate *gate,
+                   void *conf)
+{
+    struct gate_conf *g = config_append(r, &a->gates, &a->count, sizeof(*g));
+    *g = (struct gate_conf){.gate = gate, .conf = conf};
+}
+
+static bool finish_gates(struct config_reader *r, struct snapshot *s, struct admission *a)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < a->count; i++) {
+        struct gate_conf *g = &a->gates[i];
+        if (!g->is_finished && g->conf && g->gate->finish)
+            ok = g->gate->finish(r, s, g->conf) && ok;
+        g->is_finished = true;
+    }
+    return ok;
+}
+
+static bool says(const struct admission *a, enum gate_kind kind)
+{
+    for (uint32_t i = 0; i < a->count; i++)
+        if (a->gates[i].gate->kind == kind)
+            return true;
+    return false;
+}
+
+static void add_kind(struct config_reader *r, struct admission *all, const struct admission *from,
+                     enum gate_kind kind)
+{
+    for (uint32_t i = 0; i < from->count; i++)
+        if (from->gates[i].gate->kind == kind && from->gates[i].conf)
+            *(struct gate_conf *)config_append(r, &all->gates, &all->count, sizeof(*all->gates)) =
+                from->gates[i];
+}
+
+bool admission_finish(struct config_reader *r, struct snapshot *s, struct admission *own,
+                      struct admission *site, const struct admission **all)
+{
+    struct admission *found = arena_zalloc(r->arena, sizeof(*found));
+    bool ok = finish_gates(r, s, site);
+    ok = finish_gates(r, s, own) && ok;
+    for (int kind = 0; kind < GATE_KINDS; kind++)
+        add_kind(r, found, says(own, (enum gate_kind)kind) ? own : site, (enum gate_kind)kind);
+    *all = found->count ? found : NULL;
+    return ok;
+}
+
+void admission_explain(const struct admission *a, const struct facts *q, FILE *out)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        fprintf(out, "%-10s", i ? "" : "admission");
+        a->gates[i].gate->explain(a->gates[i].conf, q, out);
+    }
+}
+
+/* ---- serving ---- */
+
 enum next admit_run(struct exchange *x)
 {
+    const struct admission *a = x->route->admission;
+    while (x->gate < a->count) {
+        const struct gate_conf *g = &a->gates[x->gate];
+        switch (g->gate->ask(x, g->conf)) {
+        case ADMIT_PASS:
+            x->gate_state = NULL;
+            x->gate++;
+            break;
+        case ADMIT_OVER: return NEXT;
+        case ADMIT_WAIT:
+            if (x->client_gone && x->client_wait != WAIT_GONE)
+                x->front->set_deadline(x, x->client_wait = WAIT_GONE);
+            return PARK;
+        }
+    }
     exchange_enter(x, EX_ACT, "admitted");
     return NEXT;
+}
+
+void admit_drop(struct exchange *x)
+{
+    const struct admission *a = x->route ? x->route->admission : NULL;
+    if (x->gate_state && a->gates[x->gate].gate->drop)
+        a->gates[x->gate].gate->drop(x);
+    x->gate_state = NULL;
+    x->gate = 0;
+}
+
+enum admit admit_refuse(struct exchange *x, uint16_t status, enum field_id id, struct slice value,
+                        const char *why, const char *rule)
+{
+    if (!answer_skip_body(x))
+        return ADMIT_OVER;
+    x->fail_id = id;
+    x->fail_value = value;
+    exchange_fail(x, status, why, rule);
+    return ADMIT_OVER;
 }

@@ -1,16 +1,91 @@
 /* Who may use a route: what is asked between finding the route and running its action.
  *
- * Nothing is asked yet; a route without an admission lets everybody in and never comes here.
+ * A gate is one kind of question: access lists, rates, concurrent requests, passwords, another
+ * application. Each is one file; the core knows none of them. Those of a route are asked in the
+ * order of their kinds, the cheap first, and those of one kind in the order of the file. What a
+ * route says of a kind stands in place of what its site says of it.
+ *
+ * A route without any lets everybody in and never comes here.
  * SPDX-License-Identifier: MIT */
 #ifndef CORE_ADMIT_H
 #define CORE_ADMIT_H
 
+#include <stdio.h>
+
+#include "config/schema.h"
 #include "core/exchange.h"
 
-struct admission; /* of a route_conf: what is asked; NULL: nothing */
+struct facts;
+struct snapshot;
 
-/* In state EX_ADMIT. Lets x in (EX_ACT), refuses it (exchange_fail, answer_send), or PARKs while it
- * is being found out; then it is called again at every event of the client. */
+enum gate_kind { GATE_ACCESS, GATE_RATE, GATE_CONCURRENT, GATE_AUTH, GATE_KINDS };
+
+enum admit {
+    ADMIT_PASS,
+    ADMIT_OVER, /* it has been answered, or another state was entered */
+    ADMIT_WAIT, /* exchange_run() will be called: by the gate, x->timer, or an event of the client;
+                   then it is asked again */
+};
+
+struct gate {
+    const char *name;
+    enum gate_kind kind;
+    /* Loading, once every directive is read. NULL: nothing is to be done. False: reported. */
+    bool (*finish)(struct config_reader *r, struct snapshot *s, void *conf);
+    /* In EX_ADMIT. x->gate_state is the gate's while it waits, NULL at first. */
+    enum admit (*ask)(struct exchange *x, const void *conf);
+    /* Gives up waiting: x->gate_state is not NULL. NULL: there is nothing to give up. */
+    void (*drop)(struct exchange *x);
+    /* For `sluice explain`: what it says, of such a request where that can be told; a line. */
+    void (*explain)(const void *conf, const struct facts *q, FILE *out);
+};
+
+struct gate_conf {
+    const struct gate *gate;
+    void *conf; /* the gate's own; NULL: the kind is off */
+    bool is_finished;
+};
+
+/* Of a route, or of a site while it is loaded. */
+struct admission {
+    struct gate_conf *gates;
+    uint32_t count;
+};
+
+/* For the setters of the keys: one more. conf NULL: switched off, whatever the site says. */
+void admission_add(struct config_reader *r, struct admission *a, const struct gate *gate,
+                   void *conf);
+/* Puts what counts for a route into *all, and finishes it. NULL: nothing is asked. */
+bool admission_finish(struct config_reader *r, struct snapshot *s, struct admission *own,
+                      struct admission *site, const struct admission **all);
+void admission_explain(const struct admission *a, const struct facts *q, FILE *out);
+
+/* In state EX_ADMIT. Lets x in (EX_ACT), refuses it, or PARKs while it is being found out; then it
+ * is called again at every event of the client. */
 enum next admit_run(struct exchange *x);
+/* Forgets what was asked, and what is waited for. */
+void admit_drop(struct exchange *x);
+/* Refuses, with a field that goes with the status. */
+enum admit admit_refuse(struct exchange *x, uint16_t status, enum field_id id, struct slice value,
+                        const char *why, const char *rule);
+
+/* The keys. Openers answer what options and words go to; a is where they are kept. */
+void *admit_open_access(struct config_reader *r, struct admission *a);
+key_set_fn admit_set_access;
+
+#define ADMIT_KEYS(access_opener)                                                                  \
+    {.name = "allow",                                                                              \
+     .type = KEY_CUSTOM,                                                                           \
+     .flags = KEY_REPEAT,                                                                          \
+     .set = admit_set_access,                                                                      \
+     .open = access_opener,                                                                        \
+     .syntax = "CIDR ... | unix | all",                                                            \
+     .help = "who may come in, by address. allow and deny are looked at in the order of the file " \
+             "and the first that matches counts; who matches none gets the opposite of the last"}, \
+    {                                                                                              \
+        .name = "deny", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = admit_set_access,          \
+        .open = access_opener, .syntax = "CIDR ... | unix | all",                                  \
+        .help = "who may not come in (403): see allow"                                             \
+    }
 
 #endif

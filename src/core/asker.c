@@ -54,17 +54,20 @@ static bool search_list(struct slice list, const struct trusted_proxies *trusted
     return true;
 }
 
-void asker_find(const struct sockaddr *peer, const struct fields *fields,
+bool asker_find(const struct sockaddr *peer, const struct fields *fields,
                 const struct trusted_proxies *trusted, struct net_addr *asker)
 {
     net_addr_set(asker, peer, (socklen_t)length_of(peer));
     if (!trusted->count || !fields_has(fields, FIELD_X_FORWARDED_FOR) ||
         !cidr_any_has(trusted->nets, trusted->count, peer))
-        return;
+        return false;
     for (unsigned i = fields->n; i > 0; i--) {
         const struct field *f = &fields->v[i - 1];
         bool is_list = f->id == FIELD_X_FORWARDED_FOR && !f->dropped;
         if (is_list && !search_list(f->value, trusted, asker))
-            return;
+            break;
     }
+    struct net_addr own;
+    net_addr_set(&own, peer, (socklen_t)length_of(peer));
+    return !net_addr_eq(&own, asker);
 }

@@ -14,8 +14,9 @@ struct trusted_proxies {
     size_t count;
 };
 
-/* What is no address ends the search at the one who has written it. Without a port. */
-void asker_find(const struct sockaddr *peer, const struct fields *fields,
+/* What is no address ends the search at the one who has written it. Without a port. Whether that is
+ * somebody else than the peer. */
+bool asker_find(const struct sockaddr *peer, const struct fields *fields,
                 const struct trusted_proxies *trusted, struct net_addr *asker);
 
 #endif

@@ -10,8 +10,10 @@ static void fill_client(struct cgi_info *info, const struct exchange *x)
     struct net_addr a;
     if (x->peer->sa_family == AF_UNIX)
         return;
+    info->client_addr = x->asker_text;
+    if (x->asker_text.p != x->peer_text.p)
+        return; /* a proxy has not told its port */
     net_addr_set(&a, x->peer, sizeof(a.in6));
-    info->client_addr = x->peer_text;
     info->client_port = net_addr_port(&a);
 }
 

@@ -43,15 +43,10 @@ static struct slice hashed_part(const struct exchange *x, const struct pool_conf
 }
 
 /* Requests without the part go by their client, or all would go to one backend. */
-static uint64_t hash_of_request(const struct exchange *x, const struct pool_conf *conf,
-                                const struct net_addr *asker)
+static uint64_t hash_of_request(const struct exchange *x, const struct pool_conf *conf)
 {
     struct slice part = hashed_part(x, conf);
-    char buf[NET_ADDR_TEXT_MAX];
-    struct text t = text_of(buf, sizeof(buf));
-    if (!part.n)
-        net_addr_put_host(&t, asker);
-    return map_siphash13(hash_key, part.n ? part : text_slice(&t));
+    return map_siphash13(hash_key, part.n ? part : x->asker_text);
 }
 
 static uint64_t named_backend(const struct exchange *x, const struct pool_conf *conf)
@@ -66,19 +61,15 @@ static uint64_t named_backend(const struct exchange *x, const struct pool_conf *
 void demand_init(struct exchange *x)
 {
     const struct pool_conf *conf = x->attempt.pool->conf;
-    const struct gateway_conf *gateway = &x->worker->snapshot->gateway;
-    const struct trusted_proxies trusted = {gateway->trusted, gateway->trusted_count};
     struct demand *d = &x->attempt.demand;
-    struct net_addr asker;
-    asker_find(x->peer, &x->req.fields, &trusted, &asker);
-    d->client = hash_of_asker(&asker);
+    d->client = hash_of_asker(&x->asker);
     d->class = x->route->priority == PRIORITY_HIGH  ? QUEUE_HIGH
                : x->route->priority == PRIORITY_LOW ? QUEUE_LOW
                                                     : QUEUE_NORMAL;
     d->named = x->wanted_backend;
     d->is_safe = method_is_idempotent(x->req.method);
     if (conf->balance == BALANCE_HASH)
-        d->key = hash_of_request(x, conf, &asker);
+        d->key = hash_of_request(x, conf);
     if (conf->sticky.n)
         d->stick = named_backend(x, conf);
 }

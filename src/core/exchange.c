@@ -11,6 +11,7 @@
 #include "core/action.h"
 #include "core/admit.h"
 #include "core/answer.h"
+#include "core/asker.h"
 #include "core/compress.h"
 #include "core/generation.h"
 #include "core/relay.h"
@@ -63,7 +64,8 @@ static void run_again(struct deferred *d)
 static void on_due(struct timer *t)
 {
     struct exchange *x = container_of(t, struct exchange, timer);
-    attempt_wait_over(x);
+    if (x->state == EX_WAIT_SLOT)
+        attempt_wait_over(x);
     exchange_run(x);
 }
 
@@ -100,6 +102,7 @@ void exchange_free(struct exchange *x)
     struct worker *w = x->worker;
     list_remove(&x->again.node);
     timer_fini(&w->loop, &x->timer);
+    admit_drop(x);
     chain_clear(&x->req_body);
     chain_clear(&x->resp_body);
     chain_clear(&x->coded);
@@ -153,6 +156,8 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *why, const c
     answer_begin(x, status);
     if (status == 503) /* RFC 9110 10.2.3: load passes */
         answer_field(x, FIELD_RETRY_AFTER, retry_after(x));
+    if (x->fail_id)
+        answer_field(x, x->fail_id, x->fail_value);
     answer_error_page(x, status);
     answer_send(x, "error answered");
 }
@@ -240,11 +245,26 @@ void exchange_pass_over(struct exchange *x, const char *why)
     exchange_enter(x, EX_ROUTE, why);
 }
 
+static void find_asker(struct exchange *x)
+{
+    const struct gateway_conf *gateway = &x->worker->snapshot->gateway;
+    const struct trusted_proxies trusted = {gateway->trusted, gateway->trusted_count};
+    x->asker_text = x->peer_text;
+    if (!asker_find(x->peer, &x->req.fields, &trusted, &x->asker))
+        return;
+    struct text t = text_of(arena_alloc(&x->arena, NET_ADDR_TEXT_MAX), NET_ADDR_TEXT_MAX);
+    net_addr_put_host(&t, &x->asker);
+    x->asker_text = text_slice(&t);
+}
+
 static enum next step_route(struct exchange *x)
 {
     struct fault f;
     if (!x->reroutes && !x->passes_over)
         x->field_count = x->req.fields.n;
+    if (!x->asker.len)
+        find_asker(x);
+    admit_drop(x);
     if (find_route(x, &f) != PARSE_DONE) {
         exchange_fail(x, f.status, f.what, f.rule);
         return NEXT;
@@ -391,7 +411,7 @@ static void log_access(struct exchange *x, uint64_t now_us)
     struct access_record *r = &x->record;
     r->wall_us = loop_wall_us() - (int64_t)(now_us - x->start_us);
     r->id = x->id;
-    r->client = x->peer_text;
+    r->client = x->asker_text.n ? x->asker_text : x->peer_text;
     if (!r->target.p) { /* else it is what the client asked for, before internal redirects */
         r->method = x->req.method_text;
         r->target = x->req.target;

@@ -19,6 +19,7 @@
 #include "core/route.h"
 #include "http/framing.h"
 #include "http/head.h"
+#include "net/addr.h"
 #include "net/loop.h"
 #include "net/spool.h"
 
@@ -108,13 +109,17 @@ struct exchange {
     struct fields req_trailers;
     struct chain req_body;
     const struct sockaddr *peer;
-    bool https;                     /* came encrypted */
-    struct slice peer_text;         /* address of the client, without port */
+    bool https;             /* came encrypted */
+    struct slice peer_text; /* address of the client, without port */
+    struct net_addr asker;  /* who asks: the client, or whom a trusted proxy names (asker.h) */
+    struct slice asker_text;
     struct slice path;              /* normalised; what rules have made of it */
     struct slice matched;           /* the path by which the route was found */
     struct slice host_out;          /* the Host for the backend, where a rule has set it */
     struct slice prefix, prepended; /* what rules took off the path, and put before it */
     const struct route_conf *route;
+    uint32_t gate;                  /* which of the route's is asked: see admit.h */
+    void *gate_state;               /* what it waits with */
     const struct serve_conf *serve; /* how it is served: the route's, once that is found */
     bool passes_over;               /* that route: one behind it is wanted */
     struct slice upgrade;           /* protocol asked for, and on 101 switched to */
@@ -143,6 +148,9 @@ struct exchange {
     struct spool *req_spool, *resp_spool; /* NULL until a body outgrows memory */
     enum wait client_wait, conn_wait;
     bool client_moved, conn_moved; /* since the deadlines were set */
+
+    enum field_id fail_id; /* a field for the answer if it fails; 0: none */
+    struct slice fail_value;
 
     struct access_record record;         /* for the log; times in us of the loop's clock */
     uint64_t start_us;                   /* first byte of the request */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/action.h"
+#include "core/admit.h"
 #include "http/uri.h"
 #include "net/addr.h"
 #include "pool/pool_explain.h"
@@ -262,6 +263,8 @@ static int print_answer(const struct snapshot *s, const struct question *q, FILE
               out);
         return EXPLAIN_REFUSED;
     }
+    if (match.route->admission)
+        admission_explain(match.route->admission, &q->query, out);
     print_action(out, match.route);
     if (match.route->pool)
         print_pool(out, match.route->pool);

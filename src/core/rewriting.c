@@ -66,7 +66,7 @@ void rewriting_route_facts(const struct exchange *x, struct facts *f)
         .method = x->req.method_text,
         .scheme = x->https ? SLICE("https") : SLICE("http"),
         .fields = &x->req.fields,
-        .client = x->peer,
+        .client = &x->asker.sa,
         .is_internal = x->reroutes > 0,
     };
 }
@@ -78,7 +78,7 @@ void rewriting_fill_facts(struct exchange *x, struct facts *f, struct groups *gr
     rewriting_route_facts(x, f);
     f->target = rewriting_asked(x);
     f->authority = x->record.target.p ? x->record.host : x->req.authority;
-    f->client_text = x->peer_text;
+    f->client_text = x->asker_text;
     f->prefix = x->prefix;
     f->id = x->id;
     if (x->record.target.p && !uri_split_authority(f->authority, &f->host, &port))

@@ -50,6 +50,7 @@ struct route_conf {
     const struct site_conf *site;      /* that it is of */
     struct rewrite *rewrite;           /* what it changes; NULL: nothing */
     const struct admission *admission; /* who may use it; NULL: anybody */
+    struct admission *own_admission;   /* while loading: what the route itself says */
     const struct action *action;       /* what it does */
     void *action_conf;                 /* the action's own */
     struct config_place action_at;

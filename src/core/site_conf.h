@@ -25,6 +25,7 @@ struct site_conf {
     struct compress_conf compress; /* the same */
     struct serve_conf serve;       /* the same */
     struct rewrite *rewrite;       /* the same, or NULL; but its rules for targets come first */
+    struct admission *admission;   /* the same */
     struct tls_pair_conf *pairs;   /* certificates for all TLS listeners */
     uint32_t pair_count;
     struct config_place at;

@@ -7,6 +7,7 @@
 #include "codec/codec.h"
 #include "config/suggest.h"
 #include "core/action.h"
+#include "core/admit.h"
 #include "rewrite/rules_conf.h"
 
 static key_open_fn open_gateway, open_listen, open_pool, open_site;
@@ -68,6 +69,7 @@ static void *open_site(struct config_reader *r, const struct directive *d, void 
     struct snapshot *s = target;
     struct site_conf *site = config_append(r, &s->sites, &s->site_count, sizeof(*s->sites));
     site->at = d->name.at;
+    site->admission = arena_zalloc(r->arena, sizeof(*site->admission));
     serve_conf_init(&site->serve);
     return site;
 }
@@ -171,6 +173,8 @@ static bool finish_route(struct config_reader *r, struct snapshot *s, const stru
     script_conf_inherit(r, &route->script, &site->script);
     rules_inherit(r, &route->rewrite, site->rewrite);
     if (!action_finish(r, s, route))
+        return false;
+    if (!admission_finish(r, s, route->own_admission, site->admission, &route->admission))
         return false;
     serve_conf_inherit(&route->serve, &site->serve);
     serve_conf_finish(&route->serve, &s->gateway, route->pool);

@@ -31,6 +31,7 @@ static struct snapshot *must_load(const char *text)
 /* clang-format off */
 static const struct report_case faults[] = {
 #include "snapshot_faults.def"
+#include "admit_faults.def"
 };
 /* clang-format on */
 
