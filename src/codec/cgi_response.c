@@ -166,7 +166,7 @@ enum codec_event cgi_read_end(struct cgi_reader *r, struct codec_result *result)
 }
 
 /* RFC 3875 6.3.2: local-pathquery = abs-path [ "?" query-string ]. "//host/" is left to the client,
- * which takes it for a host. */
+ * which takes it for a host, and so is a fragment. */
 bool cgi_is_local_redirect(const struct response_head *head, struct slice *location)
 {
     const struct fields *fields = &head->fields;
@@ -174,5 +174,9 @@ bool cgi_is_local_redirect(const struct response_head *head, struct slice *locat
     if (!bare || fields->v[0].id != FIELD_LOCATION)
         return false;
     *location = fields->v[0].value;
-    return slice_starts(*location, SLICE("/")) && !slice_starts(*location, SLICE("//"));
+    bool is_path = slice_starts(*location, SLICE("/")) && !slice_starts(*location, SLICE("//")) &&
+                   slice_find(*location, '#') == location->n;
+    if (!is_path)
+        *location = SLICE_NONE;
+    return is_path;
 }

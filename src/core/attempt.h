@@ -26,6 +26,7 @@ struct attempt {
     uint32_t count;         /* attempts begun */
     uint16_t status;        /* what to answer if there is no other: 502, or 504 when time ran out */
     const char *why, *rule; /* the newest failure */
+    struct slice redirect;  /* of CGI, inside the gateway, once its response has ended */
     bool reused;            /* conn had been idle */
     bool sent;              /* any byte of the request */
     bool is_stale;          /* the newest failure was a kept connection's: no fault of anybody */

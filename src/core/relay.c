@@ -4,14 +4,17 @@
 #include <errno.h>
 
 #include "base/log.h"
+#include "codec/cgi_response.h"
 #include "core/cgi_info.h"
 #include "core/cgi_launch.h"
 #include "core/compress.h"
 #include "core/demand.h"
 #include "core/forward.h"
 #include "core/handoff.h"
+#include "core/reroute.h"
 #include "core/rewriting.h"
 #include "core/worker.h"
+#include "http/status.h"
 #include "net/pipe.h"
 
 enum {
@@ -152,24 +155,75 @@ static void on_interim(struct exchange *x, struct response_head *head)
         x->front->put_interim(x, head);
 }
 
-/* The final head: from here on no other attempt may be made. */
-static void on_head(struct exchange *x, const struct codec_result *result)
+/* ---- local redirects of CGI (RFC 3875 6.2.2) ---- */
+
+/* A head that may be one is held until there is no body behind it, so that the program may end in
+ * peace. */
+static bool holds_redirect(struct exchange *x)
 {
-    if (attempt_rejects(x) || handoff_take(x))
-        return;
+    struct attempt *at = &x->attempt;
+    return at->codec->wants_cgi && cgi_is_local_redirect(&x->resp, &at->redirect);
+}
+
+static void follow_redirect(struct exchange *x)
+{
+    const struct reroute to = {
+        .target = x->attempt.redirect, .as_get = true, .why = "local redirect of CGI"};
+    attempt_finish(x);
+    exchange_reroute(x, &to);
+}
+
+/* The final head: from here on no other attempt may be made. False: it is not to be passed on, and
+ * that is answered. */
+static bool begin_response(struct exchange *x, const struct framing *framing)
+{
+    x->attempt.redirect = SLICE_NONE;
     forward_response(x, &x->resp);
     if (!rewriting_response(x))
-        return;
-    x->resp_framing = result->framing;
+        return false;
+    x->resp_framing = *framing;
     x->response = MSG_BODY;
     x->head_us = x->worker->loop.now_us;
     x->attempt.replay_complete = false;
     chain_clear(&x->attempt.replay);
-    if (result->framing.kind == BODY_TUNNEL)
+    if (framing->kind == BODY_TUNNEL)
         x->request = MSG_BODY;
     demand_mark_response(x);
     handoff_add_cookies(x);
     exchange_put_head(x);
+    return true;
+}
+
+static void on_head(struct exchange *x, const struct codec_result *result)
+{
+    if (attempt_rejects(x) || handoff_take(x))
+        return;
+    if (holds_redirect(x))
+        x->resp_framing = result->framing;
+    else
+        (void)begin_response(x, &result->framing);
+}
+
+static void on_data(struct exchange *x, struct slice data, struct buf *in)
+{
+    if (x->attempt.redirect.n) { /* no redirect of CGI: it has a body */
+        const struct framing framing = x->resp_framing;
+        x->resp.reason = slice_str(status_reason(x->resp.status));
+        if (!begin_response(x, &framing))
+            return;
+    }
+    chain_put(&x->resp_body, in, data); /* all of it: the memory is held already */
+}
+
+static void on_end(struct exchange *x, const struct codec_result *result)
+{
+    if (x->attempt.redirect.n) {
+        follow_redirect(x);
+        return;
+    }
+    x->resp_trailers = result->trailers;
+    x->response = MSG_COMPLETE;
+    attempt_finish(x);
 }
 
 /* What an application wrote for its administrator, line by line. */
@@ -223,14 +277,8 @@ static bool on_event(struct exchange *x, enum codec_event event, const struct co
         else
             on_head(x, result);
         return true;
-    case CODEC_DATA:
-        chain_put(&x->resp_body, in, result->data); /* all of it: the memory is held already */
-        return true;
-    case CODEC_END:
-        x->resp_trailers = result->trailers;
-        x->response = MSG_COMPLETE;
-        attempt_finish(x);
-        return false;
+    case CODEC_DATA: on_data(x, result->data, in); return true;
+    case CODEC_END: on_end(x, result); return false;
     case CODEC_BAD:
         attempt_fail(x, FAIL_PROTOCOL, result->fault.what, result->fault.rule);
         return false;
@@ -276,7 +324,7 @@ static void on_eof(struct exchange *x)
     else if (at->conn->stream.error)
         attempt_fail(x, FAIL_BROKEN, attempt_broken_why(x, "connection reset by the backend"),
                      NULL);
-    else if (x->response == MSG_NONE)
+    else if (x->response == MSG_NONE && !at->redirect.n)
         attempt_fail(x, FAIL_BROKEN, "connection closed before a response head", "RFC 9112 8");
     else
         on_event(x, at->codec->eof(at->conn->codec_state, &result), &result, NULL);
@@ -287,8 +335,8 @@ static bool splice_response(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
     struct conn *c = at->conn;
-    if (x->handoff || !c->stream.readable || stream_bytes(&c->stream).n ||
-        !chain_is_empty(&x->resp_body) || x->coder || !x->front->is_plain_out(x))
+    if (!c->stream.readable || stream_bytes(&c->stream).n || !chain_is_empty(&x->resp_body) ||
+        x->coder || at->redirect.n || !x->front->is_plain_out(x))
         return false;
     uint64_t plain = at->codec->plain_left(c->codec_state);
     struct pipe *pipe = take_pipe(x, plain, &c->stream);

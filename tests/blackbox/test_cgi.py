@@ -53,6 +53,11 @@ while piece := os.read(0, 65536):
     "nph-full": SH + r"printf 'HTTP/1.1 207 Odd\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok'",
     "status": SH + r"printf 'Status: 404 Not here\nContent-Type: text/plain\n\nnone'",
     "moved": SH + r"printf 'Location: http://other.test/\n\n'",
+    "local": SH + r"""cat >/dev/null; printf 'Location: /run/vars/there?c=d\n\n'""",
+    "local-with-body": SH + r"printf 'Location: /run/vars\n\nlook there'",
+    "fragment": SH + r"printf 'Location: /run/vars#there\n\n'",
+    "loop": SH + r"printf 'Location: /run/loop\n\n'",
+    "nowhere": SH + r"printf 'Location: /elsewhere\n\n'",
     "silent": SH + "exit 3",
     "nonsense": SH + "echo 'no head at all'\necho\necho x",
     "killed": SH + "kill -9 $$",
@@ -213,6 +218,30 @@ def test_a_program_may_answer_in_these_ways(cgi, name, status, body):
     assert m.status == status and body in (None, m.body)
     if name == "moved":
         assert m["location"] == "http://other.test/"
+
+
+def test_a_local_redirect_is_followed_inside_the_gateway(cgi):
+    g = cgi()
+    v = variables(g.client().post("/run/local?a=b", b"x" * 300_000))
+    assert v["PATH_INFO"] == "/there" and v["QUERY_STRING"] == "c=d" and v["REQUEST_METHOD"] == "GET"
+    assert "CONTENT_LENGTH" not in v and "CONTENT_TYPE" not in v
+    assert g.client().ask("HEAD", "/run/local").status == 200
+    assert g.get("/run/nowhere").status == 404
+    a = g.access(3)[0]
+    assert a["target"] == "/run/local?a=b" and a["method"] == "POST" and a["status"] == 200
+
+
+def test_a_local_redirect_to_itself_ends(cgi):
+    g = cgi()
+    assert g.get("/run/loop").status == 500
+    g.wait_line("too many internal redirects")
+
+
+def test_what_only_looks_like_a_local_redirect_is_the_clients(cgi):
+    m = cgi().get("/run/local-with-body")
+    assert m.status == 302 and m.reason == "Found" and m["location"] == "/run/vars" and m.body == b"look there"
+    m = cgi().get("/run/fragment")
+    assert m.status == 302 and m["location"] == "/run/vars#there"
 
 
 def test_an_answer_that_breaks_off_is_seen_to_be_broken(cgi):

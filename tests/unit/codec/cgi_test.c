@@ -194,6 +194,7 @@ static void test_local_redirects(void **state)
         {"location: /a?b\r\n\r\n", "/a?b"},
         {"Location: /\n\n", "/"},
         {"Location: //a/\n\n", NULL},
+        {"Location: /a#b\n\n", NULL},
         {"Location: http://a/\n\n", NULL},
         {"Location: a\n\n", NULL},
         {"Location:\n\n", NULL},
