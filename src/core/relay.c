@@ -66,6 +66,7 @@ void relay_begin(struct exchange *x)
     struct cgi_info cgi;
     struct codec_request request;
     relay_fill_request(x, at->conn->backend, &request, &cgi);
+    at->redirect = SLICE_NONE;
     at->codec->begin(at->conn->codec_state, &request, &at->conn->out);
     timer_clear(&at->conn->timer); /* the deadline of connecting was another one */
     x->begin_us = x->worker->loop.now_us;
