@@ -11,6 +11,7 @@
 #include "core/route.h"
 #include "core/snapshot.h"
 #include "core/worker.h"
+#include "http/accept.h"
 #include "http/percent.h"
 #include "http/uri.h"
 #include "static/listing.h"
@@ -149,10 +150,47 @@ static bool is_for_another(struct exchange *x, struct slice path)
     return match.route && match.route != x->route;
 }
 
+/* The one that the client likes best, of those not tried; among equals, the configuration's first.
+ * What it likes less than the file as it is does not count. */
+static bool next_coding(struct accept *accept, unsigned *best)
+{
+    uint16_t weight = 0;
+    for (unsigned i = 0; i < accept->n; i++)
+        if (accept->weight[i] > weight && accept->weight[i] >= accept->identity) {
+            weight = accept->weight[i];
+            *best = i;
+        }
+    if (weight)
+        accept->weight[*best] = 0;
+    return weight > 0;
+}
+
+/* A coding that lies ready beside the file takes its place. */
+static void choose_coding(struct exchange *x, struct lookup *l, struct file_answer *answer)
+{
+    const struct files_conf *conf = l->conf;
+    struct slice names[PRECOMPRESSED_KINDS];
+    struct accept accept = {.names = names, .n = conf->precompressed_count};
+    unsigned i = 0;
+    answer->varies = true;
+    for (unsigned k = 0; k < accept.n; k++)
+        names[k] = precompressed_name(conf->precompressed[k]);
+    accept_encoding(&accept, &x->req.fields);
+    while (next_coding(&accept, &i)) {
+        struct file *file = lookup_sibling(l, precompressed_extension(conf->precompressed[i]));
+        if (!file)
+            continue;
+        file_unref(answer->file);
+        answer->file = file;
+        answer->coding = names[i];
+        return;
+    }
+}
+
 static enum next send_file(struct exchange *x, struct lookup *l)
 {
     const struct files_conf *conf = l->conf;
-    const struct file_answer answer = {
+    struct file_answer answer = {
         .file = l->file,
         .type = types_find(&conf->types, l->path),
         .cache_control = conf->cache_control,
@@ -160,6 +198,8 @@ static enum next send_file(struct exchange *x, struct lookup *l)
         .kept = handoff_kept(x),
         .why = "file found",
     };
+    if (conf->precompressed_count)
+        choose_coding(x, l, &answer);
     file_answer_send(x, &answer);
     return NEXT;
 }

@@ -6,8 +6,8 @@
 #include "http/range.h"
 #include "net/file.h"
 
-static key_set_fn set_strip, set_precompressed, set_charset, set_type, set_cache_control,
-    set_expires;
+static key_set_fn set_strip, set_precompressed, set_default_type, set_charset, set_type,
+    set_cache_control, set_expires;
 
 static const struct {
     struct slice name, extension;
@@ -65,9 +65,9 @@ const struct key files_keys[] = {
     {.name = "type", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_type,
      .syntax = "EXTENSION TYPE",
      .help = "the media type of files with this extension, in place of the built-in one"},
-    {.name = "default-type", .type = KEY_STRING, .at = at(struct files_conf, default_type),
-     .init = "application/octet-stream", .syntax = "TYPE",
-     .help = "the media type of all other files; \"\": none is said"},
+    {.name = "default-type", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_default_type,
+     .init = "application/octet-stream", .syntax = "TYPE | off",
+     .help = "the media type of all other files"},
     {.name = "cache-control", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_cache_control,
      .syntax = "VALUE", .help = "what caches are told: \"public, immutable\""},
     {.name = "expires", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_expires, .syntax = "TIME",
@@ -131,6 +131,14 @@ static bool bad_text(struct config_reader *r, const struct directive *d,
 {
     return config_error(r->diag, word->at, "'" SLICE_FMT "' takes text without control characters",
                         SLICE_ARG(d->name.text));
+}
+
+static bool set_default_type(struct config_reader *r, const struct directive *d,
+                             const struct config_word *word, void *target)
+{
+    struct files_conf *conf = target;
+    conf->default_type = slice_eq(word->text, SLICE("off")) ? SLICE_NONE : word->text;
+    return is_field_text(word->text) || bad_text(r, d, word);
 }
 
 static bool set_charset(struct config_reader *r, const struct directive *d,

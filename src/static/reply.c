@@ -16,13 +16,17 @@ static uint64_t length_of(const struct representation *rep)
 
 /* What changed a moment ago may change again without its time showing it: weak until it has settled
  * (RFC 9110 8.8.1). */
-static struct slice make_etag(const struct file_info *info, bool is_settled, struct arena *a)
+static struct slice make_etag(const struct file_info *info, struct slice coding, bool is_settled,
+                              struct arena *a)
 {
-    char *start = arena_alloc(a, 2 * NUM_HEX_MAX + 5), *p = start;
+    char *start = arena_alloc(a, 2 * NUM_HEX_MAX + coding.n + 6), *p = start;
     p = slice_put(p, is_settled ? SLICE("\"") : SLICE("W/\""));
     p += num_put_hex(p, (uint64_t)info->mtime_ns);
     *p++ = '-';
     p += num_put_hex(p, info->size);
+    if (coding.n)
+        *p++ = '-';
+    p = slice_put(p, coding);
     *p++ = '"';
     return slice_of(start, (size_t)(p - start));
 }
@@ -39,7 +43,7 @@ static void find_validators(struct representation *rep, const struct fields *fie
         v->modified_s = MODIFIED_UNKNOWN;
     v->etag = fields_has(fields, FIELD_ETAG) ? fields_value(fields, FIELD_ETAG)
               : rep->is_fleeting             ? SLICE_NONE
-                                             : make_etag(info, v->modified_strong, a);
+                                             : make_etag(info, rep->coding, v->modified_strong, a);
     if (fields_has(fields, FIELD_LAST_MODIFIED) &&
         !date_parse(fields_value(fields, FIELD_LAST_MODIFIED), &v->modified_s))
         v->modified_s = MODIFIED_UNKNOWN;
