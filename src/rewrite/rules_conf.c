@@ -148,7 +148,7 @@ static bool read_name(struct config_reader *r, const struct directive *d, struct
 {
     const struct config_word *word = &d->args[1];
     rule->name = word->text;
-    rule->id = field_lookup(rule->name);
+    rule->id = (uint8_t)field_lookup(rule->name);
     bool is_pattern = slice_ends(rule->name, SLICE("*"));
     if (!is_token(rule->name) || (is_pattern && rule->kind != RULE_REMOVE))
         return config_error(r->diag, word->at, "'" SLICE_FMT "' is no name of a field",
