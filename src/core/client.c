@@ -155,7 +155,12 @@ struct exchange *client_exchange(struct client *c, uint64_t start_us)
 
 socklen_t client_local(const struct client *c, struct sockaddr_storage *sa)
 {
+    const struct net_addr *bound = &c->listener->local;
     socklen_t len = sizeof(*sa);
+    if (bound->len) {
+        memcpy(sa, &bound->un, sizeof(bound->un));
+        return bound->len;
+    }
     return getsockname(c->stream.watch.fd, (struct sockaddr *)sa, &len) == 0 ? len : 0;
 }
 

@@ -107,15 +107,14 @@ static int open_sockets(struct listenings *ls, struct listening *l, const struct
     return listener_open(&how, l->fds);
 }
 
-static void announce(int fd, bool is_tls)
+static void announce(const struct net_addr *a, bool is_tls)
 {
     char buf[NET_ADDR_TEXT_MAX];
     struct text t = text_of(buf, sizeof(buf));
-    struct net_addr a;
-    if (listener_addr(fd, &a) < 0)
+    if (!a->len)
         return;
-    net_addr_put(&t, &a);
-    const char *scheme = a.sa.sa_family == AF_UNIX ? "" : is_tls ? "https://" : "http://";
+    net_addr_put(&t, a);
+    const char *scheme = a->sa.sa_family == AF_UNIX ? "" : is_tls ? "https://" : "http://";
     printf("listening on %s" SLICE_FMT "\n", scheme, SLICE_ARG(text_slice(&t)));
     fflush(stdout);
 }
@@ -153,10 +152,13 @@ static int open_listening(struct listenings *ls, const struct listen_conf *conf,
     l->address.path = SLICE_NONE; /* the configuration's memory; sa says the same */
     l->is_wanted = true;
     l->next_tls = tls;
-    l->stats = listener_stats_new(ls->workers);
+    struct net_addr bound;
+    if (listener_addr(l->fds[0], &bound) < 0)
+        bound = (struct net_addr){0};
+    l->stats = listener_stats_new(ls->workers, &bound);
     list_init(&l->node);
     list_append(&ls->list, &l->node);
-    announce(l->fds[0], conf->is_tls);
+    announce(&bound, conf->is_tls);
     return 0;
 }
 

@@ -110,12 +110,23 @@ void stats_attempt_failed(struct exchange *x, enum attempt_failure failure)
     counter_add(&at->backend->tally[x->worker->index].counters[which], 1);
 }
 
-struct listener_stats *listener_stats_new(uint32_t workers)
+static bool is_any(const struct net_addr *a)
+{
+    switch (a->sa.sa_family) {
+    case AF_INET: return a->in4.sin_addr.s_addr == INADDR_ANY;
+    case AF_INET6: return IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
+    default: return false;
+    }
+}
+
+struct listener_stats *listener_stats_new(uint32_t workers, const struct net_addr *bound)
 {
     struct listener_stats *s = aligned_alloc(_Alignof(struct listener_stats), workers * sizeof(*s));
     if (!s)
         abort();
     memset(s, 0, workers * sizeof(*s));
+    for (uint32_t i = 0; i < workers && !is_any(bound); i++)
+        s[i].local = *bound;
     return s;
 }
 

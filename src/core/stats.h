@@ -10,6 +10,7 @@
 #include "base/hist.h"
 #include "codec/h2.h"
 #include "core/attempt.h"
+#include "net/addr.h"
 
 struct exchange;
 
@@ -36,6 +37,7 @@ struct listener_stats {
     _Alignas(64) struct counter joined, left; /* connections */
     struct counter classes[STATS_CLASSES];
     struct counter tls_handshakes, tls_resumed, tls_failures;
+    struct net_addr local; /* where they come to; len 0: any address, each knows its own */
 };
 
 /* All workers' together. */
@@ -44,7 +46,8 @@ struct listener_sum {
     uint64_t tls_handshakes, tls_resumed, tls_failures;
 };
 
-struct listener_stats *listener_stats_new(uint32_t workers) __attribute__((returns_nonnull));
+struct listener_stats *listener_stats_new(uint32_t workers, const struct net_addr *bound)
+    __attribute__((returns_nonnull));
 /* Adds those of all workers to sum; any thread. */
 void listener_stats_read(const struct listener_stats *s, uint32_t workers,
                          struct listener_sum *sum);

@@ -1,0 +1,100 @@
+"""What a request costs in the steady state, counted and not timed: system calls and allocations."""
+
+import collections
+import mmap
+import re
+import signal
+import struct
+import subprocess
+
+import pytest
+
+from conftest import make_config
+from harness import H2Client, serve, wait_for
+
+pytestmark = pytest.mark.plain
+REQUESTS = 200
+QUIET = ["access-log off", "request-id off"]
+
+
+# ---- three ways to a response of 1 KiB ----
+
+BODY = b"x" * 1024
+
+
+@pytest.fixture(params=["http", "fastcgi", "h2"])
+def case(request, gateway, backend, program, here):
+    """(gateway, ask): ask(n) makes n requests on a connection that stays."""
+    def start(**more):
+        if request.param == "fastcgi":
+            origin = program("/usr/bin/python3", f"{here}/apps/slots_origin.py", "8", "0", "fcgi")
+            address, pool = f"fastcgi://127.0.0.1:{origin.first}", ["keep-alive idle=8 timeout=60s"]
+        else:
+            address, pool = backend(then=serve(lambda r, c: BODY)), []
+        g = gateway(make_config(address, threads=1, pool=pool, gateway=QUIET), **more)
+        c = H2Client(g.address) if request.param == "h2" else g.client()
+        request.addfinalizer(c.close)
+
+        def ask(n):
+            for _ in range(n):
+                assert c.get().status == 200
+        ask(50)     # whatever is made once and kept
+        return g, ask
+    start.kind = request.param
+    return start
+
+
+# ---- system calls ----
+
+@pytest.fixture
+def traced(tmp_path):
+    """traced(pid, run): the system calls of a process while run() does something."""
+    def count(pid, run):
+        out = tmp_path / "strace.out"
+        strace = subprocess.Popen(["strace", "-f", "-c", "-o", out, "-p", str(pid)], stderr=subprocess.PIPE, text=True)
+        assert "attached" in strace.stderr.readline()
+        run()
+        strace.send_signal(signal.SIGINT)
+        strace.communicate(timeout=20)
+        rows = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(?:\d+ +)?(\w+)$", out.read_text(), re.M)
+        return collections.Counter({name: int(n) for n, name in rows if name != "total"})
+    return count
+
+
+def test_a_request_takes_four_system_calls_and_its_share_of_waiting(case, traced):
+    """Read, send, read, send. The connections are alone here, so each event is waited for by itself."""
+    g, ask = case()
+    calls = traced(g.pid, lambda: ask(REQUESTS))
+    print(dict(calls))
+    waits = calls.pop("epoll_wait", 0)
+    assert sum(calls.values()) <= 4 * REQUESTS + REQUESTS // 10
+    assert waits <= 2 * REQUESTS + REQUESTS // 10
+
+
+# ---- allocations ----
+
+@pytest.fixture
+def counter(tmp_path):
+    """(environment, allocations()) of a program that counts what it allocates."""
+    library, path = tmp_path / "count_malloc.so", tmp_path / "allocations"
+    path.write_bytes(bytes(4096))
+    source = __file__.replace("test_costs.py", "apps/count_malloc.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+    with open(path, "r+b") as f:
+        count = mmap.mmap(f.fileno(), 4096)
+    return {"LD_PRELOAD": str(library), "MALLOC_COUNT": str(path)}, lambda: struct.unpack_from("L", count)[0]
+
+
+# nghttp2 makes an object for each stream and a few for the frames of its response.
+ALLOWED = {"http": 0, "fastcgi": 0, "h2": 13}
+
+
+def test_a_request_allocates_nothing(case, counter):
+    env, allocations = counter
+    g, ask = case(env=env)
+    assert allocations() > 0
+    before = allocations()
+    ask(REQUESTS)
+    each = (allocations() - before) / REQUESTS
+    print(f"{each} for each request")
+    assert each <= ALLOWED[case.kind] + 0.05
