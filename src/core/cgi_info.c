@@ -41,6 +41,22 @@ void cgi_info_fill(struct cgi_info *info, struct exchange *x)
 {
     *info = (struct cgi_info){.path = x->path, .https = x->https};
     script_split(&x->route->script, x->path, &x->arena, info);
+    if (x->params)
+        info->params = x->params;
     fill_client(info, x);
     fill_server(info, x);
+}
+
+static struct slice joined(struct exchange *x, struct slice one, struct slice other)
+{
+    return arena_printf(&x->arena, SLICE_FMT SLICE_FMT, SLICE_ARG(one), SLICE_ARG(other));
+}
+
+void cgi_info_mount(struct cgi_info *info, struct exchange *x)
+{
+    if (!x->prefix.n)
+        return;
+    if (!info->script_filename.n && info->document_root.n && info->script_name.n)
+        info->script_filename = joined(x, info->document_root, info->script_name);
+    info->script_name = joined(x, x->prefix, info->script_name);
 }

@@ -117,6 +117,7 @@ struct exchange {
     struct slice matched;           /* the path by which the route was found */
     struct slice host_out;          /* the Host for the backend, where a rule has set it */
     struct slice prefix, prepended; /* what rules took off the path, and put before it */
+    const struct cgi_param *params; /* in place of the route's, where they depend on the request */
     const struct route_conf *route;
     uint32_t gate;                  /* which of the route's is asked: see admit.h */
     void *gate_state;               /* what it waits with */

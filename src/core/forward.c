@@ -4,6 +4,7 @@
 #include "base/num.h"
 #include "core/exchange.h"
 #include "core/worker.h"
+#include "http/percent.h"
 
 static void drop_named(struct fields *fields, struct slice name)
 {
@@ -125,6 +126,17 @@ static struct slice appended(struct exchange *x, struct slice list, struct slice
     return slice_of(p, list.n + value.n + 2);
 }
 
+/* Where the application is mounted, for those that make links: what those before us have taken off
+ * the path stands in front. */
+static void add_prefix(struct exchange *x, struct fields *fields)
+{
+    struct slice before = fields_value(fields, FIELD_X_FORWARDED_PREFIX);
+    struct slice own = percent_encode(x->prefix, PERCENT_PATH, &x->arena);
+    fields_drop(fields, FIELD_X_FORWARDED_PREFIX);
+    add(x, fields, FIELD_X_FORWARDED_PREFIX,
+        arena_printf(&x->arena, SLICE_FMT SLICE_FMT, SLICE_ARG(before), SLICE_ARG(own)));
+}
+
 /* What the client says of those before it counts only if the client is trusted; else it is removed,
  * so that nobody can pretend to be somebody else. */
 static void add_forwarded(struct exchange *x)
@@ -139,7 +151,10 @@ static void add_forwarded(struct exchange *x)
     if (!trusted) {
         fields_drop(fields, FIELD_X_FORWARDED_PROTO);
         fields_drop(fields, FIELD_X_FORWARDED_HOST);
+        fields_drop(fields, FIELD_X_FORWARDED_PREFIX);
     }
+    if (x->prefix.n)
+        add_prefix(x, fields);
     struct slice client = x->peer_text.n ? x->peer_text : SLICE("unknown");
     add(x, fields, FIELD_X_FORWARDED_FOR, appended(x, list, client));
     if (!fields_find(fields, FIELD_X_FORWARDED_PROTO))

@@ -8,6 +8,7 @@
 #include "core/rewriting.h"
 #include "core/route.h"
 #include "core/snapshot.h"
+#include "rewrite/rules_conf.h"
 
 /* ---- serving ---- */
 
@@ -37,7 +38,7 @@ static enum next run(struct exchange *x)
         return NEXT;
     }
     forward_request(x);
-    if (!rewriting_request(x))
+    if (!rewriting_request(x) || !rewriting_params(x))
         return NEXT;
     open_buffers(x);
     exchange_enter(x, buffers_request(x) ? EX_BUFFER : EX_PICK, "for a pool");
@@ -68,6 +69,8 @@ static bool finish(struct config_reader *r, struct snapshot *s, struct route_con
     if (!route->pool)
         return unknown_pool(r, s, route);
     route->pool_index = (uint32_t)(route->pool - s->pools);
+    if (route->pool->host_mode != HOST_KEEP) /* its answers are mapped back */
+        rules_of(r, &route->rewrite);
     return true;
 }
 

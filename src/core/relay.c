@@ -44,7 +44,6 @@ void relay_fill_request(struct exchange *x, const struct backend *b, struct code
         .head = &x->req,
         .framing = x->req_framing,
         .target = origin_target(x),
-        .asked = rewriting_asked(x),
         .host = x->host_out.n                     ? x->host_out
                 : conf->host_mode == HOST_KEEP    ? x->req.authority
                 : conf->host_mode == HOST_BACKEND ? slice_str(b->host)
@@ -53,9 +52,11 @@ void relay_fill_request(struct exchange *x, const struct backend *b, struct code
         .keep = conf->keep_idle > 0,
     };
     if (x->attempt.codec->wants_cgi) {
+        request->asked = rewriting_asked(x);
         cgi_info_fill(info, x);
         if (b->addr.ss_family == AF_UNSPEC)
             cgi_locate(x, b, info);
+        cgi_info_mount(info, x);
         request->cgi = info;
     }
 }
@@ -180,6 +181,7 @@ static bool begin_response(struct exchange *x, const struct framing *framing)
 {
     x->attempt.redirect = SLICE_NONE;
     forward_response(x, &x->resp);
+    rewriting_map_back(x);
     if (!rewriting_response(x))
         return false;
     x->resp_framing = *framing;

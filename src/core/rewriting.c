@@ -3,8 +3,10 @@
 
 #include "core/site_conf.h"
 #include "core/worker.h"
+#include "http/percent.h"
 #include "http/uri.h"
 #include "net/addr.h"
+#include "rewrite/map_back.h"
 
 /* ---- what was asked for ---- */
 
@@ -185,6 +187,39 @@ bool rewriting_request(struct exchange *x)
     return false;
 }
 
+/* What the backend takes itself to be called. */
+static struct slice host_for_backend(const struct exchange *x)
+{
+    const struct pool_conf *conf = x->attempt.pool->conf;
+    if (x->host_out.n)
+        return x->host_out;
+    return conf->host_mode == HOST_FIXED ? conf->host : SLICE_NONE;
+}
+
+static bool maps_back(const struct exchange *x, const struct rewrite *rewrite)
+{
+    bool changed = x->prefix.n || x->prepended.n || x->host_out.n ||
+                   x->attempt.pool->conf->host_mode != HOST_KEEP;
+    return rewrite->map_back == MAP_BACK_ON || (rewrite->map_back == MAP_BACK_AUTO && changed);
+}
+
+void rewriting_map_back(struct exchange *x)
+{
+    const struct rewrite *rewrite = x->route->rewrite;
+    if (!rewrite)
+        return;
+    struct mapping m = {.cookie_flags = rewrite->cookie_flags, .is_on = maps_back(x, rewrite)};
+    if (!m.is_on && !m.cookie_flags.n)
+        return;
+    m.prefix = percent_encode(x->prefix, PERCENT_PATH, &x->arena);
+    m.prepended = percent_encode(x->prepended, PERCENT_PATH, &x->arena);
+    m.host = host_for_backend(x);
+    m.backend = slice_str(x->attempt.backend->host);
+    m.scheme = x->https ? SLICE("https") : SLICE("http");
+    m.authority = x->record.target.p ? x->record.host : x->req.authority;
+    map_back_fields(&m, &x->resp.fields, &x->arena);
+}
+
 /* A page for an error goes out without what fails. */
 static bool fail_response(struct exchange *x, const struct rule *rule, enum rule_result result)
 {
@@ -212,6 +247,23 @@ bool rewriting_response(struct exchange *x)
     return true;
 }
 
+/* ---- parameters ---- */
+
+bool rewriting_params(struct exchange *x)
+{
+    const struct script_conf *conf = &x->route->script;
+    if (!conf->has_templates || !x->attempt.codec->wants_cgi)
+        return true;
+    struct cgi_param *made = arena_alloc(&x->arena, conf->param_count * sizeof(*made));
+    for (uint32_t i = 0; i < conf->param_count; i++) {
+        made[i].name = conf->params[i].name;
+        if (!rewriting_expand(x, &conf->templates[i], &made[i].value))
+            return false;
+    }
+    x->params = made;
+    return true;
+}
+
 /* ---- actions ---- */
 
 bool rewriting_expand(struct exchange *x, const struct template *t, struct slice *out)
@@ -227,11 +279,12 @@ bool rewriting_expand(struct exchange *x, const struct template *t, struct slice
     switch (template_expand(t, &f, f.groups, max, &x->arena, out)) {
     case TEMPLATE_OK: return true;
     case TEMPLATE_CONTROL:
-        exchange_fail(x, 400, "what the request brings cannot stand in the answer to it",
+        exchange_fail(x, 400,
+                      "what the request brings has control characters in it, which cannot go on",
                       "RFC 9110 5.5");
         return false;
     case TEMPLATE_TOO_LONG:
-        exchange_fail(x, 414, "what the request brings makes the answer to it too long", NULL);
+        exchange_fail(x, 414, "what the request brings makes too long a text", NULL);
         return false;
     }
     return false;

@@ -20,9 +20,14 @@ enum parse rewriting_target(struct exchange *x, const struct rewrite *rewrite, s
 /* Applies the rules for the request's fields, once they are what a backend would see. False: it has
  * failed, and that is answered. */
 bool rewriting_request(struct exchange *x);
-/* The same for x->resp, before its head goes out. */
+/* Turns what the backend says in x->resp about URLs back into what the client knows. */
+void rewriting_map_back(struct exchange *x);
+/* Applies the rules for x->resp, before its head goes out. */
 bool rewriting_response(struct exchange *x);
 
+/* Makes the route's parameters for CGI-like protocols, x->params. False: it has failed, and that is
+ * answered. */
+bool rewriting_params(struct exchange *x);
 /* Expands a template of an action. False: it has failed, and that is answered. */
 bool rewriting_expand(struct exchange *x, const struct template *t, struct slice *out);
 

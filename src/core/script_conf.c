@@ -54,6 +54,21 @@ bool script_set_index(struct config_reader *r, const struct directive *d,
     return true;
 }
 
+static void add_param(struct config_reader *r, struct script_conf *conf,
+                      const struct cgi_param *param, const struct template *value)
+{
+    uint32_t count = conf->param_count;
+    struct slice fixed;
+    *(struct template *)config_append(r, &conf->templates, &count, sizeof(*value)) = *value;
+    struct cgi_param *kept =
+        config_append(r, &conf->params, &conf->param_count, sizeof(*conf->params));
+    *kept = *param;
+    if (template_is_fixed(value, &fixed))
+        kept->value = fixed;
+    else
+        conf->has_templates = true;
+}
+
 bool script_set_param(struct config_reader *r, const struct directive *d,
                       const struct config_word *word, void *target)
 {
@@ -66,7 +81,10 @@ bool script_set_param(struct config_reader *r, const struct directive *d,
     if (slice_eq(param.name, SLICE("CONTENT_LENGTH")) || slice_eq(param.name, SLICE("SCGI")))
         return config_error(r->diag, word[0].at, "'" SLICE_FMT "' is made from the request alone",
                             SLICE_ARG(param.name));
-    *(struct cgi_param *)config_append(r, &conf->params, &conf->param_count, sizeof(param)) = param;
+    struct template value;
+    if (!template_read(r, &word[1], TEMPLATE_FIELD, conf->groups, &value))
+        return false;
+    add_param(r, conf, &param, &value);
     return true;
 }
 
@@ -91,8 +109,7 @@ void script_conf_inherit(struct config_reader *r, struct script_conf *route,
         route->split = site->split;
     for (uint32_t i = 0; i < site->param_count; i++)
         if (!has_param(route, site->params[i].name))
-            *(struct cgi_param *)config_append(r, &route->params, &route->param_count,
-                                               sizeof(*route->params)) = site->params[i];
+            add_param(r, route, &site->params[i], &site->templates[i]);
 }
 
 void script_conf_finish(struct script_conf *route, struct slice protocol)

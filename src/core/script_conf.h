@@ -9,6 +9,7 @@
 
 #include "codec/codec.h"
 #include "config/schema.h"
+#include "rewrite/template.h"
 
 struct script_conf {
     struct slice root;   /* DOCUMENT_ROOT, without '/' at its end */
@@ -16,7 +17,10 @@ struct script_conf {
     struct slice split;  /* extension of the segment that ends SCRIPT_NAME */
     struct slice script; /* SCRIPT_NAME for every path */
     struct cgi_param *params;
+    struct template *templates; /* the params' values; used if one of them has a variable */
     uint32_t index_count, param_count;
+    uint32_t groups; /* for templates: of the route's expression */
+    bool has_templates;
 };
 
 /* Targets are a struct script_conf. */

@@ -37,8 +37,8 @@ static const struct key route_options[] = {
      .open = opener, .syntax = "EXTENSION",                                                        \
      .help = "the first segment of a path with this extension ends SCRIPT_NAME, and PATH_INFO is " \
              "behind it. fastcgi with a root: .php; else SCRIPT_NAME is empty"},                   \
-    {.name = "param", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = script_set_param,            \
-     .open = opener, .syntax = "NAME VALUE",                                                       \
+    {.name = "param", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_TEMPLATE,                      \
+     .set = script_set_param, .open = opener, .syntax = "NAME TEMPLATE",                                                       \
      .help = "a variable for FastCGI, SCGI and CGI, in place of ours of the same name"}
 
 static const struct key_name priorities[] = {
@@ -222,6 +222,7 @@ static void *open_route_script(struct config_reader *r, const struct directive *
     (void)r;
     (void)d;
     struct route_conf *route = target;
+    route->script.groups = route_group_count(route);
     return &route->script;
 }
 
