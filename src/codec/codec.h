@@ -13,6 +13,7 @@
 
 #include "base/chain.h"
 #include "base/fault.h"
+#include "base/list.h"
 #include "http/framing.h"
 #include "http/head.h"
 
@@ -71,10 +72,13 @@ struct codec_request {
     struct slice upgrade;       /* protocol the client wants to switch to, or empty */
     const struct cgi_info *cgi; /* NULL unless the codec wants_cgi */
     bool keep;                  /* the connection would be kept for another request */
+    bool takes_trailers;        /* the client says so (TE) */
 };
 
+struct mux;
+
 /* The backend side of a protocol. state: state_bytes of zeroed memory that live as long as the
- * connection. */
+ * connection; or, of a protocol that shares connections, as the lane. */
 struct back_codec {
     const char *name;
     uint16_t default_port; /* 0: a port must be given */
@@ -113,6 +117,49 @@ struct back_codec {
 
     /* Whether another request may follow on this connection. */
     bool (*is_reusable)(const void *state);
+
+    const struct mux *mux; /* several requests share a connection; NULL: they follow each other */
+};
+
+/* One exchange's part of a connection that several share. */
+struct mux_lane {
+    struct chain in;      /* received for it, not decoded yet */
+    struct chain out;     /* what put_body and put_end wrote: the connection takes from its front */
+    uint64_t sent_bytes;  /* taken from out */
+    bool is_begun;        /* the connection has sent something of the request */
+    void *state;          /* of the codec, state_bytes */
+    struct arena *arena;  /* the exchange's */
+    const struct head_limits *limits;
+    struct list news_node;
+};
+
+struct mux_conf {
+    uint32_t window; /* bytes of one response that may wait */
+    uint32_t head_bytes;
+    bool is_secure; /* the connection is encrypted */
+};
+
+/* What a connection does for its lanes, where a protocol has several. The functions of the codec
+ * then work on a lane: begin follows join, and what feed of the codec is given comes out of the
+ * lane's `in`. state: state_bytes of zeroed memory that live as long as the connection. */
+struct mux {
+    size_t state_bytes;
+    void (*open)(void *state, const struct mux_conf *conf, struct buf_pool *bufs);
+    void (*close)(void *state); /* lanes have left */
+    void (*join)(void *state, struct mux_lane *lane);
+    void (*leave)(void *state, struct mux_lane *lane); /* cancels what is not over */
+
+    /* Hands out what came, which lies in hold; takes all of *in unless a lane is full. */
+    void (*feed)(void *state, struct slice *in, struct buf *hold);
+    /* The next lane with something new, or NULL. */
+    struct mux_lane *(*next)(void *state);
+    /* Puts what is due into out, until that is full. */
+    void (*emit)(void *state, struct chain *out);
+
+    uint32_t (*lanes)(const void *state); /* how many the peer takes now; 0: no new ones */
+    bool (*is_over)(const void *state);   /* nothing can come of the connection any more */
+    const char *(*error)(const void *state); /* why it is over; NULL: the peer broke no rule */
+    void (*ping)(void *state);            /* asks for a sign of life; NULL: cannot be asked */
 };
 
 /* NULL if there is none of this name. */

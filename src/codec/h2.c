@@ -5,11 +5,7 @@
 
 #include "base/mem.h"
 #include "codec/h2_internal.h"
-
-enum {
-    SEND_BLOCK_MAX = 1 << 20, /* bytes of a response's field section before compression */
-    WINDOWS = 16,             /* of streams in the connection's: it never holds one up */
-};
+#include "codec/h2_lib.h"
 
 static const char *const abuse_texts[] = {
 #define ABUSE(id, key, init, max, what, help) what,
@@ -186,35 +182,11 @@ static nghttp2_option *make_options(const struct h2_conf *conf)
         abort();
     nghttp2_option_set_no_auto_window_update(o, 1);
     nghttp2_option_set_no_closed_streams(o, 1);
-    nghttp2_option_set_max_send_header_block_length(o, SEND_BLOCK_MAX);
+    nghttp2_option_set_max_send_header_block_length(o, H2_SEND_BLOCK_MAX);
     nghttp2_option_set_max_outbound_ack(o, conf->abuse[H2_ABUSE_waiting]);
     nghttp2_option_set_max_continuations(o, conf->abuse[H2_ABUSE_continuations]);
     nghttp2_option_set_stream_reset_rate_limit(o, UINT64_MAX, UINT64_MAX); /* we count */
     return o;
-}
-
-static void *hook_malloc(size_t n, void *ctx)
-{
-    (void)ctx;
-    return mem_alloc(n);
-}
-
-static void hook_free(void *p, void *ctx)
-{
-    (void)ctx;
-    free(p);
-}
-
-static void *hook_calloc(size_t count, size_t n, void *ctx)
-{
-    (void)ctx;
-    return mem_zalloc(count * n);
-}
-
-static void *hook_realloc(void *p, size_t n, void *ctx)
-{
-    (void)ctx;
-    return mem_grow(p, n, 1);
 }
 
 static void submit_settings(struct h2 *h)
@@ -229,12 +201,11 @@ static void submit_settings(struct h2 *h)
     nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings,
                             sizeof(settings) / sizeof(settings[0]));
     nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
-                                          (int32_t)(h->conf.window * WINDOWS));
+                                          (int32_t)(h->conf.window * H2_WINDOWS));
 }
 
 struct h2 *h2_new(const struct h2_conf *conf, struct buf_pool *bufs)
 {
-    static const nghttp2_mem mem = {NULL, hook_malloc, hook_free, hook_calloc, hook_realloc};
     struct h2 *h = mem_zalloc(sizeof(*h));
     h->conf = *conf;
     h->bufs = bufs;
@@ -243,7 +214,7 @@ struct h2 *h2_new(const struct h2_conf *conf, struct buf_pool *bufs)
     list_init(&h->news);
     nghttp2_session_callbacks *callbacks = make_callbacks();
     nghttp2_option *options = make_options(conf);
-    nghttp2_mem own = mem;
+    nghttp2_mem own = h2_mem;
     if (nghttp2_session_server_new3(&h->session, callbacks, h, options, &own))
         abort();
     nghttp2_session_callbacks_del(callbacks);

@@ -27,7 +27,9 @@ static bool fits(struct h2_section *s, struct slice name, struct slice value)
 static void set_pseudo(struct h2_section *s, struct slice name, struct slice value)
 {
     struct slice copy = arena_dup(s->arena, value);
-    if (slice_eq(name, SLICE(":method")))
+    if (slice_eq(name, SLICE(":status")))
+        s->status = copy;
+    else if (slice_eq(name, SLICE(":method")))
         s->method = copy;
     else if (slice_eq(name, SLICE(":path")))
         s->path = copy;
@@ -51,7 +53,7 @@ static void add_field(struct h2_section *s, struct slice name, struct slice valu
     s->has_priority |= id == FIELD_OTHER && slice_eq(name, SLICE("priority"));
     struct field *f = fields_add(s->fields, s->arena, id, spelled, arena_dup(s->arena, value));
     /* RFC 9110 6.5.1: what frames, routes or belongs to the connection is no trailer. */
-    f->dropped = !s->head && (field_flags(id) & (FIELD_HOP | FIELD_KEEP));
+    f->dropped = s->is_trailers && (field_flags(id) & (FIELD_HOP | FIELD_KEEP));
 }
 
 void h2_section_add(struct h2_section *s, struct slice name, struct slice value)

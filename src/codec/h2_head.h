@@ -15,13 +15,15 @@ struct h2_section {
     struct arena *arena;
     const struct head_limits *limits;
     struct fields *fields;
-    struct request_head *head; /* NULL: trailers */
-    struct slice method, scheme, authority, path, protocol;
+    struct request_head *head; /* NULL: trailers, or of a response */
+    bool is_trailers;
+    struct slice status, method, scheme, authority, path, protocol;
     uint32_t bytes;     /* names and values, as decoded */
     bool has_priority;  /* RFC 9218: the client says what it wants */
     struct fault fault; /* status 0: fine so far; else what follows is not kept */
 };
 
+/* Takes pseudo-fields and fields. */
 void h2_section_add(struct h2_section *s, struct slice name, struct slice value);
 /* The request's section is complete; is_end: no body follows. PARSE_DONE: *s->head and *framing;
  * *is_websocket: an extended CONNECT (RFC 8441) that has become the Upgrade it means, with a key

@@ -3,10 +3,7 @@
 #include <stdio.h>
 
 #include "codec/h2_internal.h"
-
-enum {
-    REFER_MAX = 256 * 1024
-}; /* beyond, bodies are copied: a reference pins more than it needs */
+#include "codec/h2_lib.h"
 
 static bool break_rule(struct h2 *h, uint32_t code, const char *what)
 {
@@ -85,14 +82,9 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
         .limits = &h->conf.limits,
         .fields = is_request ? &s->head.fields : &s->trailers,
         .head = is_request ? &s->head : NULL,
+        .is_trailers = !is_request,
     };
     return 0;
-}
-
-static struct slice slice_of_rcbuf(nghttp2_rcbuf *rcbuf)
-{
-    nghttp2_vec v = nghttp2_rcbuf_get_buf(rcbuf);
-    return slice_of(v.base, v.len);
 }
 
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
@@ -101,7 +93,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
     struct h2 *h = ctx;
     (void)session, (void)frame, (void)flags;
     if (h->reading)
-        h2_section_add(&h->section, slice_of_rcbuf(name), slice_of_rcbuf(value));
+        h2_section_add(&h->section, h2_slice(name), h2_slice(value));
     if (h->section.bytes <= h->conf.abuse[H2_ABUSE_head])
         return 0;
     h->abuse = H2_ABUSE_head;
@@ -190,7 +182,7 @@ static int on_invalid_frame_recv(nghttp2_session *session, const nghttp2_frame *
 static void keep_data(struct h2 *h, struct h2_stream *s, struct slice data)
 {
     h->held_bytes += data.n;
-    if (h->hold && h->held_bytes <= REFER_MAX)
+    if (h->hold && h->held_bytes <= H2_REFER_MAX)
         chain_put(&s->in, h->hold, data);
     else
         chain_copy(&s->in, data);

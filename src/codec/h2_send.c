@@ -1,43 +1,17 @@
 /* What goes to a peer: responses, and the callbacks of the library for frames it is to write.
  * SPDX-License-Identifier: MIT */
 #include "codec/h2_internal.h"
-
-/* ---- fields ---- */
-
-static size_t count_sent(const struct fields *fields)
-{
-    size_t n = 0;
-    for (unsigned i = 0; i < fields->n; i++)
-        n += !fields->v[i].dropped;
-    return n;
-}
-
-static nghttp2_nv nv_of(struct slice name, struct slice value)
-{
-    return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name.p,
-                        .value = (uint8_t *)(uintptr_t)value.p,
-                        .namelen = name.n,
-                        .valuelen = value.n};
-}
-
-static nghttp2_nv *put_fields(nghttp2_nv *nv, const struct fields *fields)
-{
-    for (unsigned i = 0; i < fields->n; i++)
-        if (!fields->v[i].dropped)
-            *nv++ = nv_of(fields->v[i].name, fields->v[i].value);
-    return nv;
-}
+#include "codec/h2_lib.h"
 
 /* ---- what the library asks for ---- */
 
 static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
                         size_t n, nghttp2_data_source *source, void *ctx)
 {
-    enum { FRAME_HEAD = 9 };
     struct h2 *h = ctx;
     struct h2_stream *s = source->ptr;
     (void)session, (void)frame;
-    chain_copy(h->out, slice_of(head, FRAME_HEAD));
+    chain_copy(h->out, slice_of(head, H2_FRAME_HEAD));
     chain_move(h->out, s->body, n);
     s->sent_bytes += n;
     if (s != h->sending)
@@ -47,11 +21,11 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
 
 static uint32_t put_end(struct h2_stream *s)
 {
-    size_t n = s->resp_trailers ? count_sent(s->resp_trailers) : 0;
+    size_t n = s->resp_trailers ? h2_count_fields(s->resp_trailers, 0) : 0;
     if (!n)
         return NGHTTP2_DATA_FLAG_EOF;
     nghttp2_nv *nv = arena_alloc(s->arena, n * sizeof(*nv));
-    put_fields(nv, s->resp_trailers);
+    h2_put_fields(nv, s->resp_trailers, 0);
     nghttp2_submit_trailer(s->session->session, s->id, nv, n);
     return NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
 }
@@ -158,10 +132,10 @@ static nghttp2_nv *head_nv(struct h2_stream *s, const struct response_head *head
                            struct slice date, size_t *n)
 {
     nghttp2_nv *nv = arena_alloc(s->arena, (head->fields.n + 2u) * sizeof(*nv)), *end = nv;
-    *end++ = nv_of(SLICE(":status"), status_text(head->status, digits));
-    end = put_fields(end, &head->fields);
+    *end++ = h2_nv(SLICE(":status"), status_text(head->status, digits));
+    end = h2_put_fields(end, &head->fields, 0);
     if (date.n)
-        *end++ = nv_of(SLICE("date"), date);
+        *end++ = h2_nv(SLICE("date"), date);
     *n = (size_t)(end - nv);
     return nv;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "core/carrier.h"
 #include "core/cgi_launch.h"
 #include "core/exchange.h"
 #include "core/relay.h"
@@ -43,18 +44,22 @@ static void on_ready(void *owner)
     exchange_run(owner);
 }
 
-static void on_due(void *owner)
+void attempt_on_due(struct exchange *x)
 {
-    struct exchange *x = owner;
     if (x->state == EX_CONNECT)
         attempt_fail(x, FAIL_TIMEOUT,
-                     tls_is_shaking(&x->attempt.conn->stream)
+                     tls_is_shaking(&x->attempt.lane.conn->stream)
                          ? "the TLS handshake did not end in time (timeout connect)"
                          : "could not connect in time (timeout connect)",
                      NULL);
     else
         relay_on_due(x);
     exchange_run(x);
+}
+
+static void on_due(void *owner)
+{
+    attempt_on_due(owner);
 }
 
 static void remember(struct attempt *at, struct backend *b)
@@ -135,21 +140,37 @@ static struct conn *run_program(struct exchange *x, struct backend *b,
     return c;
 }
 
+static void await_connection(struct exchange *x, const char *why)
+{
+    x->attempt.reused = false;
+    timer_set(&x->worker->loop, x->attempt.lane.timer,
+              attempt_limit_ms(x, x->attempt.pool->conf->connect_ms));
+    exchange_enter(x, EX_CONNECT, why);
+}
+
+/* A connection of its own, or the first lane of one to be shared. */
+static bool open_lane(struct exchange *x, struct backend *b, int *error)
+{
+    struct attempt *at = &x->attempt;
+    if (at->codec->mux)
+        return carrier_dial(x, b, error);
+    const struct conn_owner owner = owner_of(x);
+    struct conn *c = b->addr.ss_family == AF_UNSPEC
+                         ? run_program(x, b, &owner, error)
+                         : conn_dial(&x->worker->loop, b, at->pool, x->worker->index,
+                                     at->codec->state_bytes, &owner, error);
+    if (c)
+        lane_set_conn(&at->lane, c);
+    return c;
+}
+
 /* Opens a connection, with a slot and a reference of b. False: it failed at once. */
 static bool dial(struct exchange *x, struct backend *b)
 {
     struct attempt *at = &x->attempt;
-    const struct conn_owner owner = owner_of(x);
     int error;
-    at->reused = false;
-    at->conn = b->addr.ss_family == AF_UNSPEC
-                   ? run_program(x, b, &owner, &error)
-                   : conn_dial(&x->worker->loop, b, at->pool, x->worker->index,
-                               at->codec->state_bytes, &owner, &error);
-    if (at->conn) {
-        timer_set(&x->worker->loop, &at->conn->timer,
-                  attempt_limit_ms(x, at->pool->conf->connect_ms));
-        exchange_enter(x, EX_CONNECT, "connecting");
+    if (open_lane(x, b, &error)) {
+        await_connection(x, "connecting");
         return true;
     }
     note_failure(x, FAIL_CONNECT, strerror(-error), NULL);
@@ -170,16 +191,39 @@ static void start_with(struct exchange *x, struct backend *b)
     stats_attempt(x);
 }
 
+/* Makes a connection that was idle the exchange's; NULL (it was dead) stays NULL. */
+static bool use_conn(struct exchange *x, struct conn *c)
+{
+    if (c && x->attempt.codec->mux)
+        carrier_wake(x, c);
+    else if (c)
+        lane_set_conn(&x->attempt.lane, c);
+    return c;
+}
+
 /* An idle connection was promised: takes it, or dials in its place. */
 static bool reuse(struct exchange *x, struct backend *b)
 {
-    struct attempt *at = &x->attempt;
     const struct conn_owner owner = owner_of(x);
-    at->conn = conn_reuse(b, x->worker->index, trust_of(x), &owner);
-    if (!at->conn)
+    if (!use_conn(x, conn_reuse(b, x->worker->index, trust_of(x), &owner)))
         return dial(x, b);
     begin(x, "connection reused");
     return true;
+}
+
+/* A lane of a connection that is shared was promised. It may be gone: then another is picked. */
+static void join(struct exchange *x, struct backend *b)
+{
+    struct attempt *at = &x->attempt;
+    if (!carrier_join(x, b)) {
+        at->count--;
+        if (x->state != EX_PICK)
+            exchange_enter(x, EX_PICK, "the shared connection is gone");
+    } else if (lane_connect_result(&at->lane) == -EINPROGRESS) {
+        await_connection(x, "sharing a connection to come");
+    } else {
+        begin(x, "sharing a connection");
+    }
 }
 
 /* ---- deadlines ---- */
@@ -218,8 +262,7 @@ static void use_slot(struct exchange *x, struct backend *b, struct conn *c)
 {
     const struct conn_owner owner = owner_of(x);
     start_with(x, b);
-    x->attempt.conn = c ? conn_own(c, trust_of(x), &owner) : NULL;
-    if (x->attempt.conn) {
+    if (use_conn(x, c ? conn_own(c, trust_of(x), &owner) : NULL)) {
         backend_unref(b); /* the connection has its own */
         begin(x, "slot and connection free");
     } else if (!dial(x, b)) {
@@ -234,6 +277,10 @@ static void on_granted(void *ctx, enum grant grant, struct backend *b, struct co
     timer_clear(&x->timer);
     switch (grant) {
     case GRANT_SLOT: use_slot(x, b, c); break;
+    case GRANT_LANE:
+        start_with(x, b);
+        join(x, b);
+        break;
     case GRANT_NONE: fail_for_good(x); break;
     case GRANT_OVERLOAD:
         exchange_fail(x, 503, "others are served before it under overload (queue)", NULL);
@@ -288,6 +335,10 @@ void attempt_start(struct exchange *x)
             start_with(x, b);
             dial(x, b);
             continue;
+        case PICK_LANE:
+            start_with(x, b);
+            join(x, b);
+            continue;
         case PICK_WAIT: wait_for_slot(x); return;
         case PICK_DOWN:
             if (at->count == 0)
@@ -310,18 +361,16 @@ void attempt_start(struct exchange *x)
 
 const char *attempt_broken_why(struct exchange *x, const char *otherwise)
 {
-    struct slice why = slice_str(tls_why(&x->attempt.conn->stream));
+    struct slice why = slice_str(lane_why(&x->attempt.lane));
     return why.n ? arena_dup(&x->arena, why).p : otherwise;
 }
 
 void attempt_connected(struct exchange *x)
 {
-    struct attempt *at = &x->attempt;
-    struct stream *s = &at->conn->stream;
-    int rc = s->error ? s->error : s->reset ? stream_dial_result(s) : 0;
-    if (rc < 0) {
+    int rc = lane_connect_result(&x->attempt.lane);
+    if (rc < 0 && rc != -EINPROGRESS) {
         attempt_fail(x, FAIL_CONNECT, attempt_broken_why(x, strerror(-rc)), NULL);
-    } else if (s->writable) {
+    } else if (rc == 0) {
         relay_begin(x);
         exchange_enter(x, EX_RELAY, "connected");
     }
@@ -351,8 +400,8 @@ static bool may_retry(const struct exchange *x, enum attempt_failure failure)
     if (x->response != MSG_NONE || x->client_gone || is_overdue(x) ||
         at->count >= attempts_of(at) || !is_wanted(x, failure))
         return false;
-    bool harmless = x->state == EX_CONNECT || failure == FAIL_REFUSED || !at->sent ||
-                    method_is_idempotent(x->req.method);
+    bool harmless = x->state == EX_CONNECT || failure == FAIL_REFUSED ||
+                    !(at->sent || lane_is_sent(&at->lane)) || method_is_idempotent(x->req.method);
     return harmless && at->replay_complete;
 }
 
@@ -384,9 +433,8 @@ static void give_up(struct exchange *x, enum attempt_failure failure)
         stats_attempt_failed(x, failure);
         log_failure(x);
     }
-    at->conn->outcome.verdict = verdict_on(x, failure);
-    conn_close(at->conn);
-    at->conn = NULL;
+    at->lane.outcome->verdict = verdict_on(x, failure);
+    lane_end(&at->lane, false);
 }
 
 void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *why,
@@ -397,7 +445,8 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
     if (failure == FAIL_TIMEOUT && x->response == MSG_NONE && is_overdue(x))
         why = "no response in time, all attempts together (timeout request)";
     note_failure(x, failure, why, rule);
-    at->is_stale = again && failure == FAIL_BROKEN && at->reused;
+    at->is_stale = again && ((failure == FAIL_BROKEN && at->reused) ||
+                             (failure == FAIL_REFUSED && lane_is_leaving(&at->lane)));
     give_up(x, failure);
     if (!again) {
         exchange_fail(x, at->status, why, rule);
@@ -431,7 +480,7 @@ static bool is_own_failure(uint16_t status)
 /* A response head has come: that is what the pool is told. */
 static void note_answer(struct exchange *x)
 {
-    struct pool_outcome *o = &x->attempt.conn->outcome;
+    struct pool_outcome *o = x->attempt.lane.outcome;
     uint64_t latency_us = x->head_us > x->dial_us ? x->head_us - x->dial_us : 1;
     o->verdict = is_own_failure(x->resp.status) ? VERDICT_ERROR : VERDICT_OK;
     o->latency_us = latency_us < UINT32_MAX ? (uint32_t)latency_us : UINT32_MAX;
@@ -441,29 +490,23 @@ void attempt_finish(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
     note_answer(x);
-    if (at->codec->is_reusable(at->conn->codec_state) && chain_is_empty(&at->conn->out))
-        conn_give(at->conn);
-    else
-        conn_close(at->conn);
-    at->conn = NULL;
+    lane_end(&at->lane, at->codec->is_reusable(at->lane.state));
 }
 
 void attempt_leave(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
     note_answer(x);
-    conn_close(at->conn);
-    at->conn = NULL;
+    lane_end(&at->lane, false);
 }
 
 void attempt_drop(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
-    if (at->conn && x->response != MSG_NONE)
+    if (lane_is_open(&at->lane) && x->response != MSG_NONE)
         note_answer(x);
-    if (at->conn)
-        conn_close(at->conn);
-    at->conn = NULL;
+    if (lane_is_open(&at->lane))
+        lane_end(&at->lane, false);
     if (at->waiter)
         pool_unwait(at->waiter);
     at->waiter = NULL;

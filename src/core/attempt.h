@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "codec/codec.h"
-#include "pool/conn.h"
+#include "core/lane.h"
 #include "pool/pool.h"
 
 struct exchange;
@@ -19,7 +19,7 @@ struct attempt {
     struct pool *pool;
     const struct back_codec *codec;
     struct waiter *waiter;   /* while it waits for a slot */
-    struct conn *conn;       /* NULL: none open */
+    struct lane lane;        /* the connection, or its part of one */
     struct backend *backend; /* of the newest attempt, for the log; a reference */
     struct demand demand;
     uint64_t deadline_us;   /* for all attempts, until the response head; 0: none */
@@ -27,7 +27,7 @@ struct attempt {
     uint16_t status;        /* what to answer if there is no other: 502, or 504 when time ran out */
     const char *why, *rule; /* the newest failure */
     struct slice redirect;  /* of CGI, inside the gateway, once its response has ended */
-    bool reused;            /* conn had been idle */
+    bool reused;            /* the connection had been there before */
     bool sent;              /* any byte of the request */
     bool is_stale;          /* the newest failure was a kept connection's: no fault of anybody */
     bool fresh_only;        /* a kept connection turned out stale: do not trust another */
@@ -38,7 +38,7 @@ struct attempt {
 /* Whether there is a backend that has taken all there was for it. */
 static inline bool attempt_is_flushed(const struct attempt *at)
 {
-    return at->conn && chain_is_empty(&at->conn->out);
+    return lane_is_open(&at->lane) && chain_is_empty(at->lane.out);
 }
 
 void attempt_init(struct attempt *at, struct pool *pool, const struct back_codec *codec);
@@ -48,6 +48,8 @@ void attempt_fini(struct attempt *at);
 void attempt_start(struct exchange *x);
 /* No slot became free in time. */
 void attempt_wait_over(struct exchange *x);
+/* A deadline on the backend's side has passed. */
+void attempt_on_due(struct exchange *x);
 /* The connection under way is established, or failed. */
 /* Why the connection broke: what TLS says, else what the caller knows. */
 const char *attempt_broken_why(struct exchange *x, const char *otherwise);

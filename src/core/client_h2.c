@@ -40,7 +40,7 @@ struct client_h2 {
 };
 
 /* What an exchange needs of its stream, in its arena. */
-struct lane {
+struct front_lane {
     struct client *client;
     struct h2_stream *stream;
     struct exchange *exchange;
@@ -58,7 +58,7 @@ static void turn_soon(struct client *c)
 
 static void on_lane_due(struct timer *t)
 {
-    struct lane *lane = container_of(t, struct lane, timer);
+    struct front_lane *lane = container_of(t, struct front_lane, timer);
     struct exchange *x = lane->exchange;
     const struct client_h2 *h2 = lane->client->h2;
     uint32_t write_ms = x->serve->write_ms;
@@ -72,10 +72,10 @@ static void on_lane_due(struct timer *t)
     exchange_run(x);
 }
 
-static struct lane *lane_new(struct client *c, struct h2_stream *s, struct exchange *x)
+static struct front_lane *lane_new(struct client *c, struct h2_stream *s, struct exchange *x)
 {
-    struct lane *lane = arena_alloc(&x->arena, sizeof(*lane));
-    *lane = (struct lane){.client = c, .stream = s, .exchange = x};
+    struct front_lane *lane = arena_alloc(&x->arena, sizeof(*lane));
+    *lane = (struct front_lane){.client = c, .stream = s, .exchange = x};
     timer_init(&lane->timer, on_lane_due);
     return lane;
 }
@@ -330,7 +330,7 @@ static void h2_kill(struct client *c)
 static const struct exchange *h2_exchange_after(const struct client *c,
                                                 const struct exchange *before)
 {
-    const struct lane *lane = before ? before->client : NULL;
+    const struct front_lane *lane = before ? before->client : NULL;
     const struct h2_stream *s = h2_stream_after(c->h2->session, lane ? lane->stream : NULL);
     return s ? s->owner : NULL;
 }
@@ -405,7 +405,7 @@ static void end_request(struct exchange *x, const struct h2_stream *s)
 
 static bool front_take(struct exchange *x)
 {
-    struct lane *lane = x->client;
+    struct front_lane *lane = x->client;
     struct h2_stream *s = lane->stream;
     size_t n = h2_take(s, &x->req_body, chain_room(&x->req_body));
     if (n) {
@@ -422,7 +422,7 @@ static bool front_take(struct exchange *x)
 
 static void front_put_interim(struct exchange *x, const struct response_head *head)
 {
-    struct lane *lane = x->client;
+    struct front_lane *lane = x->client;
     h2_put_interim(lane->stream, head);
     turn_soon(lane->client);
 }
@@ -443,7 +443,7 @@ static void translate_upgrade(struct exchange *x)
 
 static void front_put_head(struct exchange *x)
 {
-    struct lane *lane = x->client;
+    struct front_lane *lane = x->client;
     if (lane->stream->is_websocket)
         translate_upgrade(x);
 }
@@ -461,7 +461,7 @@ static void put_response(struct exchange *x, struct h2_stream *s)
 
 static bool front_send(struct exchange *x)
 {
-    struct lane *lane = x->client;
+    struct front_lane *lane = x->client;
     struct h2_stream *s = lane->stream;
     uint64_t before = s->sent_bytes;
     if (x->response == MSG_NONE)
@@ -501,7 +501,7 @@ static bool front_is_plain_out(const struct exchange *x)
 
 static void front_set_deadline(struct exchange *x, enum wait wait)
 {
-    struct lane *lane = x->client;
+    struct front_lane *lane = x->client;
     switch (wait) {
     case WAIT_READ: timer_set(&x->worker->loop, &lane->timer, x->serve->body_ms); return;
     case WAIT_WRITE: timer_set(&x->worker->loop, &lane->timer, x->serve->write_ms); return;
@@ -515,13 +515,13 @@ static void front_set_deadline(struct exchange *x, enum wait wait)
 
 static socklen_t front_local(const struct exchange *x, struct sockaddr_storage *sa)
 {
-    const struct lane *lane = x->client;
+    const struct front_lane *lane = x->client;
     return client_local(lane->client, sa);
 }
 
 static void front_done(struct exchange *x, bool broken)
 {
-    struct lane *lane = x->client;
+    struct front_lane *lane = x->client;
     struct client *c = lane->client;
     struct h2_stream *s = lane->stream;
     timer_fini(&x->worker->loop, &lane->timer);

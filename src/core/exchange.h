@@ -124,6 +124,7 @@ struct exchange {
     const struct serve_conf *serve; /* how it is served: the route's, once that is found */
     bool passes_over;               /* that route: one behind it is wanted */
     struct slice upgrade;           /* protocol asked for, and on 101 switched to */
+    bool takes_trailers;            /* the client wants those of the response (RFC 9110 10.1.4) */
     bool close_client;              /* the client's connection ends behind this exchange */
     bool client_gone;
     bool broken;          /* the response cannot be completed */

@@ -191,6 +191,7 @@ void forward_request(struct exchange *x)
 {
     struct request_head *req = &x->req;
     x->upgrade = x->req_framing.kind == BODY_NONE ? wanted_upgrade(req) : SLICE_NONE;
+    x->takes_trailers = fields_has_token(&req->fields, FIELD_TE, SLICE("trailers"));
     drop_hop_by_hop(&req->fields);
     fields_drop(&req->fields, FIELD_HOST); /* the codec writes it first (RFC 9110 7.2) */
     if (req->minor < 1)
@@ -206,5 +207,5 @@ void forward_response(struct exchange *x, struct response_head *head)
     if (head->status == 101)
         x->upgrade = fields_value(&head->fields, FIELD_UPGRADE);
     drop_hop_by_hop(&head->fields);
-    add_via(x, &head->fields, minor_text(head->minor));
+    add_via(x, &head->fields, head->is_h2 ? SLICE("2.0") : minor_text(head->minor));
 }

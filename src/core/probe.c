@@ -39,6 +39,8 @@ struct probe {
     bool has_head;
     char *body; /* what has come of it, if it is looked at */
     uint32_t body_n;
+    struct mux_lane lane; /* the only one of the connection, of a protocol that shares them */
+    void *lane_state;     /* the codec's: behind what the connection has of codec_state */
     _Alignas(16) char codec_state[];
 };
 
@@ -81,12 +83,85 @@ static void wait_for_next(struct probe *p)
     timer_set(p->all->loop, &p->timer, jitter(p->all, ms));
 }
 
+/* ---- protocols that share connections: here one has a single lane ---- */
+
+enum { STATE_ALIGN = 16 };
+
+static size_t conn_bytes(const struct back_codec *codec)
+{
+    size_t n = codec->mux ? codec->mux->state_bytes : 0;
+    return (n + STATE_ALIGN - 1) / STATE_ALIGN * STATE_ALIGN;
+}
+
+static size_t state_bytes(const struct back_codec *codec)
+{
+    return conn_bytes(codec) + codec->state_bytes;
+}
+
+static void open_lane(struct probe *p)
+{
+    static const struct mux_conf conf = {.window = BODY_MAX, .head_bytes = 64 * 1024};
+    const struct mux *mux = p->all->codec->mux;
+    struct buf_pool *bufs = &p->all->loop->bufs;
+    if (!mux)
+        return;
+    p->lane = (struct mux_lane){.arena = &p->arena, .limits = &limits, .state = p->lane_state};
+    chain_init(&p->lane.in, bufs, BODY_MAX);
+    chain_init(&p->lane.out, bufs, OUT_WINDOW);
+    list_init(&p->lane.news_node);
+    mux->open(p->codec_state, &conf, bufs);
+    mux->join(p->codec_state, &p->lane);
+}
+
+static void close_lane(struct probe *p)
+{
+    const struct mux *mux = p->all->codec->mux;
+    if (!mux || !p->lane.state)
+        return;
+    mux->leave(p->codec_state, &p->lane);
+    mux->close(p->codec_state);
+    chain_clear(&p->lane.in);
+    chain_clear(&p->lane.out);
+    list_remove(&p->lane.news_node);
+    p->lane.state = NULL;
+}
+
+static void emit(struct probe *p)
+{
+    if (p->lane.state)
+        p->all->codec->mux->emit(p->codec_state, &p->out);
+}
+
+/* What the codec is to decode: what came on the connection, or what of it is the lane's. */
+static struct slice next_bytes(struct probe *p)
+{
+    const struct mux *mux = p->all->codec->mux;
+    struct slice in = stream_bytes(&p->stream);
+    if (!mux)
+        return in;
+    size_t before = in.n;
+    if (before)
+        mux->feed(p->codec_state, &in, p->stream.in);
+    stream_consume(&p->stream, before - in.n);
+    const struct link *first = p->lane.in.head;
+    return first ? slice_of(first->p, first->n) : SLICE_NONE;
+}
+
+static void consume(struct probe *p, size_t n)
+{
+    if (p->lane.state)
+        chain_drop(&p->lane.in, n);
+    else
+        stream_consume(&p->stream, n);
+}
+
 /* ---- the end of one ---- */
 
 static void clean_up(struct probe *p)
 {
     if (p->state == WAITING)
         return;
+    close_lane(p);
     stream_close(&p->stream, false);
     chain_clear(&p->out);
     arena_fini(&p->arena);
@@ -218,8 +293,11 @@ static void put_request(struct probe *p)
                                     .host = host,
                                     .cgi = ps->codec->wants_cgi ? &cgi : NULL};
     static const struct fields no_trailers;
-    ps->codec->begin(p->codec_state, &request, &p->out);
-    ps->codec->put_end(p->codec_state, &no_trailers, &p->out);
+    open_lane(p);
+    struct chain *out = p->lane.state ? &p->lane.out : &p->out;
+    ps->codec->begin(p->lane_state, &request, out);
+    ps->codec->put_end(p->lane_state, &no_trailers, out);
+    emit(p);
 }
 
 static void ask(struct probe *p)
@@ -251,14 +329,20 @@ static void decode(struct probe *p)
 {
     enum codec_event event = CODEC_HEAD;
     while (p->state == ASKING && event != CODEC_MORE) {
-        struct slice in = stream_bytes(&p->stream);
+        struct slice in = next_bytes(p);
         size_t before = in.n;
         struct codec_result result = {.response = &p->head};
-        event = p->all->codec->feed(p->codec_state, &in, &limits, &p->arena, &result);
+        event = p->all->codec->feed(p->lane_state, &in, &limits, &p->arena, &result);
         on_event(p, event, &result);
         if (p->state == ASKING)
-            stream_consume(&p->stream, before - in.n);
+            consume(p, before - in.n);
     }
+    if (p->state != ASKING)
+        return;
+    if (p->lane.state && p->all->codec->mux->is_over(p->codec_state))
+        end(p, false, "the connection ended without an answer");
+    else
+        emit(p);
 }
 
 static void on_eof(struct probe *p)
@@ -269,7 +353,7 @@ static void on_eof(struct probe *p)
     else if (conf_of(p)->kind == HEALTH_VALUES)
         end(p, false, "closed without an answer");
     else
-        on_event(p, p->all->codec->eof(p->codec_state, &result), &result);
+        on_event(p, p->all->codec->eof(p->lane_state, &result), &result);
     if (p->state == ASKING)
         end(p, false, "closed without an answer");
 }
@@ -303,6 +387,8 @@ static void on_ready(struct stream *s)
         chain_clear(&p->out); /* it may have answered all the same */
     if (p->state == ASKING)
         read_answer(p);
+    if (p->state == ASKING && p->lane.state && !stream_flush(s, &p->out))
+        chain_clear(&p->out);
 }
 
 /* ---- beginning one ---- */
@@ -319,7 +405,7 @@ static void begin(struct probe *p)
     p->state = CONNECTING;
     p->has_head = false;
     p->body_n = 0;
-    memset(p->codec_state, 0, ps->codec->state_bytes);
+    memset(p->codec_state, 0, state_bytes(ps->codec));
     chain_init(&p->out, &ps->loop->bufs, OUT_WINDOW);
     arena_init(&p->arena, &ps->loop->bufs);
     p->stream = (struct stream){.loop = ps->loop, .watch = {.fd = -1}};
@@ -350,7 +436,8 @@ static void on_due(struct timer *t)
 
 static void add(struct probes *ps, struct backend *b)
 {
-    struct probe *p = mem_zalloc(sizeof(*p) + ps->codec->state_bytes);
+    struct probe *p = mem_zalloc(sizeof(*p) + state_bytes(ps->codec));
+    p->lane_state = p->codec_state + conn_bytes(ps->codec);
     p->all = ps;
     p->backend = backend_ref(b);
     p->state = WAITING;

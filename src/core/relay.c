@@ -50,6 +50,7 @@ void relay_fill_request(struct exchange *x, const struct backend *b, struct code
                                                   : conf->host,
         .upgrade = x->upgrade,
         .keep = conf->keep_idle > 0,
+        .takes_trailers = x->takes_trailers,
     };
     if (x->attempt.codec->wants_cgi) {
         request->asked = rewriting_asked(x);
@@ -66,10 +67,10 @@ void relay_begin(struct exchange *x)
     struct attempt *at = &x->attempt;
     struct cgi_info cgi;
     struct codec_request request;
-    relay_fill_request(x, at->conn->backend, &request, &cgi);
+    relay_fill_request(x, at->backend, &request, &cgi);
     at->redirect = SLICE_NONE;
-    at->codec->begin(at->conn->codec_state, &request, &at->conn->out);
-    timer_clear(&at->conn->timer); /* the deadline of connecting was another one */
+    at->codec->begin(at->lane.state, &request, at->lane.out);
+    timer_clear(at->lane.timer); /* the deadline of connecting was another one */
     x->begin_us = x->worker->loop.now_us;
 }
 
@@ -85,11 +86,11 @@ static struct pipe *take_pipe(struct exchange *x, uint64_t plain, const struct s
 static bool splice_request(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
-    if (!chain_is_empty(&x->req_body) || !attempt_is_flushed(at) ||
-        !at->codec->is_plain_out(at->conn->codec_state))
+    if (at->lane.carrier || !chain_is_empty(&x->req_body) || !attempt_is_flushed(at) ||
+        !at->codec->is_plain_out(at->lane.state))
         return false;
     uint64_t plain = x->front->plain_left(x);
-    struct pipe *pipe = take_pipe(x, plain, &at->conn->stream);
+    struct pipe *pipe = take_pipe(x, plain, &at->lane.conn->stream);
     if (!pipe)
         return false;
     ssize_t n = x->front->splice(x, pipe->write_fd, plain < pipe->bytes ? plain : pipe->bytes);
@@ -109,16 +110,16 @@ static void put_request_body(struct exchange *x)
         if (!at->replay_complete)
             chain_clear(&at->replay);
     }
-    at->codec->put_body(at->conn->codec_state, &x->req_body, &at->conn->out);
+    at->codec->put_body(at->lane.state, &x->req_body, at->lane.out);
 }
 
 static void pass_request(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
-    if (!chain_is_empty(&x->req_body) && chain_room(&at->conn->out))
+    if (!chain_is_empty(&x->req_body) && chain_room(at->lane.out))
         put_request_body(x);
     if (x->request == MSG_COMPLETE && chain_is_empty(&x->req_body)) {
-        at->codec->put_end(at->conn->codec_state, &x->req_trailers, &at->conn->out);
+        at->codec->put_end(at->lane.state, &x->req_trailers, at->lane.out);
         x->request = MSG_PASSED;
     }
 }
@@ -129,22 +130,14 @@ static bool inbound(struct exchange *x)
     bool moved = false;
     if (x->request == MSG_BODY)
         moved = splice_request(x) || x->front->take(x);
-    if (x->state != EX_RELAY || !at->conn)
+    if (x->state != EX_RELAY || !lane_is_open(&at->lane))
         return moved;
     pass_request(x);
-    size_t before = at->conn->out.bytes;
-    if (before == 0) {
-        if (x->request == MSG_PASSED &&
-            (x->resp_framing.kind == BODY_TUNNEL || at->codec->finishes))
-            stream_finish(&at->conn->stream);
-        return moved;
-    }
-    bool alive = stream_flush(&at->conn->stream, &at->conn->out);
-    if (at->conn->out.bytes < before)
+    if (x->request == MSG_PASSED && chain_is_empty(at->lane.out) &&
+        (x->resp_framing.kind == BODY_TUNNEL || at->codec->finishes))
+        lane_finish(&at->lane);
+    if (lane_flush(&at->lane))
         moved = x->conn_moved = at->sent = true;
-    /* A backend that stops reading may still have answered: the response side finds out. */
-    if (!alive)
-        chain_clear(&at->conn->out);
     return moved;
 }
 
@@ -298,48 +291,54 @@ static bool on_event(struct exchange *x, enum codec_event event, const struct co
 static bool decode(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
-    struct conn *c = at->conn;
-    struct buf *hold = c->stream.in ? buf_ref(c->stream.in) : NULL;
     bool moved = false, more = true;
-    while (more && at->conn == c && x->state == EX_RELAY) {
-        struct slice in = stream_bytes(&c->stream);
+    while (more && lane_is_open(&at->lane) && x->state == EX_RELAY) {
+        struct buf *hold;
+        struct slice in = lane_bytes(&at->lane, &hold);
         size_t before = in.n;
         struct codec_result result;
         result.response = &x->resp;
+        if (hold)
+            buf_ref(hold);
         enum codec_event event =
-            at->codec->feed(c->codec_state, &in, &x->worker->limits, &x->arena, &result);
-        stream_consume(&c->stream, before - in.n);
+            at->codec->feed(at->lane.state, &in, &x->worker->limits, &x->arena, &result);
+        lane_consume(&at->lane, before - in.n);
         moved |= before != in.n || event != CODEC_MORE;
         more = on_event(x, event, &result, hold);
+        if (hold)
+            buf_unref(hold);
     }
-    if (hold)
-        buf_unref(hold);
     return moved;
 }
 
-static void on_eof(struct exchange *x)
+/* error: -errno, or 0 where the backend has closed. */
+static void on_eof(struct exchange *x, ssize_t error)
 {
     struct attempt *at = &x->attempt;
     struct codec_result result;
+    const char *fault = lane_fault(&at->lane);
     result.response = &x->resp;
     if (x->handoff)
-        on_rest(x, at->codec->eof(at->conn->codec_state, &result), &result);
-    else if (at->conn->stream.error)
+        on_rest(x, at->codec->eof(at->lane.state, &result), &result);
+    else if (fault)
+        attempt_fail(x, FAIL_PROTOCOL, fault, NULL);
+    else if (error < 0)
         attempt_fail(x, FAIL_BROKEN, attempt_broken_why(x, "connection reset by the backend"),
                      NULL);
     else if (x->response == MSG_NONE && !at->redirect.n)
         attempt_fail(x, FAIL_BROKEN, "connection closed before a response head", "RFC 9112 8");
     else
-        on_event(x, at->codec->eof(at->conn->codec_state, &result), &result, NULL);
+        on_event(x, at->codec->eof(at->lane.state, &result), &result, NULL);
 }
 
 /* True: the pipe took a piece, or the response came to an end. */
 static bool splice_response(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
-    struct conn *c = at->conn;
-    if (!c->stream.readable || stream_bytes(&c->stream).n || !chain_is_empty(&x->resp_body) ||
-        x->coder || at->redirect.n || !x->front->is_plain_out(x))
+    struct conn *c = at->lane.conn;
+    if (x->handoff || at->redirect.n || at->lane.carrier || !c->stream.readable ||
+        stream_bytes(&c->stream).n || !chain_is_empty(&x->resp_body) || x->coder ||
+        !x->front->is_plain_out(x))
         return false;
     uint64_t plain = at->codec->plain_left(c->codec_state);
     struct pipe *pipe = take_pipe(x, plain, &c->stream);
@@ -357,30 +356,31 @@ static bool splice_response(struct exchange *x)
     if (n > 0 && (uint64_t)n == plain)
         decode(x); /* nothing is left to read, but the codec has the end to report */
     else if (n <= 0 && n != -EAGAIN)
-        on_eof(x);
+        on_eof(x, n);
     return n != -EAGAIN;
 }
 
 /* Reads from the backend and decodes, while the client's side has room. */
 static bool take_response(struct exchange *x)
 {
-    struct stream *s = &x->attempt.conn->stream;
+    struct lane *l = &x->attempt.lane;
+    struct buf *hold;
     if (!chain_room(&x->resp_body))
         return false;
     if (splice_response(x))
         return x->conn_moved = true;
     /* Also without bytes: the codec may have the end to report that found no room before. */
-    bool moved = (stream_bytes(s).n || x->response == MSG_BODY) && decode(x);
-    if (!x->attempt.conn || x->state != EX_RELAY || moved)
+    bool moved = (l->carrier || lane_bytes(l, &hold).n || x->response == MSG_BODY) && decode(x);
+    if (!lane_is_open(l) || x->state != EX_RELAY || moved) {
+        x->conn_moved |= moved && l->carrier;
         return moved;
-    if (!s->readable)
-        return false;
+    }
     bool keeps_up = chain_is_empty(&x->resp_body) && x->front->is_flushed(x);
-    ssize_t n = keeps_up ? stream_fill_deep(s) : stream_fill(s);
+    ssize_t n = lane_fill(l, keeps_up);
     if (n == -EAGAIN)
         return false;
     if (n <= 0)
-        on_eof(x);
+        on_eof(x, n);
     else
         decode(x);
     return x->conn_moved = true;
@@ -389,7 +389,7 @@ static bool take_response(struct exchange *x)
 static bool outbound(struct exchange *x)
 {
     bool moved = false;
-    if (x->attempt.conn && x->response < MSG_COMPLETE)
+    if (lane_is_open(&x->attempt.lane) && x->response < MSG_COMPLETE)
         moved = take_response(x);
     if (x->state != EX_RELAY)
         return true;
@@ -407,10 +407,9 @@ static bool outbound(struct exchange *x)
 
 static enum wait backend_wait(const struct exchange *x)
 {
-    const struct conn *c = x->attempt.conn;
     if (x->handoff)
         return WAIT_REST;
-    if (!chain_is_empty(&c->out))
+    if (!chain_is_empty(x->attempt.lane.out))
         return WAIT_WRITE;
     if (x->resp_framing.kind == BODY_TUNNEL && x->response == MSG_BODY)
         return WAIT_TUNNEL;
@@ -430,16 +429,16 @@ static uint32_t backend_ms(const struct exchange *x, enum wait wait)
 
 static void set_backend_deadline(struct exchange *x)
 {
-    struct conn *c = x->attempt.conn;
-    if (!c)
+    if (!lane_is_open(&x->attempt.lane))
         return;
+    struct timer *timer = x->attempt.lane.timer;
     enum wait wait = backend_wait(x);
     if (wait != x->conn_wait || (x->conn_moved && wait != WAIT_HEAD && wait != WAIT_REST) ||
-        c->timer.due_ms == 0) {
+        timer->due_ms == 0) {
         if (wait == WAIT_NOTHING)
-            timer_clear(&c->timer);
+            timer_clear(timer);
         else
-            timer_set(&x->worker->loop, &c->timer, attempt_limit_ms(x, backend_ms(x, wait)));
+            timer_set(&x->worker->loop, timer, attempt_limit_ms(x, backend_ms(x, wait)));
     }
     x->conn_wait = wait;
     x->conn_moved = false;

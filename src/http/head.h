@@ -48,6 +48,7 @@ struct response_head {
     uint16_t status;
     struct slice reason;
     uint8_t minor;
+    bool is_h2; /* came over HTTP/2 */
     struct fields fields;
 };
 

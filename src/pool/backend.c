@@ -65,8 +65,10 @@ struct backend *backend_new(struct slice line, const struct sockaddr *addr, sock
     b->idle_lists = workers;
     b->tally = tally_new(workers);
     list_init(&b->gone_node);
-    for (uint32_t i = 0; i < workers; i++)
+    for (uint32_t i = 0; i < workers; i++) {
         list_init(&b->idle[i].conns);
+        list_init(&b->idle[i].shared);
+    }
     put_text(b);
     b->id = map_siphash13(id_key, slice_str(b->text));
     return b;

@@ -39,6 +39,9 @@ enum {
 struct idle {
     _Alignas(64) struct list conns; /* most recently used first */
     uint32_t count;                 /* of them, less those promised; under the pool's lock */
+    int32_t lanes;                  /* free on shared ones, less those promised; the same */
+    uint32_t sharing;               /* shared connections; the same */
+    struct list shared;             /* those of them that take more requests */
 };
 
 /* What requests, and probes, have shown of a backend. */
@@ -82,7 +85,7 @@ struct backend {
     uint32_t conf_open;                  /* the same, as configured: max_open may be less */
     struct adapt adapt;
     uint32_t open;  /* connections there are, or that someone has leave to make */
-    uint32_t busy;  /* of them, in use by an exchange */
+    uint32_t busy;  /* requests they serve; more than there are only where they are shared */
     int64_t credit; /* smooth weighted round-robin */
     uint64_t warm_from_us, warm_until_us; /* slow start; 0: at its full weight */
     uint64_t ewma_us, ewma_at_us;         /* peak-sensitive mean of latency, and when */

@@ -32,7 +32,8 @@ struct choice {
     uint32_t states; /* a bit for each */
     uint32_t tier;
     uint32_t worker;
-    bool use_idle; /* an idle connection of the worker will do */
+    bool use_idle;  /* an idle connection of the worker will do */
+    bool use_lanes; /* a lane of one of its shared connections will do */
     bool may_open; /* the pool as a whole has room for another connection */
     uint64_t key;  /* of the request, for balancers that hash */
     uint64_t now_us;
@@ -46,7 +47,9 @@ static inline bool choice_is_usable(const struct choice *c, const struct backend
 
 static inline bool choice_has_room(const struct choice *c, const struct backend *b)
 {
-    bool may_reuse = c->use_idle && b->idle[c->worker].count > 0 && b->open <= b->max_open;
+    const struct idle *idle = &b->idle[c->worker];
+    bool has_one = (c->use_idle && idle->count > 0) || (c->use_lanes && idle->lanes > 0);
+    bool may_reuse = has_one && b->open <= b->max_open;
     return may_reuse || (c->may_open && b->open < b->max_open);
 }
 

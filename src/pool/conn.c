@@ -40,8 +40,15 @@ void conn_close(struct conn *c)
     discard(c);
     if (state == CONN_IDLE)
         pool_unpark(c->pool, c->backend, c->worker);
+    else if (c->is_shared)
+        pool_close_shared(c->pool, c->backend, c->worker);
     else
         pool_release(c->pool, c->backend, c->worker, &c->outcome);
+}
+
+static bool says_end(struct stream *s)
+{
+    return (s->readable || s->hup) && !stream_is_quiet(s);
 }
 
 static void on_ready(struct stream *s)
@@ -49,7 +56,7 @@ static void on_ready(struct stream *s)
     struct conn *c = container_of(s, struct conn, stream);
     if (c->state == CONN_BUSY)
         c->on_ready(c->owner);
-    else if (c->state == CONN_IDLE && (s->readable || s->hup) && !stream_is_quiet(s))
+    else if (c->state == CONN_IDLE && (c->on_idle ? !c->on_idle(c->closed_ctx) : says_end(s)))
         conn_close(c);
 }
 
@@ -129,6 +136,7 @@ static struct conn *new_conn(struct loop *loop, struct backend *backend, struct 
     c->pool = pool;
     c->worker = worker;
     c->redial_ms = 1;
+    c->since_ms = loop->now_ms;
     list_init(&c->idle_node);
     deferred_init(&c->free, free_conn);
     timer_init(&c->timer, on_due);
@@ -202,11 +210,20 @@ struct conn *conn_reuse(struct backend *backend, uint32_t worker, enum conn_trus
     return c;
 }
 
-static bool is_worth_keeping(struct conn *c)
+bool conn_is_worn(const struct conn *c)
 {
     const struct pool_conf *conf = c->pool->conf;
-    bool worn = conf->keep_requests && c->requests >= conf->keep_requests;
-    if (worn || c->stream.hup || !stream_is_clear(&c->stream) || !chain_is_empty(&c->out))
+    return (conf->keep_requests && c->requests >= conf->keep_requests) ||
+           (conf->keep_age_ms && c->stream.loop->now_ms - c->since_ms >= conf->keep_age_ms);
+}
+
+static bool is_worth_keeping(struct conn *c)
+{
+    if (conn_is_worn(c) || c->stream.hup)
+        return false;
+    if (c->on_idle)
+        return c->pool->conf->keep_idle > 0;
+    if (!stream_is_clear(&c->stream) || !chain_is_empty(&c->out))
         return false;
     /* Whether more came behind the response is not known after a splice. */
     return !c->stream.readable || stream_is_quiet(&c->stream);
@@ -224,6 +241,8 @@ void conn_give(struct conn *c)
     enum park park = pool_park(c->pool, c);
     if (park == PARK_CLOSE)
         conn_close(c);
+    else
+        c->is_shared = false; /* until it is again */
     if (park != PARK_KEEP)
         return;
     c->state = CONN_IDLE;
@@ -231,6 +250,32 @@ void conn_give(struct conn *c)
     timer_set(c->stream.loop, &c->timer, conf->keep_ms);
     if (idle->count > conf->keep_idle) /* the one that has been idle for longest */
         conn_close(container_of(list_last(&idle->conns), struct conn, idle_node));
+}
+
+/* ---- sharing ---- */
+
+static void begin_sharing(struct conn *c)
+{
+    c->is_shared = true;
+    pool_open_shared(c->pool, c->backend, c->worker);
+    list_push(&c->backend->idle[c->worker].shared, &c->idle_node);
+}
+
+void conn_share(struct conn *c, bool (*on_idle)(void *ctx),
+                void (*on_closed)(void *ctx, bool by_peer), void *ctx)
+{
+    c->on_idle = on_idle;
+    c->on_closed = on_closed;
+    c->closed_ctx = ctx;
+    begin_sharing(c);
+}
+
+void conn_own_shared(struct conn *c, const struct conn_owner *owner)
+{
+    c->owner = owner->owner;
+    c->on_ready = owner->on_ready;
+    c->on_due = owner->on_due;
+    begin_sharing(c);
 }
 
 void conn_detach(struct conn *c)

@@ -3,7 +3,8 @@
  *
  * It belongs to one worker at a time. While busy, its owner gets the events; while idle, any event
  * means that the backend closed it or sent what nobody asked for, and it is closed; while it is
- * being handed to a waiter events are noted and nothing else.
+ * being handed to a waiter events are noted and nothing else. One that several exchanges share has
+ * an owner that speaks for them, and stays with its worker.
  * SPDX-License-Identifier: MIT */
 #ifndef POOL_CONN_H
 #define POOL_CONN_H
@@ -19,12 +20,14 @@ struct conn {
     struct stream stream;
     struct timer timer; /* the owner's deadline while busy; keep-alive while idle */
     struct deferred free;
-    struct list idle_node;
+    struct list idle_node; /* while idle; or among those that are shared */
     enum conn_state state;
+    bool is_shared; /* its requests are counted by who shares it (pool_offer, pool_leave) */
     struct backend *backend;
     struct pool *pool;
     uint32_t worker;
     uint32_t requests;           /* begun on this connection */
+    uint64_t since_ms;           /* it was opened */
     struct pool_outcome outcome; /* of the attempt under way; told to the pool with the slot */
     struct timer redial;         /* a unix socket whose backlog is full is tried again */
     uint32_t redial_ms;
@@ -35,6 +38,9 @@ struct conn {
     /* Told when it closes, if set; by_peer: the other end had said all. */
     void (*on_closed)(void *ctx, bool by_peer);
     void *closed_ctx;
+    /* Several exchanges can share it: what comes while it is idle goes here; false: it is of no
+     * more use. NULL: what comes while it is idle is its end. */
+    bool (*on_idle)(void *closed_ctx);
     _Alignas(16) char codec_state[]; /* the codec's; zeroed when the connection is opened */
 };
 
@@ -72,6 +78,13 @@ struct conn *conn_reuse(struct backend *backend, uint32_t worker, enum conn_trus
 struct conn *conn_own(struct conn *c, enum conn_trust trust, const struct conn_owner *owner);
 /* The exchange is done with it: keeps it, hands it to who waits, or closes it. */
 void conn_give(struct conn *c);
+/* Several exchanges will share it, whose owner is told; see carrier.h of the core. */
+void conn_share(struct conn *c, bool (*on_idle)(void *ctx),
+                void (*on_closed)(void *ctx, bool by_peer), void *ctx);
+/* One that is shared and was idle has been taken: this is who gets its events. */
+void conn_own_shared(struct conn *c, const struct conn_owner *owner);
+/* Whether it has served long enough (keep-alive requests, age). */
+bool conn_is_worn(const struct conn *c);
 /* Closes it now, gives its slot back and frees it at the end of the turn. Harmless when closed. */
 void conn_close(struct conn *c);
 

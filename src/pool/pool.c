@@ -107,7 +107,7 @@ static bool next_tier(struct choice *c)
 
 /* A backend with room for another connection, or (use_idle) an idle one of this worker; NULL:
  * none. */
-static struct backend *choose(struct pool *p, uint32_t worker, bool use_idle,
+static struct backend *choose(struct pool *p, uint32_t worker, bool use_idle, bool use_lanes,
                               const struct demand *d, uint64_t now_us)
 {
     struct choice choice = {.backends = p->backends,
@@ -117,6 +117,7 @@ static struct backend *choose(struct pool *p, uint32_t worker, bool use_idle,
                             .tier = p->tier,
                             .worker = worker,
                             .use_idle = use_idle,
+                            .use_lanes = use_lanes,
                             .may_open = p->open < p->max_open,
                             .key = d->key,
                             .now_us = now_us,
@@ -142,8 +143,25 @@ void pool_open_slot(struct pool *p, struct backend *b)
     p->open++;
 }
 
+static void change_lanes(struct pool *p, struct backend *b, uint32_t worker, int32_t n)
+{
+    b->idle[worker].lanes += n;
+    p->lanes += n;
+}
+
+static void promise_lane(struct pool *p, struct backend *b, uint32_t worker)
+{
+    change_lanes(p, b, worker, -1);
+    b->busy++;
+    b->counts.picked++;
+}
+
 static enum pick take_slot(struct pool *p, struct backend *b, uint32_t worker)
 {
+    if (b->idle[worker].lanes > 0) {
+        promise_lane(p, b, worker);
+        return PICK_LANE;
+    }
     if (b->idle[worker].count == 0) {
         pool_open_slot(p, b);
         b->counts.picked++;
@@ -197,7 +215,7 @@ enum pick pool_pick(struct pool *p, uint32_t worker, const struct demand *d,
     if (!pay(p, d)) {
         pick = PICK_BUDGET;
     } else if (d->is_again || p->queue.count == 0) {
-        *backend = choose(p, worker, true, d, now_of(p, worker));
+        *backend = choose(p, worker, true, true, d, now_of(p, worker));
         pick = *backend ? take_slot(p, backend_ref(*backend), worker) : why_none(p, d);
     }
     pool_unlock(p);
@@ -243,10 +261,12 @@ static void on_granted(struct post *post)
         c = NULL; /* closed meanwhile; the slot stays: leave to dial */
     if (w->owner) {
         w->granted(w->owner, w->grant, w->backend, c);
-    } else if (w->grant == GRANT_SLOT) {
+    } else if (w->grant == GRANT_SLOT || w->grant == GRANT_LANE) {
         static const struct pool_outcome nothing;
         if (c)
             conn_give(c);
+        else if (w->grant == GRANT_LANE)
+            pool_leave(w->pool, w->backend, w->worker, &nothing, 1);
         else
             pool_release(w->pool, w->backend, w->worker, &nothing);
         backend_unref(w->backend);
@@ -368,6 +388,7 @@ void pool_tell_(struct pool *p)
 struct serving {
     struct pool *pool;
     struct backend *backend; /* found for the waiter */
+    bool use_lanes;
     uint64_t now_us;
 };
 
@@ -377,13 +398,50 @@ static bool may_serve(const void *ctx, const struct queue_entry *e)
     struct serving *s;
     memcpy(&s, ctx, sizeof(s));
     const struct waiter *w = const_waiter_of(e);
-    s->backend = choose(s->pool, w->worker, false, w->demand, s->now_us);
+    s->backend = choose(s->pool, w->worker, false, s->use_lanes, w->demand, s->now_us);
     return s->backend;
 }
 
 static bool is_hopeless(const void *pool, const struct queue_entry *e)
 {
     return why_none(pool, const_waiter_of(e)->demand) != PICK_WAIT;
+}
+
+static bool is_anybody(const void *ctx, const struct queue_entry *e)
+{
+    (void)ctx, (void)e;
+    return true;
+}
+
+/* Whoever comes first is of a worker that has no lane, and others have: they are not given to who
+ * comes behind, so that a connection gets free. */
+static bool is_left_out(struct pool *p)
+{
+    const struct waiter *w = waiter_of(queue_find(&p->queue, is_anybody, NULL));
+    bool may_open = p->open < p->max_open;
+    for (uint32_t i = 0; w && i < p->count; i++) {
+        const struct backend *b = p->backends[i];
+        if (b->idle[w->worker].sharing || (may_open && b->open < b->max_open))
+            return false;
+    }
+    return w;
+}
+
+static void serve(struct serving *s, struct waiter *w)
+{
+    struct pool *p = s->pool;
+    struct backend *b = s->backend;
+    bool has_lane = s->use_lanes && b->idle[w->worker].lanes > 0;
+    if (has_lane) {
+        promise_lane(p, b, w->worker);
+    } else {
+        pool_open_slot(p, b);
+        b->counts.picked++;
+    }
+    grant(w, backend_ref(b), NULL, s->now_us);
+    if (has_lane)
+        w->grant = GRANT_LANE;
+    tell_later(p, w);
 }
 
 void pool_serve(struct pool *p, uint64_t now_us)
@@ -394,12 +452,10 @@ void pool_serve(struct pool *p, uint64_t now_us)
     while ((e = queue_overdue(&p->queue, now_us)))
         refuse(p, waiter_of(e), GRANT_OVERLOAD);
     struct serving serving = {.pool = p, .now_us = now_us}, *s = &serving;
-    while (p->open < p->max_open && (e = queue_find(&p->queue, may_serve, &s))) {
-        pool_open_slot(p, s->backend);
-        s->backend->counts.picked++;
-        grant(waiter_of(e), backend_ref(s->backend), NULL, now_us);
-        tell_later(p, waiter_of(e));
-    }
+    s->use_lanes = p->lanes > 0 && !is_left_out(p);
+    while ((p->open < p->max_open || (s->use_lanes && p->lanes > 0)) &&
+           (e = queue_find(&p->queue, may_serve, &s)))
+        serve(s, waiter_of(e));
     while (p->is_recounted && (e = queue_find(&p->queue, is_hopeless, p)))
         refuse(p, waiter_of(e), GRANT_NONE);
     p->is_recounted = false;
@@ -424,6 +480,11 @@ void pool_close_slot(struct pool *p, struct backend *b)
     }
 }
 
+static bool is_drained(const struct backend *b)
+{
+    return b->busy == 0 && b->max_open == 0;
+}
+
 void pool_release(struct pool *p, struct backend *b, uint32_t worker,
                   const struct pool_outcome *outcome)
 {
@@ -433,10 +494,50 @@ void pool_release(struct pool *p, struct backend *b, uint32_t worker,
     pool_close_slot(p, b);
     health_note(p, b, outcome, now_us);
     pool_serve(p, now_us);
-    bool is_drained = b->busy == 0 && b->max_open == 0;
+    bool drained = is_drained(b);
     pool_unlock(p);
-    if (is_drained) /* whoever grows the pool waits for it, too */
+    if (drained) /* whoever grows the pool waits for it, too */
         want_growth(p);
+}
+
+void pool_leave(struct pool *p, struct backend *b, uint32_t worker,
+                const struct pool_outcome *outcome, int32_t lanes)
+{
+    uint64_t now_us = now_of(p, worker);
+    pool_lock(p);
+    b->busy--;
+    change_lanes(p, b, worker, lanes);
+    health_note(p, b, outcome, now_us);
+    pool_serve(p, now_us);
+    bool drained = is_drained(b);
+    pool_unlock(p);
+    if (drained)
+        want_growth(p);
+}
+
+void pool_open_shared(struct pool *p, struct backend *b, uint32_t worker)
+{
+    pool_lock(p);
+    b->idle[worker].sharing++;
+    pool_unlock(p);
+}
+
+void pool_offer(struct pool *p, struct backend *b, uint32_t worker, int32_t lanes)
+{
+    pool_lock(p);
+    change_lanes(p, b, worker, lanes);
+    if (lanes > 0)
+        pool_serve(p, now_of(p, worker));
+    pool_unlock(p);
+}
+
+void pool_close_shared(struct pool *p, struct backend *b, uint32_t worker)
+{
+    pool_lock(p);
+    b->idle[worker].sharing--;
+    pool_close_slot(p, b);
+    pool_serve(p, now_of(p, worker));
+    pool_unlock(p);
 }
 
 static bool is_worth_parking(const struct pool *p, const struct backend *b)
@@ -446,6 +547,25 @@ static bool is_worth_parking(const struct pool *p, const struct backend *b)
            !atomic_load_explicit(&p->is_retired, memory_order_relaxed);
 }
 
+/* One that can be shared stays with its worker: a waiter of another may open one in its place. */
+static bool is_wanted_elsewhere(struct pool *p, const struct conn *c)
+{
+    const struct waiter *w = c->on_idle ? first_waiter_for(p, c->backend) : NULL;
+    return w && w->worker != c->worker;
+}
+
+/* It is nobody's any more; of one that was shared, the requests have been seen to. */
+static void end_use(struct pool *p, struct conn *c, uint64_t now_us)
+{
+    if (c->is_shared) {
+        c->backend->idle[c->worker].sharing--;
+        return;
+    }
+    c->backend->busy--;
+    health_note(p, c->backend, &c->outcome, now_us);
+    c->outcome = (struct pool_outcome){.verdict = VERDICT_NONE};
+}
+
 enum park pool_park(struct pool *p, struct conn *c)
 {
     struct backend *b = c->backend;
@@ -453,10 +573,8 @@ enum park pool_park(struct pool *p, struct conn *c)
     enum park park = PARK_CLOSE;
     struct waiter *w = NULL;
     pool_lock(p);
-    if (is_worth_parking(p, b)) {
-        b->busy--;
-        health_note(p, b, &c->outcome, now_us);
-        c->outcome = (struct pool_outcome){.verdict = VERDICT_NONE};
+    if (is_worth_parking(p, b) && !is_wanted_elsewhere(p, c)) {
+        end_use(p, c, now_us);
         w = first_waiter_for(p, b);
         park = w ? PARK_HANDED : PARK_KEEP;
         if (w) {

@@ -60,6 +60,7 @@ struct pool {
     uint32_t count;
     uint32_t max_open, open; /* over all backends */
     uint32_t idle;           /* of the open ones, nobody's */
+    int32_t lanes;           /* free on shared ones, less those promised */
     struct queue queue;
 
     /* Sums over the backends' states, made anew whenever one changes. */
@@ -132,6 +133,7 @@ struct pool_outcome {
 
 enum pick {
     PICK_IDLE,   /* *backend, whose idle list of this worker holds a connection for the caller */
+    PICK_LANE,   /* *backend, a shared connection of which has a lane for the caller */
     PICK_DIAL,   /* *backend, with leave to open a connection */
     PICK_WAIT,   /* no slot is free: see pool_wait() */
     PICK_NONE,   /* every backend has been tried, or there is none */
@@ -158,10 +160,25 @@ enum park pool_park(struct pool *p, struct conn *c);
 /* An idle connection is about to be closed. */
 void pool_unpark(struct pool *p, struct backend *b, uint32_t worker);
 
+/* ---- connections that are shared ----
+ *
+ * One holds a slot like any other; its requests are counted one by one. */
+
+/* This worker's connection is one from here on, until it is parked or closed. */
+void pool_open_shared(struct pool *p, struct backend *b, uint32_t worker);
+/* There are so many free lanes more, or fewer, on this worker's connections to the backend. */
+void pool_offer(struct pool *p, struct backend *b, uint32_t worker, int32_t lanes);
+/* A request has left its lane; the number of free ones changes with it. */
+void pool_leave(struct pool *p, struct backend *b, uint32_t worker,
+                const struct pool_outcome *outcome, int32_t lanes);
+/* The connection is closed; its requests and lanes have been seen to. */
+void pool_close_shared(struct pool *p, struct backend *b, uint32_t worker);
+
 /* ---- waiting ---- */
 
 enum grant {
     GRANT_SLOT,     /* a slot and a reference on the backend, maybe with its connection */
+    GRANT_LANE,     /* a reference on a backend, a shared connection of which has a lane */
     GRANT_NONE,     /* no backend is left that may be picked: pool_pick() says why */
     GRANT_OVERLOAD, /* refused, so that others have a chance */
 };

@@ -153,6 +153,17 @@ static const struct key keep_options[] = {
     {.name = "requests", .type = KEY_UINT, .at = at(struct pool_conf, keep_requests),
      .init = "0", .zero = "unlimited",
      .help = "requests sent on one connection before it is closed"},
+    {.name = "age", .type = KEY_MS, .at = at(struct pool_conf, keep_age_ms),
+     .init = "0", .zero = "unlimited", .max = "30d",
+     .help = "how long after it was opened a connection is given new requests"},
+    {.name = "streams", .type = KEY_UINT, .at = at(struct pool_conf, keep_streams),
+     .init = "100", .min = "1", .max = "100000",
+     .help = "requests at a time on one connection, where the protocol lets several share it (h2c); "
+             "fewer if the backend says so"},
+    {.name = "ping", .type = KEY_MS, .at = at(struct pool_conf, keep_ping_ms),
+     .init = "15s", .zero = "off", .max = "1h",
+     .help = "how long a shared connection with requests under way may be silent before the backend is "
+             "asked for a sign of life, and how long that may take"},
     {.name = NULL},
 };
 
