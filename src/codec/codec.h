@@ -123,12 +123,12 @@ struct back_codec {
 
 /* One exchange's part of a connection that several share. */
 struct mux_lane {
-    struct chain in;      /* received for it, not decoded yet */
-    struct chain out;     /* what put_body and put_end wrote: the connection takes from its front */
-    uint64_t sent_bytes;  /* taken from out */
-    bool is_begun;        /* the connection has sent something of the request */
-    void *state;          /* of the codec, state_bytes */
-    struct arena *arena;  /* the exchange's */
+    struct chain in;     /* received for it, not decoded yet */
+    struct chain out;    /* what put_body and put_end wrote: the connection takes from its front */
+    uint64_t sent_bytes; /* taken from out */
+    bool is_begun;       /* the connection has sent something of the request */
+    void *state;         /* of the codec, state_bytes */
+    struct arena *arena; /* the exchange's */
     const struct head_limits *limits;
     struct list news_node;
 };
@@ -156,10 +156,10 @@ struct mux {
     /* Puts what is due into out, until that is full. */
     void (*emit)(void *state, struct chain *out);
 
-    uint32_t (*lanes)(const void *state); /* how many the peer takes now; 0: no new ones */
-    bool (*is_over)(const void *state);   /* nothing can come of the connection any more */
+    uint32_t (*lanes)(const void *state);    /* how many the peer takes now; 0: no new ones */
+    bool (*is_over)(const void *state);      /* nothing can come of the connection any more */
     const char *(*error)(const void *state); /* why it is over; NULL: the peer broke no rule */
-    void (*ping)(void *state);            /* asks for a sign of life; NULL: cannot be asked */
+    void (*ping)(void *state);               /* asks for a sign of life; NULL: cannot be asked */
 };
 
 /* NULL if there is none of this name. */

@@ -14,9 +14,9 @@
 #include "http/status.h"
 
 enum {
-    INTERIMS_MAX = 32,    /* 1xx before a response */
+    INTERIMS_MAX = 32,      /* 1xx before a response */
     UNPACKED_MAX = 1 << 20, /* bytes a field section may unpack to */
-    WAITING_MAX = 1000,   /* frames for a backend that does not read them */
+    WAITING_MAX = 1000,     /* frames for a backend that does not read them */
     ERROR_MAX = 160,
 };
 
@@ -25,11 +25,11 @@ struct back {
     struct buf_pool *bufs;
     struct mux_conf conf;
     struct list lanes, news;
-    struct h2_section section; /* the one under way */
+    struct h2_section section;   /* the one under way */
     struct stream_lane *reading; /* whose it is; NULL: nobody wants it */
-    struct chain *out;         /* during emit */
-    struct buf *hold;          /* during feed */
-    size_t held_bytes;         /* in all lanes */
+    struct chain *out;           /* during emit */
+    struct buf *hold;            /* during feed */
+    size_t held_bytes;           /* in all lanes */
     bool is_broken;
     char error[ERROR_MAX];
 };
@@ -466,15 +466,14 @@ static uint32_t mux_lanes(const void *state)
     const struct back *b = state;
     if (b->is_broken || !nghttp2_session_check_request_allowed(b->session))
         return 0;
-    return nghttp2_session_get_remote_settings(b->session,
-                                               NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    return nghttp2_session_get_remote_settings(b->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 }
 
 static bool mux_is_over(const void *state)
 {
     const struct back *b = state;
-    return b->is_broken || (!nghttp2_session_want_read(b->session) &&
-                            !nghttp2_session_want_write(b->session));
+    return b->is_broken ||
+           (!nghttp2_session_want_read(b->session) && !nghttp2_session_want_write(b->session));
 }
 
 static const char *mux_error(const void *state)
@@ -600,9 +599,8 @@ static enum codec_event take_data(struct stream_lane *s, struct slice *in,
 static enum codec_event reset(const struct stream_lane *s, struct codec_result *result)
 {
     if (s->error == NGHTTP2_REFUSED_STREAM && !s->has_head) {
-        result->fault = (struct fault){.status = 503,
-                                       .what = "stream refused by the backend",
-                                       .rule = "RFC 9113 8.7"};
+        result->fault = (struct fault){
+            .status = 503, .what = "stream refused by the backend", .rule = "RFC 9113 8.7"};
         return CODEC_REFUSED;
     }
     return bad(result,

@@ -10,7 +10,7 @@
 enum {
     H2_SEND_BLOCK_MAX = 1 << 20, /* bytes of a field section we send, before compression */
     H2_WINDOWS = 16,             /* of streams in the connection's: it never holds one up */
-    H2_REFER_MAX = 256 * 1024,   /* beyond, bodies are copied: a reference pins more than it needs */
+    H2_REFER_MAX = 256 * 1024, /* beyond, bodies are copied: a reference pins more than it needs */
     H2_FRAME_HEAD = 9,
 };
 

@@ -375,8 +375,7 @@ bool carrier_dial(struct exchange *x, struct backend *b, int *error)
     struct worker *w = x->worker;
     const struct mux *mux = at->codec->mux;
     struct carrier *c = mem_zalloc(sizeof(*c) + mux->state_bytes);
-    *c = (struct carrier){
-        .worker = w, .mux = mux, .pool = at->pool, .heard_ms = w->loop.now_ms};
+    *c = (struct carrier){.worker = w, .mux = mux, .pool = at->pool, .heard_ms = w->loop.now_ms};
     const struct conn_owner owner = {c, on_ready, on_due};
     c->conn = conn_dial(&w->loop, b, at->pool, w->index, 0, &owner, error);
     if (!c->conn) {

@@ -34,8 +34,8 @@ struct choice {
     uint32_t worker;
     bool use_idle;  /* an idle connection of the worker will do */
     bool use_lanes; /* a lane of one of its shared connections will do */
-    bool may_open; /* the pool as a whole has room for another connection */
-    uint64_t key;  /* of the request, for balancers that hash */
+    bool may_open;  /* the pool as a whole has room for another connection */
+    uint64_t key;   /* of the request, for balancers that hash */
     uint64_t now_us;
     uint64_t *random; /* state of choice_random(), not 0 */
 };

@@ -270,9 +270,7 @@ static void begin(struct exchange *x)
         has_slot(x, b);
         dial(x, b);
         return;
-    case PICK_LANE:
-        fail_msg("nothing is shared here");
-        return;
+    case PICK_LANE: fail_msg("nothing is shared here"); return;
     case PICK_WAIT: wait_for_slot(x); return;
     case PICK_NONE:
     case PICK_DOWN:
