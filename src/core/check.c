@@ -6,6 +6,8 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include "core/tls_back.h"
+#include "core/tls_front.h"
 #include "net/resolve.h"
 
 enum { RESOLVE_MS = 3000 };
@@ -96,12 +98,25 @@ static void check_backend(const struct backend_conf *b, const struct gateway_con
         resolve_blocking(&conf, b->endpoint.host, b->endpoint.port, on_resolved, &lookup);
 }
 
+static void check_tls(const struct snapshot *s, struct config_diag *diag)
+{
+    struct tls_store store = {.opener = -1};
+    for (uint32_t i = 0; i < s->listen_count; i++)
+        if (s->listens[i].is_tls)
+            tls_server_unref(tls_front_new(s, &s->listens[i], &store, NULL, diag));
+    for (uint32_t i = 0; i < s->pool_count; i++)
+        if (s->pools[i].tls.is_on)
+            tls_client_unref(tls_back_new(&s->pools[i], &store, diag));
+    tls_store_fini(&store);
+}
+
 void check_surroundings(const struct snapshot *s, struct config_diag *diag)
 {
     check_user(&s->gateway, diag);
     check_log(s->gateway.access_path, s->gateway.access_at, diag);
     check_log(s->gateway.error_path, s->gateway.error_at, diag);
     check_admin(&s->gateway, diag);
+    check_tls(s, diag);
     for (uint32_t i = 0; i < s->pool_count; i++)
         for (uint32_t j = 0; j < s->pools[i].backend_count; j++)
             check_backend(&s->pools[i].backends[j], &s->gateway, diag);

@@ -21,10 +21,12 @@
 #include "core/notify.h"
 #include "core/privilege.h"
 #include "core/tls_back.h"
+#include "core/tls_front.h"
 #include "core/upgrade.h"
 #include "net/handover.h"
 #include "pool/members.h"
 #include "proc/master.h"
+#include "proc/opener.h"
 #include "proc/spawner.h"
 #include "rewrite/regex.h"
 
@@ -45,8 +47,10 @@ struct gateway {
     const struct app_defs *defs;    /* what may be run; likewise */
     struct apps *apps;              /* likewise */
     struct watch control;           /* from the master */
-    struct handover *handover;      /* sockets of a gateway whose place we take */
-    struct upgrade upgrade;         /* by one that takes ours */
+    struct tls_store tls_store;
+    struct timer renewal;      /* of certificates */
+    struct handover *handover; /* sockets of a gateway whose place we take */
+    struct upgrade upgrade;    /* by one that takes ours */
     struct names *names;
     struct generation *current;
     uint32_t generations; /* put in place so far */
@@ -233,18 +237,62 @@ static void tell_workers(struct gateway *g)
 
 /* Contexts for all pools, NULL for those that are plain. 0, or -EINVAL: one cannot be made, which
  * is logged. */
-static int make_tls(const struct snapshot *s, struct tls_client ***all)
+static int make_tls(struct gateway *g, const struct snapshot *s, struct tls_client ***all)
 {
     struct tls_client **tls = *all = mem_zalloc((s->pool_count + 1) * sizeof(*tls));
     struct config_diag diag;
     config_diag_init(&diag);
     for (uint32_t i = 0; i < s->pool_count; i++)
         if (s->pools[i].tls.is_on)
-            tls[i] = tls_back_new(&s->pools[i], &tls_read_directly, &diag);
+            tls[i] = tls_back_new(&s->pools[i], &g->tls_store, &diag);
     bool ok = diag.errors == 0;
     tls_log_diag(&diag);
     config_diag_fini(&diag);
     return ok ? 0 : -EINVAL;
+}
+
+/* ---- certificates that are renewed ---- */
+
+static void renew(struct gateway *g)
+{
+    const struct generation *now = g->current;
+    struct tls_client **tls;
+    int error = make_tls(g, now->snapshot, &tls);
+    if (!error)
+        error = listenings_renew(&g->listenings, now->snapshot);
+    if (error) {
+        drop_tls(tls, now->snapshot->pool_count);
+        log_error(0,
+                  "TLS: the files have changed, but cannot be used: the certificates in place go "
+                  "on serving");
+        return;
+    }
+    for (uint32_t i = 0; i < now->snapshot->pool_count; i++)
+        pool_set_tls(&now->pools[i]->pool, tls[i]);
+    free(tls);
+    listenings_switch_tls(&g->listenings);
+    list_each (node, &g->listenings.list) {
+        const struct listening *l = container_of(node, struct listening, node);
+        for (uint32_t i = 0; i < g->worker_count; i++)
+            worker_set_tls(&g->workers[i], l->id, l->tls);
+    }
+    log_info(0, "TLS: the files have changed, new connections use what they hold now");
+}
+
+static void watch_certificates(struct gateway *g)
+{
+    uint32_t check_ms = g->current->snapshot->gateway.certificate_ms;
+    timer_clear(&g->renewal);
+    if (check_ms && g->tls_store.count)
+        timer_set(&g->loop, &g->renewal, check_ms);
+}
+
+static void on_renewal(struct timer *t)
+{
+    struct gateway *g = container_of(t, struct gateway, renewal);
+    if (!g->stopping && tls_store_has_changed(&g->tls_store))
+        renew(g);
+    watch_certificates(g);
 }
 
 /* Takes over the snapshot. 0 or -errno, logged; then nothing has changed. */
@@ -256,7 +304,7 @@ static int put_in_place(struct gateway *g, struct snapshot *s)
     if (!error)
         error = open_log(g, s->gateway.access_path, &access_log);
     if (!error)
-        error = make_tls(s, &tls);
+        error = make_tls(g, s, &tls);
     if (!error)
         error = listenings_prepare(&g->listenings, s);
     if (error) {
@@ -282,6 +330,7 @@ static int put_in_place(struct gateway *g, struct snapshot *s)
         apps_follow(g->apps, next);
     listenings_switch_tls(&g->listenings);
     tell_workers(g);
+    watch_certificates(g);
     if (old)
         generation_unhold(old);
     listenings_commit(&g->listenings);
@@ -417,12 +466,58 @@ static void on_ended(struct post *p)
     end_workers(g);
 }
 
+/* ---- files that we may not read ourselves ---- */
+
+static const struct slice OPENER = SLICE_INIT("opener");
+
+/* In the helper: only what the configuration names, as it is on the disk. */
+static bool may_open(void *ctx, const char *path)
+{
+    const struct gateway *g = ctx;
+    struct config_diag diag;
+    config_diag_init(&diag);
+    struct snapshot *s = g->source->load(g->source->ctx, &diag);
+    config_diag_fini(&diag);
+    bool may = s && tls_names_file(s, slice_str(path));
+    snapshot_unref(s);
+    return may;
+}
+
+/* While there is no thread yet. */
+static int start_opener(struct gateway *g, const struct gateway_conf *conf)
+{
+    if (!privilege_will_drop(conf))
+        return 0;
+    int channel = opener_start(may_open, g);
+    if (channel < 0) {
+        fprintf(stderr, "sluice: cannot start a helper to read keys: %s\n", strerror(-channel));
+        return channel;
+    }
+    g->tls_store.opener = channel;
+    return 0;
+}
+
+/* The gateway before us had one, and the rights to start it. */
+static void inherit_opener(struct gateway *g)
+{
+    for (uint32_t i = 0; i < g->handover->count && g->tls_store.opener < 0; i++) {
+        struct handover_group *group = &g->handover->groups[i];
+        if (!group->name || !slice_eq(slice_str(group->name), OPENER))
+            continue;
+        struct handover_group taken = handover_take(group);
+        g->tls_store.opener = taken.fds[0];
+        free(taken.fds);
+    }
+}
+
 /* ---- being replaced ---- */
 
 static int send_sockets(void *ctx, int channel)
 {
     struct gateway *g = ctx;
     int error = listenings_send(&g->listenings, channel);
+    if (!error && g->tls_store.opener >= 0)
+        error = handover_send(channel, OPENER, &g->tls_store.opener, 1);
     return error ? error : g->service->send(g->service_state, channel);
 }
 
@@ -619,7 +714,9 @@ static int start(struct gateway *g, struct snapshot *s)
 {
     const struct gateway_conf *conf = &s->gateway;
     uint32_t threads = conf->threads ? conf->threads : count_cores();
-    int error = watch_signals(g);
+    int error = start_opener(g, conf);
+    if (!error)
+        error = watch_signals(g);
     if (!error)
         g->log_writer = log_writer_new(0, &error);
     if (!error)
@@ -631,6 +728,8 @@ static int start(struct gateway *g, struct snapshot *s)
     crash_watch(g->workers, g->worker_count);
     error = handover_receive(g->handover);
     g->listenings.handover = g->handover;
+    g->listenings.store = &g->tls_store;
+    inherit_opener(g);
     if (error)
         failed("the sockets of the gateway before this one", error);
     if (!error)
@@ -674,6 +773,8 @@ static void finish(struct gateway *g)
     close_logs(g);
     timer_fini(&g->loop, &g->stop_deadline);
     timer_fini(&g->loop, &g->summary);
+    timer_fini(&g->loop, &g->renewal);
+    tls_store_fini(&g->tls_store);
     loop_close(&g->loop, &g->signals);
     loop_fini(&g->loop);
 }
@@ -710,9 +811,11 @@ static int serve(void *ctx, const struct master_link *link)
                         .handover = &with->handover,
                         .signals = {.fd = -1},
                         .control = {.fd = -1},
+                        .tls_store = {.opener = -1},
                         .ended = {.run = on_ended}};
     timer_init(&g.stop_deadline, on_stop_deadline);
     timer_init(&g.summary, on_summary);
+    timer_init(&g.renewal, on_renewal);
     privilege_raise_limits();
     int error = loop_init(&g.loop);
     if (error) {

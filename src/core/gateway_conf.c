@@ -146,6 +146,10 @@ const struct key gateway_keys[] = {
      .init = "30s", .min = "1ms", .max = "1h",
      .help = "how long the program that `sluice upgrade` starts may take until it serves; then it is "
              "given up"},
+    {.name = "certificate-check", .type = KEY_MS, .at = at(struct gateway_conf, certificate_ms),
+     .init = "10s", .min = "1ms", .max = "1d", .zero = "off",
+     .help = "how often the files of certificates and keys are looked at; when one has changed, new "
+             "connections use it"},
     {.name = "temp-dir", .type = KEY_STRING, .at = at(struct gateway_conf, temp_dir),
      .init = "/var/tmp", .syntax = "DIR",
      .help = "where bodies too large for memory wait (see buffer); the files have no names"},

@@ -40,6 +40,8 @@ struct gateway_conf {
     uint32_t admin_count;
     struct slice state_path; /* what was changed at run time; empty: not kept */
 
+    uint32_t certificate_ms; /* between two looks at the files of certificates; 0: none */
+
     struct slice temp_dir;    /* for bodies that wait in files; followed by a NUL */
     struct slice nameservers; /* "127.0.0.1:5353"; empty: the system's */
     uint32_t resolve_ms;

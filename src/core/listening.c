@@ -128,7 +128,7 @@ static int make_tls(const struct listenings *ls, const struct snapshot *s,
     if (!conf->is_tls)
         return 0;
     config_diag_init(&diag);
-    *tls = tls_front_new(s, conf, &tls_read_directly, ls->tickets, &diag);
+    *tls = tls_front_new(s, conf, ls->store, ls->tickets, &diag);
     tls_log_diag(&diag);
     config_diag_fini(&diag);
     return *tls ? 0 : -EINVAL;
@@ -190,6 +190,22 @@ int listenings_prepare(struct listenings *ls, const struct snapshot *s)
             listenings_revert(ls);
             return error;
         }
+    }
+    return 0;
+}
+
+int listenings_renew(struct listenings *ls, const struct snapshot *s)
+{
+    list_each (node, &ls->list)
+        listening_of(node)->is_wanted = false;
+    for (uint32_t i = 0; i < s->listen_count; i++) {
+        struct listening *l = find(ls, &s->listens[i].address);
+        int error = l ? make_tls(ls, s, &s->listens[i], &l->next_tls) : -ENOENT;
+        if (error) {
+            listenings_revert(ls);
+            return error;
+        }
+        l->is_wanted = true;
     }
     return 0;
 }

@@ -39,6 +39,7 @@ struct listenings {
     struct listener_stats **left; /* of those that are gone: clients still count there */
     uint32_t left_count;
     struct tls_tickets *tickets; /* of all TLS listeners */
+    struct tls_store *store;     /* where their certificates come from; set by the owner */
 };
 
 void listenings_init(struct listenings *ls, uint32_t workers);
@@ -48,6 +49,9 @@ void listenings_fini(struct listenings *ls); /* closes what no worker has taken 
  * names no longer; makes contexts of certificates. 0 or -errno, logged; then everything is as
  * before. */
 int listenings_prepare(struct listenings *ls, const struct snapshot *s);
+/* Makes the contexts of the configuration in place anew, from the files as they are now. 0 or
+ * -errno, logged; then nothing has changed. */
+int listenings_renew(struct listenings *ls, const struct snapshot *s);
 /* Undoes listenings_prepare(). */
 void listenings_revert(struct listenings *ls);
 /* The contexts that were prepared are the ones in use: before workers are told. */

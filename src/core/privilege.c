@@ -28,9 +28,14 @@ static int become(const char *user, gid_t gid, uid_t uid)
     return uid != 0 && setuid(0) == 0 ? -EPERM : 0; /* there must be no way back */
 }
 
+bool privilege_will_drop(const struct gateway_conf *conf)
+{
+    return conf->user.n && geteuid() == 0;
+}
+
 int privilege_drop(const struct gateway_conf *conf)
 {
-    if (!conf->user.n || geteuid() != 0)
+    if (!privilege_will_drop(conf))
         return 0;
     AUTO_FREE char *user = mem_dup(conf->user.p, conf->user.n);
     AUTO_FREE char *group = mem_dup(conf->group.p, conf->group.n);

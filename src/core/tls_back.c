@@ -12,10 +12,10 @@ static bool read_all(struct tls_files *f, const struct pool_conf *pool,
            tls_files_read(f, key, tls->at, &conf->pair.key);
 }
 
-struct tls_client *tls_back_new(const struct pool_conf *pool, const struct tls_reader *reader,
+struct tls_client *tls_back_new(const struct pool_conf *pool, struct tls_store *store,
                                 struct config_diag *diag)
 {
-    struct tls_files f = {.reader = reader, .diag = diag};
+    struct tls_files f = {.store = store, .diag = diag};
     struct tls_fault fault;
     struct tls_client_conf conf = {.verify = pool->tls.verify,
                                    .name = pool->tls.name,

@@ -8,7 +8,7 @@
 #include "pool/pool_conf.h"
 
 /* NULL: diag says what is wrong, and where. */
-struct tls_client *tls_back_new(const struct pool_conf *pool, const struct tls_reader *reader,
+struct tls_client *tls_back_new(const struct pool_conf *pool, struct tls_store *store,
                                 struct config_diag *diag);
 
 #endif

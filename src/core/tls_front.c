@@ -33,11 +33,23 @@ static void add_pairs(struct pairs *all, const struct tls_pair_conf *confs, uint
     }
 }
 
+struct telling {
+    const struct pairs *all;
+    struct config_diag *diag;
+};
+
+static void tell(void *ctx, int pair, const char *what)
+{
+    const struct telling *t = ctx;
+    config_warn(t->diag, t->all->confs[pair]->at, "%s", what);
+}
+
 static struct tls_server *make(struct tls_files *f, const struct pairs *all,
                                const struct listen_conf *l, struct tls_tickets *tickets)
 {
     const struct tls_conf *tls = &l->tls;
     struct tls_fault fault;
+    struct telling telling = {all, f->diag};
     struct tls_server_conf conf = {.pairs = all->read,
                                    .pair_count = all->count,
                                    .min = tls->min,
@@ -48,6 +60,8 @@ static struct tls_server *make(struct tls_files *f, const struct pairs *all,
                                    .h2 = tls->h2,
                                    .http1 = tls->http1,
                                    .tickets = tls->tickets ? tickets : NULL,
+                                   .warn = tell,
+                                   .warn_ctx = &telling,
                                    .handshake_ms = tls->handshake_ms,
                                    .verify = tls->client_ca.n ? tls->verify : TLS_VERIFY_OFF};
     for (uint32_t i = 0; i < all->count; i++)
@@ -62,10 +76,10 @@ static struct tls_server *make(struct tls_files *f, const struct pairs *all,
 }
 
 struct tls_server *tls_front_new(const struct snapshot *s, const struct listen_conf *l,
-                                 const struct tls_reader *reader, struct tls_tickets *tickets,
+                                 struct tls_store *store, struct tls_tickets *tickets,
                                  struct config_diag *diag)
 {
-    struct tls_files f = {.reader = reader, .diag = diag};
+    struct tls_files f = {.store = store, .diag = diag};
     struct pairs all = {0};
     add_pairs(&all, l->tls.pairs, l->tls.pair_count);
     for (uint32_t i = 0; i < s->site_count; i++)
@@ -76,4 +90,30 @@ struct tls_server *tls_front_new(const struct snapshot *s, const struct listen_c
     free(all.read);
     free(all.confs);
     return server;
+}
+
+static bool pairs_name(const struct tls_pair_conf *pairs, uint32_t count, struct slice path)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (slice_eq(pairs[i].certificate, path) || slice_eq(pairs[i].key, path) ||
+            slice_eq(pairs[i].ocsp, path))
+            return true;
+    return false;
+}
+
+bool tls_names_file(const struct snapshot *s, struct slice path)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < s->listen_count && !found; i++) {
+        const struct tls_conf *tls = &s->listens[i].tls;
+        found = pairs_name(tls->pairs, tls->pair_count, path) || slice_eq(tls->client_ca, path);
+    }
+    for (uint32_t i = 0; i < s->site_count && !found; i++)
+        found = pairs_name(s->sites[i].pairs, s->sites[i].pair_count, path);
+    for (uint32_t i = 0; i < s->pool_count && !found; i++) {
+        const struct pool_tls_conf *tls = &s->pools[i].tls;
+        found = slice_eq(tls->ca, path) || slice_eq(tls->crl, path) ||
+                slice_eq(tls->certificate, path) || slice_eq(tls->key, path);
+    }
+    return found;
 }

@@ -11,7 +11,10 @@ struct snapshot;
 
 /* The context of a listener. NULL: diag says what is wrong, and where. */
 struct tls_server *tls_front_new(const struct snapshot *s, const struct listen_conf *l,
-                                 const struct tls_reader *reader, struct tls_tickets *tickets,
+                                 struct tls_store *store, struct tls_tickets *tickets,
                                  struct config_diag *diag);
+
+/* Whether any TLS setting of the configuration names this file. */
+bool tls_names_file(const struct snapshot *s, struct slice path);
 
 #endif

@@ -36,6 +36,9 @@ struct tls_fault {
     char why[TLS_WHY_MAX];
 };
 
+/* What is doubtful about a pair, to be told where it is configured. */
+typedef void tls_warn_fn(void *ctx, int pair, const char *what);
+
 struct tls_server_conf {
     const struct tls_pair *pairs; /* the first of each key type serves those who name no host */
     uint32_t pair_count;
@@ -48,6 +51,8 @@ struct tls_server_conf {
     struct slice client_ca;      /* PEM: who may sign clients' certificates */
     int verify;                  /* enum tls_verify */
     uint32_t handshake_ms;       /* kept for the listener's clients */
+    tls_warn_fn *warn;
+    void *warn_ctx;
 };
 
 /* One reference. NULL: *fault says why. */

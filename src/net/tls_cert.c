@@ -188,6 +188,52 @@ struct tls_cert *tls_cert_new(const struct tls_pair *pair, struct tls_fault *fau
     return c;
 }
 
+enum { SOON_DAYS = 14 };
+
+static void doubt_dates(const struct tls_cert *c, int pair, tls_warn_fn *warn, void *ctx)
+{
+    char what[120];
+    int days = 0, seconds = 0;
+    if (X509_cmp_current_time(X509_get0_notBefore(c->leaf)) > 0)
+        warn(ctx, pair, "the certificate is not valid yet");
+    if (!ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(c->leaf)))
+        return;
+    if (days < 0 || seconds < 0)
+        snprintf(what, sizeof(what), "the certificate has expired");
+    else if (days < SOON_DAYS)
+        snprintf(what, sizeof(what), "the certificate expires in %d day%s", days,
+                 days == 1 ? "" : "s");
+    else
+        return;
+    warn(ctx, pair, what);
+}
+
+static void doubt_chain(const struct tls_cert *c, int pair, tls_warn_fn *warn, void *ctx)
+{
+    X509 *below = c->leaf;
+    for (int i = 0; i < sk_X509_num(c->chain); i++) {
+        X509 *above = sk_X509_value(c->chain, i);
+        char what[120];
+        snprintf(
+            what, sizeof(what),
+            "certificate %d of the file did not sign the one before it: clients may not trust it",
+            i + 2);
+        if (X509_check_issued(above, below) != X509_V_OK)
+            warn(ctx, pair, what);
+        below = above;
+    }
+}
+
+void tls_cert_doubt(const struct tls_cert *c, int pair, tls_warn_fn *warn, void *ctx)
+{
+    if (!c->name_count)
+        warn(ctx, pair, "the certificate is for no host name");
+    doubt_dates(c, pair, warn, ctx);
+    doubt_chain(c, pair, warn, ctx);
+    if (c->staple_until && c->staple_until <= loop_wall_s())
+        warn(ctx, pair, "the OCSP response is out of date, so it is not passed on");
+}
+
 bool tls_cert_use(const struct tls_cert *c, SSL_CTX *ctx)
 {
     if (SSL_CTX_use_certificate(ctx, c->leaf) != 1 || SSL_CTX_use_PrivateKey(ctx, c->key) != 1)

@@ -22,6 +22,8 @@ struct tls_cert {
 /* NULL: fault->why says what is wrong. */
 struct tls_cert *tls_cert_new(const struct tls_pair *pair, struct tls_fault *fault);
 void tls_cert_free(struct tls_cert *c);
+/* Says if it is out of date, or soon will be, or its chain is none. */
+void tls_cert_doubt(const struct tls_cert *c, int pair, tls_warn_fn *warn, void *ctx);
 bool tls_cert_use(const struct tls_cert *c, SSL_CTX *ctx);
 
 /* All certificates of a PEM text. NULL: there is none, or one is broken. */

@@ -320,6 +320,8 @@ static bool build(struct tls_server *s, const struct tls_server_conf *conf, stru
         s->certs[s->cert_count] = tls_cert_new(&conf->pairs[s->cert_count], fault);
         if (!s->certs[s->cert_count])
             return false;
+        if (conf->warn)
+            tls_cert_doubt(s->certs[s->cert_count], (int)s->cert_count, conf->warn, conf->warn_ctx);
     }
     index_names(s);
     for (uint32_t i = 0; i < s->set_count; i++)

@@ -16,9 +16,14 @@
 int whole_file_read(const char *path, size_t max, char **text, size_t *n)
 {
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : whole_file_read_fd(fd, max, text, n);
+}
+
+int whole_file_read_fd(int fd, size_t max, char **text, size_t *n)
+{
     AUTO_FREE char *p = NULL;
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (fstat(fd, &st) < 0)
         return -errno;
     if (!S_ISREG(st.st_mode))
         return -EINVAL;
