@@ -403,6 +403,7 @@ static const char *const class_labels[] = {"code=\"none\"", "code=\"1xx\"", "cod
 
 struct door {
     char *labels;
+    bool is_tls;
     struct listener_sum sum;
 };
 
@@ -415,7 +416,7 @@ static struct door *gather_doors(const struct listenings *ls, uint32_t *count)
         size_t n;
         doors = mem_grow(doors, *count + 1, sizeof(*doors));
         struct door *d = &doors[(*count)++];
-        *d = (struct door){.labels = NULL};
+        *d = (struct door){.labels = NULL, .is_tls = l->tls != NULL};
         FILE *out = open_memstream(&d->labels, &n);
         fputs("listener=\"", out);
         put_label(out, slice_str(l->text));
@@ -424,6 +425,30 @@ static struct door *gather_doors(const struct listenings *ls, uint32_t *count)
         listener_stats_read(l->stats, ls->workers, &d->sum);
     }
     return doors;
+}
+
+static void put_tls(FILE *out, const struct door *doors, uint32_t count)
+{
+    static const struct {
+        const char *name, *help;
+        size_t at;
+    } families[] = {
+        {"tls_handshakes_total", "TLS handshakes that succeeded.",
+         offsetof(struct listener_sum, tls_handshakes)},
+        {"tls_resumptions_total", "Of them, those that went on with an earlier session.",
+         offsetof(struct listener_sum, tls_resumed)},
+        {"tls_failures_total", "TLS handshakes that failed.",
+         offsetof(struct listener_sum, tls_failures)},
+    };
+    for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++) {
+        put_family(out, families[f].name, "counter", families[f].help);
+        for (uint32_t i = 0; i < count; i++) {
+            uint64_t value;
+            memcpy(&value, (const char *)&doors[i].sum + families[f].at, sizeof(value));
+            if (doors[i].is_tls)
+                put_sample(out, families[f].name, doors[i].labels, "", value);
+        }
+    }
 }
 
 static void put_listeners(FILE *out, const struct listenings *ls)
@@ -445,6 +470,7 @@ static void put_listeners(FILE *out, const struct listenings *ls)
         for (uint32_t k = 0; k < STATS_CLASSES; k++)
             put_sample(out, "listener_requests_total", doors[i].labels, class_labels[k],
                        doors[i].sum.classes[k]);
+    put_tls(out, doors, count);
     for (uint32_t i = 0; i < count; i++)
         free(doors[i].labels);
     free(doors);

@@ -4,6 +4,7 @@
 #include "core/exchange.h"
 #include "http/uri.h"
 #include "net/addr.h"
+#include "net/tls.h"
 
 static void fill_client(struct cgi_info *info, const struct exchange *x)
 {
@@ -37,6 +38,39 @@ static void fill_server(struct cgi_info *info, struct exchange *x)
         info->server_name = info->server_addr;
 }
 
+static bool has_param(const struct cgi_info *info, struct slice name)
+{
+    for (uint32_t i = 0; i < info->param_count; i++)
+        if (slice_eq(info->params[i].name, name))
+            return true;
+    return false;
+}
+
+/* Variables as Apache's mod_ssl names them; those of the configuration come first. */
+static void add_tls(struct cgi_info *info, struct exchange *x)
+{
+    const struct tls_peer *peer = x->tls_peer;
+    if (!peer)
+        return;
+    const struct cgi_param ours[] = {
+        {SLICE("SSL_CLIENT_VERIFY"), SLICE("SUCCESS")},
+        {SLICE("SSL_CLIENT_S_DN"), peer->subject},
+        {SLICE("SSL_CLIENT_I_DN"), peer->issuer},
+        {SLICE("SSL_CLIENT_M_SERIAL"), peer->serial},
+        {SLICE("SSL_CLIENT_FINGERPRINT"), peer->fingerprint},
+    };
+    enum { OURS = sizeof(ours) / sizeof(ours[0]) };
+    uint32_t count = info->param_count;
+    struct cgi_param *all = arena_alloc(&x->arena, (count + OURS) * sizeof(*all));
+    if (count)
+        memcpy(all, info->params, count * sizeof(*all));
+    for (size_t i = 0; i < OURS; i++)
+        if (!has_param(info, ours[i].name))
+            all[count++] = ours[i];
+    info->params = all;
+    info->param_count = count;
+}
+
 void cgi_info_fill(struct cgi_info *info, struct exchange *x)
 {
     *info = (struct cgi_info){.path = x->path, .https = x->https};
@@ -45,6 +79,7 @@ void cgi_info_fill(struct cgi_info *info, struct exchange *x)
         info->params = x->params;
     fill_client(info, x);
     fill_server(info, x);
+    add_tls(info, x);
 }
 
 static struct slice joined(struct exchange *x, struct slice one, struct slice other)

@@ -25,6 +25,7 @@ static void free_client(struct deferred *d)
     struct client *c = container_of(d, struct client, free);
     if (c->protocol->fini)
         c->protocol->fini(c);
+    free(c->tls_peer);
     chain_clear(&c->out);
     timer_fini(&c->worker->loop, &c->timer);
     free(c);
@@ -148,6 +149,7 @@ struct exchange *client_exchange(struct client *c, uint64_t start_us)
     x->listener = c->listener;
     x->peer = &c->peer.sa;
     x->https = c->is_tls;
+    x->tls_peer = c->tls_peer;
     x->start_us = start_us;
     x->read_us = c->worker->loop.now_us;
     return x;

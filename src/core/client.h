@@ -49,8 +49,9 @@ struct client {
     struct chain out;
     enum client_state state;
     uint32_t requests;
-    uint64_t since_ms;     /* accepted */
-    const char *misplaced; /* why no request is served on this connection; NULL: they are */
+    uint64_t since_ms;         /* accepted */
+    struct tls_peer *tls_peer; /* whose certificate it has shown; NULL: none */
+    const char *misplaced;     /* why no request is served on this connection; NULL: they are */
     struct client_h1 h1;
     struct client_h2 *h2; /* NULL: speaks HTTP/1.1 */
     union {

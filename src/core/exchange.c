@@ -133,8 +133,22 @@ static struct slice retry_after(struct exchange *x)
     return slice_of(digits, num_put_dec(digits, s));
 }
 
+/* RFC 6797 7.2: over a secure transport only. */
+static void put_hsts(struct exchange *x)
+{
+    struct slice value = x->https && x->route ? x->route->site->hsts.value : SLICE_NONE;
+    static const struct slice name = SLICE_INIT("Strict-Transport-Security");
+    if (!value.n)
+        return;
+    struct field *old = fields_find_name(&x->resp.fields, name);
+    if (old)
+        old->dropped = true;
+    fields_add(&x->resp.fields, &x->arena, FIELD_OTHER, name, value);
+}
+
 void exchange_put_head(struct exchange *x)
 {
+    put_hsts(x);
     compress_begin(x);
     x->front->put_head(x);
 }

@@ -109,9 +109,10 @@ struct exchange {
     struct fields req_trailers;
     struct chain req_body;
     const struct sockaddr *peer;
-    bool https;             /* came encrypted */
-    struct slice peer_text; /* address of the client, without port */
-    struct net_addr asker;  /* who asks: the client, or whom a trusted proxy names (asker.h) */
+    bool https;                      /* came encrypted */
+    const struct tls_peer *tls_peer; /* the client's certificate; NULL: none */
+    struct slice peer_text;          /* address of the client, without port */
+    struct net_addr asker; /* who asks: the client, or whom a trusted proxy names (asker.h) */
     struct slice asker_text;
     struct slice path;              /* normalised; what rules have made of it */
     struct slice matched;           /* the path by which the route was found */

@@ -5,6 +5,7 @@
 #include "core/exchange.h"
 #include "core/worker.h"
 #include "http/percent.h"
+#include "net/tls.h"
 
 static void drop_named(struct fields *fields, struct slice name)
 {
@@ -137,6 +138,31 @@ static void add_prefix(struct exchange *x, struct fields *fields)
         arena_printf(&x->arena, SLICE_FMT SLICE_FMT, SLICE_ARG(before), SLICE_ARG(own)));
 }
 
+/* RFC 9440 2.1: Base64 between colons. */
+static struct slice byte_sequence(struct exchange *x, struct slice base64)
+{
+    char *start = arena_alloc(&x->arena, base64.n + 2);
+    char *p = slice_put(start, SLICE(":"));
+    p = slice_put(slice_put(p, base64), SLICE(":"));
+    return slice_of(start, (size_t)(p - start));
+}
+
+/* Nobody but us, or a proxy that is trusted, may say who a client has proved to be (RFC 9440 4). */
+static void add_client_cert(struct exchange *x, bool trusted)
+{
+    static const enum field_id ids[] = {FIELD_CLIENT_CERT, FIELD_CLIENT_CERT_CHAIN,
+                                        FIELD_X_CLIENT_CERT_SUBJECT, FIELD_X_CLIENT_CERT_SHA256};
+    struct fields *fields = &x->req.fields;
+    const struct tls_peer *peer = x->tls_peer;
+    for (size_t i = 0; (!trusted || peer) && i < sizeof(ids) / sizeof(ids[0]); i++)
+        fields_drop(fields, ids[i]);
+    if (!peer)
+        return;
+    add(x, fields, FIELD_CLIENT_CERT, byte_sequence(x, peer->certificate));
+    add(x, fields, FIELD_X_CLIENT_CERT_SUBJECT, peer->subject);
+    add(x, fields, FIELD_X_CLIENT_CERT_SHA256, peer->fingerprint);
+}
+
 /* What the client says of those before it counts only if the client is trusted; else it is removed,
  * so that nobody can pretend to be somebody else. */
 static void add_forwarded(struct exchange *x)
@@ -155,6 +181,7 @@ static void add_forwarded(struct exchange *x)
     }
     if (x->prefix.n)
         add_prefix(x, fields);
+    add_client_cert(x, trusted);
     struct slice client = x->peer_text.n ? x->peer_text : SLICE("unknown");
     add(x, fields, FIELD_X_FORWARDED_FOR, appended(x, list, client));
     if (!fields_find(fields, FIELD_X_FORWARDED_PROTO))

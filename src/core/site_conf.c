@@ -13,7 +13,7 @@ static key_open_fn open_pair, open_route, open_site_script, open_route_script, o
     open_site_redirect, open_site_respond, open_site_compress, open_route_compress, open_site_serve,
     open_route_serve, open_route_rule, open_route_rewrite, open_site_rule, open_site_rewrite,
     open_site_access, open_route_access;
-static key_close_fn close_route;
+static key_close_fn close_hsts, close_route;
 
 /* clang-format off */
 static const struct key route_options[] = {
@@ -92,6 +92,17 @@ static const struct key route_keys[] = {
     {.name = NULL},
 };
 
+static const struct key hsts_options[] = {
+    {.name = "max-age", .type = KEY_MS, .flags = KEY_REQUIRED,
+     .at = at(struct site_conf, hsts.max_age_ms), .max = "49d",
+     .help = "for how long; 0s takes it back"},
+    {.name = "subdomains", .type = KEY_BOOL, .at = at(struct site_conf, hsts.subdomains),
+     .help = "for all names beneath the site's, too"},
+    {.name = "preload", .type = KEY_BOOL, .at = at(struct site_conf, hsts.preload),
+     .help = "agree to be listed in browsers from the start"},
+    {.name = NULL},
+};
+
 const struct key site_keys[] = {
     {.name = "route", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_paths,
      .open = open_route, .close = close_route, .options = route_options, .block = route_keys,
@@ -109,6 +120,9 @@ const struct key site_keys[] = {
      .open = open_pair, .options = tls_pair_options, .syntax = "FILE",
      .help = "a certificate (PEM) with its chain, for every TLS listener; clients who ask for one of "
              "its names get it"},
+    {.name = "hsts", .type = KEY_NONE, .options = hsts_options, .close = close_hsts,
+     .help = "tell browsers that come by HTTPS never to come without it again "
+             "(Strict-Transport-Security)"},
     {.name = NULL},
 };
 /* clang-format on */
@@ -224,6 +238,17 @@ static void *open_route_script(struct config_reader *r, const struct directive *
     struct route_conf *route = target;
     route->script.groups = route_group_count(route);
     return &route->script;
+}
+
+static bool close_hsts(struct config_reader *r, const struct directive *d, void *opened)
+{
+    struct site_conf *site = opened;
+    struct hsts_conf *hsts = &site->hsts;
+    (void)d;
+    hsts->value = arena_printf(r->arena, "max-age=%u%s%s", hsts->max_age_ms / 1000,
+                               hsts->subdomains ? "; includeSubDomains" : "",
+                               hsts->preload ? "; preload" : "");
+    return true;
 }
 
 static void *open_pair(struct config_reader *r, const struct directive *d, void *target)

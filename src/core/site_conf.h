@@ -16,6 +16,13 @@ struct site_name {
     struct config_place at;
 };
 
+/* RFC 6797: browsers that came by TLS once never come without it again. */
+struct hsts_conf {
+    uint32_t max_age_ms;
+    bool subdomains, preload;
+    struct slice value; /* of the field; empty: none is sent */
+};
+
 struct site_conf {
     struct site_name *names;
     uint32_t name_count;
@@ -28,6 +35,7 @@ struct site_conf {
     struct admission *admission;   /* the same */
     struct tls_pair_conf *pairs;   /* certificates for all TLS listeners */
     uint32_t pair_count;
+    struct hsts_conf hsts;
     struct config_place at;
 };
 

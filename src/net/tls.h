@@ -104,6 +104,16 @@ const char *tls_why(const struct stream *s);
  * plain one, with what it sent to be read. */
 bool tls_is_http(const struct stream *s);
 void tls_strip(struct stream *s);
+/* Whom a client's certificate, which has been verified, is of. One allocation. */
+struct tls_peer {
+    struct slice subject, issuer; /* RFC 4514 */
+    struct slice serial;          /* hexadecimal */
+    struct slice fingerprint;     /* SHA-256, hexadecimal */
+    struct slice certificate;     /* DER in Base64 */
+};
+/* To be freed; NULL: it has shown none. Once, when the handshake is over. */
+struct tls_peer *tls_make_peer(const struct stream *s);
+
 enum tls_alpn tls_alpn(const struct stream *s);
 bool tls_is_resumed(const struct stream *s);
 

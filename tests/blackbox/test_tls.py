@@ -1,5 +1,7 @@
 """TLS in front: handshakes, names, protocols, and what a client gets who speaks something else."""
 
+import base64
+import re
 import socket
 import ssl
 import subprocess
@@ -43,6 +45,13 @@ def context(authority, **more):
     for name, value in more.items():
         setattr(c, name, value)
     return c
+
+
+def s_client(g, *options, input=""):
+    """What `openssl s_client` says of a connection."""
+    done = subprocess.run(["openssl", "s_client", "-connect", "127.0.0.1:%d" % g.address[1], "-servername",
+                           "localhost", *options], input=input, capture_output=True, text=True, timeout=20)
+    return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("option,version", [("--http1.1", "1.1"), ("--http2", "2")])
@@ -111,3 +120,103 @@ def test_a_slow_handshake_is_given_up(tls, authority):
         c.send(b"\x16\x03\x01")
         c.expect_closed()
     g.wait_line(r"the handshake took too long \(handshake\)")
+
+
+def test_clients_certificates_are_passed_on(tls, authority, backend):
+    g = tls(authority.issue("localhost"), keys=[f"client-ca {authority.pem} verify=optional"],
+            then=serve(lambda request, c: "\n".join(
+                request[n] or "-" for n in ("X-Client-Cert-Subject", "X-Client-Cert-SHA256",
+                                                  "Client-Cert")).encode()))
+    alice = authority.issue("alice")
+    out = curl(g, authority, "--cert", str(alice.pem), "--key", str(alice.key),
+               "-H", "X-Client-Cert-Subject: CN=root").decode().split("\n")
+    assert out[:2] == ["CN=alice", alice.fingerprint()]
+    assert base64.b64decode(out[2].strip(":")) == alice.der()
+    out = curl(g, authority, "-H", "X-Client-Cert-Subject: CN=root", "-H", "Client-Cert: :AAAA:")
+    assert out == b"-\n-\n-"
+
+
+def test_clients_without_a_certificate_are_refused_where_one_is_required(tls, authority, tmp_path):
+    g = tls(authority.issue("localhost"), keys=[f"client-ca {authority.pem}"])
+    (tmp_path / "strange").mkdir()
+    mallory = Authority(tmp_path / "strange", "Stranger").issue("mallory")
+    for options in ([], ["--cert", str(mallory.pem), "--key", str(mallory.key)]):
+        done = subprocess.run(["curl", "-sk", *options, "https://127.0.0.1:%d/" % g.address[1]])
+        assert done.returncode != 0
+    g.wait_line("no TLS connection: TLS: peer did not return a certificate")
+    g.wait_line("no TLS connection: TLS: certificate verify failed")
+    alice = authority.issue("alice")
+    assert curl(g, authority, "--cert", str(alice.pem), "--key", str(alice.key)) == b"ok"
+
+
+def test_an_ocsp_response_is_stapled(tls, authority):
+    cert = authority.issue("localhost")
+    g = tls(keys=[f"certificate {cert.pem} key={cert.key} ocsp={authority.staple(cert)}"])
+    out = s_client(g, "-status", "-CAfile", str(authority.pem))
+    assert "OCSP Response Status: successful" in out and "Cert Status: good" in out
+
+
+def test_an_old_ocsp_response_is_not_stapled(tls, authority):
+    cert = authority.issue("localhost")
+    g = tls(keys=[f"certificate {cert.pem} key={cert.key} ocsp={authority.staple(cert, last_day=-1)}"])
+    assert "OCSP response: no response sent" in s_client(g, "-status")
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_tickets_resume_at_any_thread(tls, authority, version, tmp_path):
+    g = tls(authority.issue("localhost"), threads=4)
+    kept = str(tmp_path / "session")
+    ask = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert "New, TLSv1" in s_client(g, version, "-sess_out", kept, "-ign_eof", input=ask)
+    for _ in range(8):
+        out = s_client(g, version, "-sess_in", kept, "-ign_eof", input=ask)
+        assert "Reused, TLSv1" in out and "200 OK" in out
+
+
+def test_tickets_can_be_turned_off(tls, authority, tmp_path):
+    g = tls(authority.issue("localhost"), keys=["tickets off"])
+    ask = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    for version in ("-tls1_2", "-tls1_3"):
+        assert "TLS session ticket:" not in s_client(g, version, "-ign_eof", input=ask)
+
+
+def test_versions_are_as_configured(tls, authority):
+    g = tls(authority.issue("localhost"), keys=["protocols min=1.3"])
+    assert "protocol version" in s_client(g, "-tls1_2")
+    assert "New, TLSv1.3" in s_client(g, "-tls1_3")
+    g.wait_line("no TLS connection: TLS: unsupported protocol")
+
+
+def test_alpn_without_a_protocol_of_ours_is_refused(tls, authority):
+    g = tls(authority.issue("localhost"))
+    assert "no application protocol" in s_client(g, "-alpn", "spdy/3")
+    assert "ALPN protocol: h2" in s_client(g, "-alpn", "http/1.1,h2")
+
+
+def test_hsts_is_told_to_those_who_come_encrypted(gateway, backend, authority):
+    cert = authority.issue("localhost")
+    b = backend(then=serve())
+    g = gateway(f"gateway {{ threads 1; access-log off }}\n"
+                f"listen 127.0.0.1:0 tls {{ certificate {cert.pem} key={cert.key} }}\n"
+                f"listen 127.0.0.1:0\npool app {{ backend {b.address} }}\n"
+                "site * { hsts max-age=30d subdomains=on; route * scheme=http { redirect 308 https://localhost/ }\n"
+                "    proxy app }\n")
+    out = curl(g, authority, "-i").decode()
+    assert "strict-transport-security: max-age=2592000; includesubdomains" in out.lower()
+    from harness import Client
+    with Client(g.addresses[1]) as c:
+        m = c.get("/")
+    assert m.status == 308 and m["Location"] == "https://localhost/"
+    assert not m["Strict-Transport-Security"]
+
+
+def test_handshakes_are_counted(tls, authority, tmp_path):
+    g = tls(authority.issue("localhost"), gateway=[f"admin unix:{tmp_path}/admin.sock"])
+    curl(g, authority)
+    with g.client() as c:
+        c.send(b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00").half_close().rest()
+    text = subprocess.run(["curl", "-s", "--unix-socket", f"{tmp_path}/admin.sock", "http://x/metrics"],
+                          capture_output=True, text=True).stdout
+    assert re.search(r'sluice_tls_handshakes_total\{listener="127.0.0.1:0",id="1"\} 1$', text, re.M)
+    assert re.search(r"sluice_tls_failures_total\{.*\} 1$", text, re.M)
+    assert re.search(r"sluice_tls_resumptions_total\{.*\} 0$", text, re.M)

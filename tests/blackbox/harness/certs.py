@@ -51,6 +51,9 @@ class Certificate:
     def serial(self):
         return self.cert.serial_number
 
+    def der(self):
+        return self.cert.public_bytes(serialization.Encoding.DER)
+
     def fingerprint(self):
         return self.cert.fingerprint(hashes.SHA256()).hex()
 
