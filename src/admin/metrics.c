@@ -11,6 +11,7 @@
 #include "admin/endpoints.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "core/admit.h"
 #include "pool/view.h"
 #include "proc/supervise.h"
 
@@ -521,6 +522,17 @@ static void put_abuses(FILE *out, const struct stats_sum *s)
     }
 }
 
+static void put_refused(FILE *out, const struct stats_sum *s)
+{
+    put_family(out, "admission_refused_total", "counter",
+               "Requests that were not let in, by what refused them.");
+    for (uint32_t i = 0; i < STATS_GATES; i++) {
+        char label[40];
+        snprintf(label, sizeof(label), "gate=\"%s\"", gate_kind_name((enum gate_kind)i));
+        put_sample(out, "admission_refused_total", label, "", s->refused[i]);
+    }
+}
+
 static void put_compression(FILE *out, const struct stats_sum *s)
 {
     put_single(out, "compressed_responses_total", "counter", "Responses that were compressed.",
@@ -554,6 +566,7 @@ static void put_gateway(FILE *out, const struct admin *a)
     put_single(out, "received_bytes_total", "counter", "Bytes of request bodies.",
                s.received_bytes);
     put_single(out, "sent_bytes_total", "counter", "Bytes of response bodies.", s.sent_bytes);
+    put_refused(out, &s);
     put_compression(out, &s);
     put_ends(out, &s);
     put_abuses(out, &s);

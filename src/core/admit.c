@@ -3,6 +3,15 @@
 
 #include "core/answer.h"
 #include "core/route.h"
+#include "core/worker.h"
+
+_Static_assert((int)GATE_KINDS == (int)STATS_GATES, "each kind has a counter");
+
+const char *gate_kind_name(enum gate_kind kind)
+{
+    static const char *const names[] = {"access", "rate", "concurrent", "auth"};
+    return names[kind];
+}
 
 /* ---- loading ---- */
 
@@ -11,6 +20,23 @@ void admission_add(struct config_reader *r, struct admission *a, const struct ga
 {
     struct gate_conf *g = config_append(r, &a->gates, &a->count, sizeof(*g));
     *g = (struct gate_conf){.gate = gate, .conf = conf};
+}
+
+void *admit_open(struct config_reader *r, const struct directive *d, struct admission *a)
+{
+    static const struct {
+        const char *key;
+        admit_open_fn *open;
+    } openers[] = {
+        {"allow", admit_open_access},
+        {"deny", admit_open_access},
+        {"rate", admit_open_rate},
+        {"concurrent", admit_open_concurrent},
+    };
+    for (size_t i = 0; i < sizeof(openers) / sizeof(openers[0]); i++)
+        if (slice_eq(slice_str(openers[i].key), d->name.text))
+            return openers[i].open(r, d, a);
+    return NULL;
 }
 
 static bool finish_gates(struct config_reader *r, struct snapshot *s, struct admission *a)
@@ -97,6 +123,8 @@ void admit_drop(struct exchange *x)
 enum admit admit_refuse(struct exchange *x, uint16_t status, enum field_id id, struct slice value,
                         const char *why, const char *rule)
 {
+    enum gate_kind kind = x->route->admission->gates[x->gate].gate->kind;
+    counter_add(&x->worker->stats.refused[kind], 1);
     if (!answer_skip_body(x))
         return ADMIT_OVER;
     x->fail_id = id;

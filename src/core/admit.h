@@ -19,6 +19,8 @@ struct facts;
 struct snapshot;
 
 enum gate_kind { GATE_ACCESS, GATE_RATE, GATE_CONCURRENT, GATE_AUTH, GATE_KINDS };
+/* "access" */
+const char *gate_kind_name(enum gate_kind kind);
 
 enum admit {
     ADMIT_PASS,
@@ -69,23 +71,50 @@ void admit_drop(struct exchange *x);
 enum admit admit_refuse(struct exchange *x, uint16_t status, enum field_id id, struct slice value,
                         const char *why, const char *rule);
 
-/* The keys. Openers answer what options and words go to; a is where they are kept. */
-void *admit_open_access(struct config_reader *r, struct admission *a);
-key_set_fn admit_set_access;
+/* Gives back what the gates have counted x as; it is over. */
+void admit_end_charges(struct exchange *x);
 
-#define ADMIT_KEYS(access_opener)                                                                  \
+/* The keys. An opener of a site or route hands over the admission that a line belongs to, and gets
+ * what options and words go to. */
+typedef void *admit_open_fn(struct config_reader *r, const struct directive *d,
+                            struct admission *a);
+admit_open_fn admit_open; /* by the name of the key */
+key_set_fn admit_set_access, admit_set_rate, admit_set_concurrent;
+extern const struct key admit_rate_options[], admit_concurrent_options[];
+
+/* For admit_open(). */
+admit_open_fn admit_open_access, admit_open_rate, admit_open_concurrent;
+
+#define ADMIT_KEYS(opener)                                                                         \
     {.name = "allow",                                                                              \
      .type = KEY_CUSTOM,                                                                           \
      .flags = KEY_REPEAT,                                                                          \
      .set = admit_set_access,                                                                      \
-     .open = access_opener,                                                                        \
+     .open = opener,                                                                               \
      .syntax = "CIDR ... | unix | all",                                                            \
      .help = "who may come in, by address. allow and deny are looked at in the order of the file " \
              "and the first that matches counts; who matches none gets the opposite of the last"}, \
+        {.name = "deny",                                                                           \
+         .type = KEY_CUSTOM,                                                                       \
+         .flags = KEY_REPEAT,                                                                      \
+         .set = admit_set_access,                                                                  \
+         .open = opener,                                                                           \
+         .syntax = "CIDR ... | unix | all",                                                        \
+         .help = "who may not come in (403): see allow"},                                          \
+        {.name = "rate",                                                                           \
+         .type = KEY_CUSTOM,                                                                       \
+         .flags = KEY_REPEAT | KEY_ONE,                                                            \
+         .set = admit_set_rate,                                                                    \
+         .open = opener,                                                                           \
+         .options = admit_rate_options,                                                            \
+         .syntax = "NUMBER/TIME | off",                                                            \
+         .help =                                                                                   \
+             "how often requests may come (429), such as 10/s, 100/m, 5/10s; counted exactly for " \
+             "all threads, and on through a reload. Several lines all count"},                     \
     {                                                                                              \
-        .name = "deny", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = admit_set_access,          \
-        .open = access_opener, .syntax = "CIDR ... | unix | all",                                  \
-        .help = "who may not come in (403): see allow"                                             \
+        .name = "concurrent", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_ONE,                   \
+        .set = admit_set_concurrent, .open = opener, .options = admit_concurrent_options,          \
+        .syntax = "NUMBER | off", .help = "how many requests there may be at a time (429)"         \
     }
 
 #endif

@@ -62,8 +62,9 @@ static const struct gate access_gate = {
 };
 
 /* All lines together are one list. */
-void *admit_open_access(struct config_reader *r, struct admission *a)
+void *admit_open_access(struct config_reader *r, const struct directive *d, struct admission *a)
 {
+    (void)d;
     for (uint32_t i = 0; i < a->count; i++)
         if (a->gates[i].gate == &access_gate)
             return a->gates[i].conf;

@@ -103,6 +103,7 @@ void exchange_free(struct exchange *x)
     list_remove(&x->again.node);
     timer_fini(&w->loop, &x->timer);
     admit_drop(x);
+    admit_end_charges(x);
     chain_clear(&x->req_body);
     chain_clear(&x->resp_body);
     chain_clear(&x->coded);

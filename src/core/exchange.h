@@ -23,6 +23,7 @@
 #include "net/loop.h"
 #include "net/spool.h"
 
+struct charge;
 struct coder;
 struct worker;
 struct exchange;
@@ -121,6 +122,7 @@ struct exchange {
     const struct cgi_param *params; /* in place of the route's, where they depend on the request */
     const struct route_conf *route;
     uint32_t gate;                  /* which of the route's is asked: see admit.h */
+    struct charge *charges;         /* what gates have counted it as */
     void *gate_state;               /* what it waits with */
     const struct serve_conf *serve; /* how it is served: the route's, once that is found */
     bool passes_over;               /* that route: one behind it is wanted */

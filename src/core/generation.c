@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "core/limiter.h"
 
 static struct gateway_pool *new_pool(const struct pool_conf *conf, uint32_t workers)
 {
@@ -40,6 +41,57 @@ static struct gateway_pool *find_pool(const struct generation *g, const struct p
     return NULL;
 }
 
+/* ---- tables of limits ---- */
+
+static struct gateway_limit *find_limit(const struct generation *g, const struct limit_conf *conf)
+{
+    for (uint32_t i = 0; g && i < g->snapshot->limit_count; i++)
+        if (slice_eq(conf->name, slice_str(g->limits[i]->name)) &&
+            conf->entries == g->limits[i]->entries)
+            return g->limits[i];
+    return NULL;
+}
+
+static struct gateway_limit *new_limit(const struct limit_conf *conf)
+{
+    struct gateway_limit *l = mem_alloc(sizeof(*l));
+    *l = (struct gateway_limit){.limiter = limiter_new(conf->entries),
+                                .name = mem_dup(conf->name.p, conf->name.n),
+                                .entries = conf->entries};
+    return l;
+}
+
+static void take_limits(struct generation *g, const struct generation *from)
+{
+    uint32_t count = g->snapshot->limit_count;
+    g->limits = mem_zalloc(count * sizeof(*g->limits));
+    g->limiters = mem_zalloc(count * sizeof(*g->limiters));
+    for (uint32_t i = 0; i < count; i++) {
+        const struct limit_conf *conf = &g->snapshot->limits[i];
+        g->limits[i] = find_limit(from, conf);
+        if (!g->limits[i])
+            g->limits[i] = new_limit(conf);
+        g->limits[i]->generations++;
+        g->limiters[i] = g->limits[i]->limiter;
+    }
+}
+
+static void free_limits(struct generation *g)
+{
+    for (uint32_t i = 0; i < g->snapshot->limit_count; i++) {
+        struct gateway_limit *l = g->limits[i];
+        if (--l->generations)
+            continue;
+        limiter_free(l->limiter);
+        free(l->name);
+        free(l);
+    }
+    free(g->limits);
+    free(g->limiters);
+}
+
+/* ---- life ---- */
+
 struct generation *generation_new(struct snapshot *snapshot, struct log_output *access_log,
                                   const struct generation *from, uint32_t workers, uint32_t number)
 {
@@ -54,6 +106,7 @@ struct generation *generation_new(struct snapshot *snapshot, struct log_output *
             g->pools[i] = new_pool(conf, workers);
         g->pools[i]->generations++;
     }
+    take_limits(g, from);
     return g;
 }
 
@@ -67,6 +120,7 @@ static void free_generation(struct generation *g)
     for (uint32_t i = 0; i < g->snapshot->pool_count; i++)
         if (--g->pools[i]->generations == 0)
             free_pool(g->pools[i]);
+    free_limits(g);
     if (g->access_log)
         log_output_close(g->access_log);
     snapshot_unref(g->snapshot);

@@ -23,12 +23,22 @@ struct gateway_pool {
     struct probes *probes; /* main thread; NULL until the gateway starts them */
 };
 
+/* A table of `rate` or `concurrent`; found again by its name. */
+struct gateway_limit {
+    struct limiter *limiter;
+    char *name;
+    uint32_t entries;
+    uint32_t generations; /* as above */
+};
+
 /* Main thread: all but what is const for the workers. */
 struct generation {
     uint32_t number;
     uint32_t holds; /* tenures, and one while it is the gateway's newest */
     struct snapshot *snapshot;
     struct gateway_pool **pools;   /* as snapshot->pools */
+    struct gateway_limit **limits; /* as snapshot->limits */
+    struct limiter **limiters;     /* theirs, for the workers */
     struct log_output *access_log; /* NULL: off */
 };
 

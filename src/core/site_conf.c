@@ -12,7 +12,7 @@ static key_set_fn set_paths, set_internal;
 static key_open_fn open_pair, open_route, open_site_script, open_route_script, open_site_files,
     open_site_redirect, open_site_respond, open_site_compress, open_route_compress, open_site_serve,
     open_route_serve, open_route_rule, open_route_rewrite, open_site_rule, open_site_rewrite,
-    open_site_access, open_route_access;
+    open_site_gate, open_route_gate;
 static key_close_fn close_hsts, close_route;
 
 /* clang-format off */
@@ -82,7 +82,7 @@ static const struct key route_keys[] = {
     {.name = "priority", .type = KEY_ENUM, .at = at(struct route_conf, priority),
      .init = "normal", .names = priorities,
      .help = "whose turn it is first where requests wait for a connection to a backend"},
-    ADMIT_KEYS(open_route_access),
+    ADMIT_KEYS(open_route_gate),
     SERVE_KEYS(open_route_serve),
     COMPRESS_KEY(open_route_compress),
     SCRIPT_KEYS(open_route_script),
@@ -111,7 +111,7 @@ const struct key site_keys[] = {
              "the options"},
     FILES_KEY(open_site_files),
     ACTION_KEYS(open_route, open_site_redirect, open_site_respond),
-    ADMIT_KEYS(open_site_access),
+    ADMIT_KEYS(open_site_gate),
     SERVE_KEYS(open_site_serve),
     COMPRESS_KEY(open_site_compress),
     RULES_KEYS(open_site_rule, open_site_rewrite),
@@ -258,18 +258,16 @@ static void *open_pair(struct config_reader *r, const struct directive *d, void 
     return config_append(r, &site->pairs, &site->pair_count, sizeof(*site->pairs));
 }
 
-static void *open_site_access(struct config_reader *r, const struct directive *d, void *target)
+static void *open_site_gate(struct config_reader *r, const struct directive *d, void *target)
 {
-    (void)d;
     struct site_conf *site = target;
-    return admit_open_access(r, site->admission);
+    return admit_open(r, d, site->admission);
 }
 
-static void *open_route_access(struct config_reader *r, const struct directive *d, void *target)
+static void *open_route_gate(struct config_reader *r, const struct directive *d, void *target)
 {
-    (void)d;
     struct route_conf *route = target;
-    return admit_open_access(r, route->own_admission);
+    return admit_open(r, d, route->own_admission);
 }
 
 static void *open_site_serve(struct config_reader *r, const struct directive *d, void *target)

@@ -14,6 +14,7 @@
 #include "config/ast.h"
 #include "config/diag.h"
 #include "core/gateway_conf.h"
+#include "core/limit_conf.h"
 #include "core/listen_conf.h"
 #include "core/site_conf.h"
 #include "pool/pool_conf.h"
@@ -27,7 +28,8 @@ struct snapshot {
     struct listen_conf *listens;
     struct pool_conf *pools;
     struct site_conf *sites;
-    uint32_t listen_count, pool_count, site_count;
+    struct limit_conf *limits; /* tables to count in */
+    uint32_t listen_count, pool_count, site_count, limit_count;
 
     struct serve_conf serve; /* of requests for which no route is found (yet) */
     struct types types;      /* of files that no route serves: what applications hand over */

@@ -14,7 +14,13 @@
 
 struct exchange;
 
-enum { STATS_CLASSES = 6, STATS_ERROR_FIRST = 400, STATS_ERRORS = 200, STATS_ABUSES = H2_ABUSES };
+enum {
+    STATS_CLASSES = 6,
+    STATS_ERROR_FIRST = 400,
+    STATS_ERRORS = 200,
+    STATS_ABUSES = H2_ABUSES,
+    STATS_GATES = 4
+};
 
 /* Who has ended a request before it was complete. */
 #define STATS_ENDS(X) X(client) X(backend) X(gateway)
@@ -28,6 +34,7 @@ struct worker_stats {
     struct counter errors[STATS_ERRORS];         /* answers of our own, by status - 400 */
     struct counter abuses[STATS_ABUSES];         /* HTTP/2 connections closed for it */
     struct counter compressed, compress_refused; /* responses; refused: for lack of memory */
+    struct counter refused[STATS_GATES];         /* by enum gate_kind */
     struct counter compress_in_bytes, compress_out_bytes;
     struct hist total;
 };
@@ -57,6 +64,7 @@ struct stats_sum {
     uint64_t classes[STATS_CLASSES];
     uint64_t clients_joined, clients_left, begun, ended, received_bytes, sent_bytes;
     uint64_t ends[3], errors[STATS_ERRORS], abuses[STATS_ABUSES];
+    uint64_t refused[STATS_GATES];
     uint64_t compressed, compress_refused, compress_in_bytes, compress_out_bytes;
     struct hist_sum total;
 };
