@@ -11,8 +11,22 @@
 #include "config/schema.h"
 #include "core/exchange.h"
 
+struct facts;
 struct route_conf;
 struct snapshot;
+
+/* A request that is explained. */
+struct explaining {
+    FILE *out;
+    struct arena *arena;
+    const struct snapshot *snapshot;
+    const struct route_conf *route;
+    const struct facts *facts; /* what the action gets: rewritten */
+    /* For the action to say: the target, path and query, that it would go on with inside the
+     * gateway, or that it would leave the request to the next route. */
+    struct slice next;
+    bool passes_over;
+};
 
 struct action {
     const char *name; /* the key that chooses it: "proxy" */
@@ -22,9 +36,9 @@ struct action {
     /* Serves x, in state EX_ACT: answers (answer.h), begins again elsewhere (reroute.h), or enters
      * another state. PARK: calls exchange_run() later, which comes back here. */
     enum next (*run)(struct exchange *x);
-    /* Says what it does, behind the word "action" on a line of its own, which it ends. NULL: its
-     * name says it. */
-    void (*explain)(const struct route_conf *route, FILE *out);
+    /* Says what it would do, behind the word "action" on a line of its own, which it ends. NULL:
+     * its name says it. */
+    void (*explain)(struct explaining *e);
 };
 
 /* For the setters of the keys: the route has this action from now on. False: it has another one,

@@ -5,6 +5,7 @@
 #include "core/answer.h"
 #include "core/rewriting.h"
 #include "core/route.h"
+#include "core/snapshot.h"
 
 struct redirect_conf {
     struct route_conf *route;
@@ -43,10 +44,17 @@ static enum next run_redirect(struct exchange *x)
     return NEXT;
 }
 
-static void explain_redirect(const struct route_conf *route, FILE *out)
+static void explain_redirect(struct explaining *e)
 {
-    const struct redirect_conf *conf = route->action_conf;
-    fprintf(out, "redirect %u " SLICE_FMT "\n", conf->status, SLICE_ARG(conf->text));
+    const struct redirect_conf *conf = e->route->action_conf;
+    struct slice target;
+    if (template_expand(&conf->target, e->facts, e->facts->groups, e->snapshot->gateway.head_bytes,
+                        e->arena, &target) != TEMPLATE_OK)
+        target = SLICE("(fails)");
+    fprintf(e->out, "redirect %u " SLICE_FMT, conf->status, SLICE_ARG(conf->text));
+    if (!slice_eq(target, conf->text))
+        fprintf(e->out, "  to  " SLICE_FMT, SLICE_ARG(target));
+    fputc('\n', e->out);
 }
 
 void *answer_action_open_redirect(struct config_reader *r, const struct directive *d, void *target)
@@ -100,13 +108,13 @@ static enum next run_respond(struct exchange *x)
     return NEXT;
 }
 
-static void explain_respond(const struct route_conf *route, FILE *out)
+static void explain_respond(struct explaining *e)
 {
-    const struct respond_conf *conf = route->action_conf;
-    fprintf(out, "respond %u", conf->status);
+    const struct respond_conf *conf = e->route->action_conf;
+    fprintf(e->out, "respond %u", conf->status);
     if (conf->text.n)
-        fprintf(out, " with %zu bytes of " SLICE_FMT, conf->text.n, SLICE_ARG(conf->type));
-    fputc('\n', out);
+        fprintf(e->out, " with %zu bytes of " SLICE_FMT, conf->text.n, SLICE_ARG(conf->type));
+    fputc('\n', e->out);
 }
 
 /* clang-format off */

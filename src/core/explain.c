@@ -5,6 +5,7 @@
 
 #include "core/action.h"
 #include "core/admit.h"
+#include "core/explain_rules.h"
 #include "http/uri.h"
 #include "net/addr.h"
 #include "pool/pool_explain.h"
@@ -15,8 +16,8 @@ struct question {
     struct arena *arena;
     struct fields fields;
     struct net_addr client;
-    struct slice raw_path; /* as in the URL, without query */
-    struct facts query;
+    struct target target; /* as in the URL */
+    struct facts facts;
 };
 
 static bool refuse(const char *what, struct slice text)
@@ -46,39 +47,50 @@ static bool read_options(struct question *q, const struct cli_args *args)
             return false;
     if (client && !net_addr_literal(slice_str(client), 0, &q->client))
         return refuse("the client is an IP address", slice_str(client));
-    q->query.client = client ? &q->client.sa : NULL;
-    q->query.fields = &q->fields;
+    q->facts.client = client ? &q->client.sa : NULL;
+    q->facts.fields = &q->fields;
+    q->facts.client_text = client ? slice_str(client) : SLICE_NONE;
     return true;
 }
 
 /* http://HOST[:PORT]/PATH, or a path for the host that the Host field names. */
 static bool read_url(struct question *q, struct slice url)
 {
-    struct slice authority = fields_value(&q->fields, FIELD_HOST), rest = url;
+    struct facts *f = &q->facts;
+    struct slice rest = url;
     size_t scheme = slice_find(url, ':');
     int port;
+    f->scheme = SLICE("http");
+    f->authority = fields_value(&q->fields, FIELD_HOST);
     if (scheme + 2 < url.n && slice_starts(slice_skip(url, scheme), SLICE("://"))) {
+        f->scheme = slice_first(url, scheme);
         rest = slice_skip(url, scheme + 3);
         size_t slash = slice_find(rest, '/'), mark = slice_find(rest, '?');
-        authority = slice_first(rest, slash < mark ? slash : mark);
-        rest = slice_skip(rest, authority.n);
+        f->authority = slice_first(rest, slash < mark ? slash : mark);
+        rest = slice_skip(rest, f->authority.n);
     } else if (!slice_starts(url, SLICE("/")) && !slice_eq(url, SLICE("*"))) {
         return refuse("a URL begins with http:// or, for the default site, with '/'", url);
     }
-    if (authority.n && !uri_split_authority(authority, &q->query.host, &port))
-        return refuse("this is no host", authority);
-    q->raw_path = slice_first(rest, slice_find(slice_first(rest, slice_find(rest, '?')), '#'));
-    if (q->raw_path.n == 0)
-        q->raw_path = SLICE("/");
+    if (f->authority.n && !uri_split_authority(f->authority, &f->host, &port))
+        return refuse("this is no host", f->authority);
+    f->target = slice_first(rest, slice_find(rest, '#'));
     return true;
 }
 
-static bool read_path(struct question *q)
+/* A target as it is in a request line, or as something inside the gateway makes it. */
+static bool set_target(struct question *q, struct slice target)
 {
     struct fault fault = {0};
-    q->query.path = q->raw_path;
-    if (slice_eq(q->raw_path, SLICE("*")) ||
-        uri_normalise_path(q->raw_path, q->arena, &q->query.path, &fault) == PARSE_DONE)
+    size_t mark = slice_find(target, '?');
+    q->target.path = slice_first(target, mark);
+    q->target.has_query = mark < target.n;
+    q->target.query = slice_skip(target, mark + q->target.has_query);
+    if (q->target.path.n == 0)
+        q->target.path = SLICE("/");
+    q->facts.query = q->target.query;
+    q->facts.path = q->target.path;
+    if (slice_eq(q->target.path, SLICE("*")) ||
+        uri_normalise_path(q->target.path, q->arena, &q->facts.path, &fault) == PARSE_DONE)
         return true;
     fprintf(stderr, "sluice explain: the path would be refused with %u: %s\n", fault.status,
             fault.what);
@@ -119,14 +131,16 @@ static void print_site(FILE *out, const struct site_conf *site)
     print_place(out, &site->at);
 }
 
+/* from: what is behind it counts; NULL: all. */
 static void print_routes(FILE *out, const struct question *q, const struct site_conf *site,
-                         const struct route_match *match)
+                         const struct route_conf *from, const struct route_match *match)
 {
-    for (uint32_t i = 0; i < site->route_count; i++) {
+    uint32_t first = from ? (uint32_t)(from - site->routes) + 1 : 0;
+    for (uint32_t i = first; i < site->route_count; i++) {
         const struct route_conf *route = &site->routes[i];
         const struct cond *missed;
-        enum route_miss miss = route_try(route, &q->query, &missed);
-        print_label(out, i ? "" : "routes");
+        enum route_miss miss = route_try(route, &q->facts, &missed);
+        print_label(out, i == first ? "routes" : "");
         fprintf(out, SLICE_FMT "  %s%s", SLICE_ARG(route->text),
                 miss == MISS_CONDITION ? "no: "
                 : miss == MISS_GAVE_UP ? "unknown: "
@@ -232,48 +246,149 @@ static void print_backend_limits(FILE *out, const struct route_conf *route)
     fputc('\n', out);
 }
 
-static void print_action(FILE *out, const struct route_conf *route)
+static void print_pool_of(FILE *out, const struct snapshot *s, const struct route_conf *route)
 {
+    if (route->pool)
+        print_pool(out, route->pool);
+    print_limits(out, &s->gateway, route);
+    if (route->pool)
+        print_backend_limits(out, route);
+    print_label(out, "compress");
+    compress_conf_explain(&route->compress, out);
+}
+
+/* ---- one after the other, as the exchange does it ---- */
+
+static bool find_route(const struct site_conf *site, struct question *q, FILE *out,
+                       const struct route_conf **route)
+{
+    struct route_match match =
+        *route ? route_find_after(*route, &q->facts) : route_find(site, &q->facts);
+    print_routes(out, q, site, *route, &match);
+    *route = match.route;
+    if (match.route)
+        return true;
+    print_label(out, "route");
+    fputs(match.gave_up ? "in doubt: answered with 500\n" : "none matches: answered with 404\n",
+          out);
+    return false;
+}
+
+/* The groups of the route's expression, for its templates. */
+static void find_groups(struct question *q, const struct route_conf *route, struct groups *groups)
+{
+    q->facts.groups = NULL;
+    for (uint32_t i = 0; i < route->path_count && !q->facts.groups; i++)
+        if (route->paths[i].kind == PATH_REGEX &&
+            regex_find(route->paths[i].regex, q->facts.path, 0, groups) == REGEX_YES)
+            q->facts.groups = groups;
+}
+
+static void print_onward(FILE *out, const struct question *q)
+{
+    print_label(out, "sent as");
+    fprintf(out, SLICE_FMT " " SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(q->facts.method),
+            SLICE_ARG(q->target.path), q->target.has_query ? "?" : "", SLICE_ARG(q->target.query));
+    if (q->target.host.n)
+        fprintf(out, "  host " SLICE_FMT, SLICE_ARG(q->target.host));
+    fputc('\n', out);
+}
+
+static bool run_rules(const struct snapshot *s, struct question *q, const struct rewrite *rewrite,
+                      const struct route_conf *route, FILE *out)
+{
+    struct fields fields = {0};
+    if (!rewrite || !explain_target(out, rewrite, &q->facts, &q->target, &s->gateway, q->arena))
+        return !rewrite;
+    if (!route)
+        return true;
+    for (unsigned i = 0; i < q->fields.n; i++)
+        fields_add(&fields, q->arena, q->fields.v[i].id, q->fields.v[i].name, q->fields.v[i].value);
+    bool fine = explain_fields(out, rewrite, &q->facts, &fields, &s->gateway, q->arena);
+    q->facts.fields = &q->fields;
+    return fine;
+}
+
+static void run_action(const struct snapshot *s, const struct question *q,
+                       const struct route_conf *route, FILE *out, struct explaining *e)
+{
+    *e = (struct explaining){
+        .out = out, .arena = q->arena, .snapshot = s, .route = route, .facts = &q->facts};
     print_label(out, "action");
     if (route->action->explain)
-        route->action->explain(route, out);
+        route->action->explain(e);
     else
         fprintf(out, "%s\n", route->action->name);
 }
 
-static int print_answer(const struct snapshot *s, const struct question *q, FILE *out)
+/* From finding a route to what it does. EXPLAIN_AGAIN: the request goes on with another. */
+enum { EXPLAIN_AGAIN = -1 };
+
+static int run_route(const struct snapshot *s, const struct site_conf *site, struct question *q,
+                     const struct route_conf **route, FILE *out)
 {
-    const struct site_conf *site = route_find_site(s, q->query.host);
+    struct groups groups;
+    struct explaining e;
+    if (!find_route(site, q, out, route))
+        return EXPLAIN_REFUSED;
+    const struct route_conf *found = *route;
+    q->facts.pool = found->pool ? found->pool->name : SLICE_NONE;
+    find_groups(q, found, &groups);
+    if (!run_rules(s, q, found->rewrite, found, out))
+        return EXPLAIN_REFUSED;
+    if (found->admission)
+        admission_explain(found->admission, &q->facts, out);
+    run_action(s, q, found, out, &e);
+    if (e.next.n) {
+        print_label(out, "goes on");
+        fprintf(out, SLICE_FMT "\n", SLICE_ARG(e.next));
+        *route = NULL;
+        q->facts.is_internal = true;
+        return set_target(q, e.next) ? EXPLAIN_AGAIN : EXPLAIN_REFUSED;
+    }
+    if (e.passes_over)
+        return EXPLAIN_AGAIN;
+    if (found->pool && found->rewrite)
+        print_onward(out, q);
+    if (found->rewrite)
+        explain_response(out, found->rewrite, &q->target);
+    print_pool_of(out, s, found);
+    return EXPLAIN_SERVED;
+}
+
+static int run_site(const struct snapshot *s, const struct site_conf *site, struct question *q,
+                    FILE *out)
+{
+    const struct route_conf *route = NULL;
+    int status = EXPLAIN_AGAIN;
+    q->facts.site = site->names[0].text;
+    if (!run_rules(s, q, site->rewrite, NULL, out))
+        return EXPLAIN_REFUSED;
+    for (uint32_t hops = 0; status == EXPLAIN_AGAIN; hops += !route) {
+        if (hops > s->gateway.reroutes) {
+            fputs("too many internal redirects (limit reroutes): answered with 500\n", out);
+            return EXPLAIN_REFUSED;
+        }
+        status = run_route(s, site, q, &route, out);
+    }
+    return status;
+}
+
+static int print_answer(const struct snapshot *s, struct question *q, FILE *out)
+{
+    const struct site_conf *site = route_find_site(s, q->facts.host);
     print_label(out, "request");
-    fprintf(out, SLICE_FMT " " SLICE_FMT, SLICE_ARG(q->query.method), SLICE_ARG(q->query.path));
-    if (q->query.host.n)
-        fprintf(out, "  host " SLICE_FMT, SLICE_ARG(q->query.host));
-    fputs(slice_eq(q->query.path, q->raw_path) ? "\n" : "  (the path as routes see it)\n", out);
+    fprintf(out, SLICE_FMT " " SLICE_FMT, SLICE_ARG(q->facts.method), SLICE_ARG(q->facts.path));
+    if (q->facts.host.n)
+        fprintf(out, "  host " SLICE_FMT, SLICE_ARG(q->facts.host));
+    fputs(slice_eq(q->facts.path, q->target.path) ? "\n" : "  (the path as routes see it)\n", out);
     if (!site) {
         print_label(out, "site");
         fputs("none has this host: answered with 404\n", out);
         return EXPLAIN_REFUSED;
     }
-    struct route_match match = route_find(site, &q->query);
     print_site(out, site);
-    print_routes(out, q, site, &match);
-    if (!match.route) {
-        print_label(out, "route");
-        fputs(match.gave_up ? "in doubt: answered with 500\n" : "none matches: answered with 404\n",
-              out);
-        return EXPLAIN_REFUSED;
-    }
-    if (match.route->admission)
-        admission_explain(match.route->admission, &q->query, out);
-    print_action(out, match.route);
-    if (match.route->pool)
-        print_pool(out, match.route->pool);
-    print_limits(out, &s->gateway, match.route);
-    if (match.route->pool)
-        print_backend_limits(out, match.route);
-    print_label(out, "compress");
-    compress_conf_explain(&match.route->compress, out);
-    return EXPLAIN_SERVED;
+    return run_site(s, site, q, out);
 }
 
 int explain_request(const struct snapshot *s, const struct cli_args *args, FILE *out)
@@ -282,9 +397,10 @@ int explain_request(const struct snapshot *s, const struct cli_args *args, FILE 
     struct arena arena;
     buf_pool_init(&memory, 0);
     arena_init(&arena, &memory);
-    struct question q = {.arena = &arena, .query.method = slice_str(args->operands[0])};
+    struct question q = {.arena = &arena, .facts.method = slice_str(args->operands[0])};
     int status = EXPLAIN_USAGE;
-    if (read_options(&q, args) && read_url(&q, slice_str(args->operands[1])) && read_path(&q))
+    if (read_options(&q, args) && read_url(&q, slice_str(args->operands[1])) &&
+        set_target(&q, q.facts.target))
         status = print_answer(s, &q, out);
     arena_fini(&arena);
     buf_pool_fini(&memory);

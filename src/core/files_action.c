@@ -5,6 +5,7 @@
 #include "core/action.h"
 #include "core/answer.h"
 #include "core/file_answer.h"
+#include "core/files_explain.h"
 #include "core/handoff.h"
 #include "core/reroute.h"
 #include "core/rewriting.h"
@@ -260,18 +261,10 @@ static bool finish(struct config_reader *r, struct snapshot *s, struct route_con
     return true;
 }
 
-static void explain(const struct route_conf *route, FILE *out)
+static void explain(struct explaining *e)
 {
-    const struct files_action *action = route->action_conf;
-    const struct files_conf *conf = &action->conf;
-    fprintf(out, "files of " SLICE_FMT, SLICE_ARG(conf->root));
-    if (conf->else_next)
-        fputs(", else the next route", out);
-    else if (conf->else_path.n)
-        fprintf(out, ", else " SLICE_FMT, SLICE_ARG(conf->else_path));
-    else
-        fprintf(out, ", else %u", conf->else_status);
-    fputc('\n', out);
+    const struct files_action *action = e->route->action_conf;
+    files_explain(e, &action->conf);
 }
 
 void *files_action_open(struct config_reader *r, const struct directive *d, void *target)

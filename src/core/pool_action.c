@@ -45,9 +45,9 @@ static enum next run(struct exchange *x)
     return NEXT;
 }
 
-static void explain(const struct route_conf *route, FILE *out)
+static void explain(struct explaining *e)
 {
-    fprintf(out, "%s " SLICE_FMT "\n", route->action->name, SLICE_ARG(route->pool_name));
+    fprintf(e->out, "%s " SLICE_FMT "\n", e->route->action->name, SLICE_ARG(e->route->pool_name));
 }
 
 /* ---- proxy POOL ---- */

@@ -4,6 +4,7 @@
 #include "core/reroute.h"
 #include "core/rewriting.h"
 #include "core/route.h"
+#include "core/snapshot.h"
 
 struct reroute_conf {
     struct template target;
@@ -19,10 +20,13 @@ static enum next run(struct exchange *x)
     return NEXT;
 }
 
-static void explain(const struct route_conf *route, FILE *out)
+static void explain(struct explaining *e)
 {
-    const struct reroute_conf *conf = route->action_conf;
-    fprintf(out, "reroute to " SLICE_FMT "\n", SLICE_ARG(conf->text));
+    const struct reroute_conf *conf = e->route->action_conf;
+    fprintf(e->out, "reroute to " SLICE_FMT "\n", SLICE_ARG(conf->text));
+    if (template_expand(&conf->target, e->facts, e->facts->groups, e->snapshot->gateway.head_bytes,
+                        e->arena, &e->next) != TEMPLATE_OK)
+        e->next = SLICE_NONE;
 }
 
 bool reroute_action_set(struct config_reader *r, const struct directive *d,

@@ -1,6 +1,11 @@
 """What routes change in requests and responses on their way."""
 
+import re
+import subprocess
+
 import pytest
+
+from harness.gateway import command
 
 SITE = """
 site test {
@@ -153,3 +158,60 @@ def test_a_regular_expression_that_explodes_costs_its_request_alone(site):
             assert other.get("/safe").status == 200
         assert slow.response().status == 500
     site.wait_line("takes too many steps")
+
+
+# ---- explain ----
+
+EXPLAINED = """
+listen 127.0.0.1:0
+pool app { backend 127.0.0.1:1 }
+pool php { protocol fastcgi;  backend 127.0.0.1:2 }
+site example.org {
+    root %(root)s
+    rewrite ^/old/(.*)$ /api/$1
+    route /api/* {
+        rewrite ^/api/(.*)$ /$1
+        set-host app.internal
+        set-header request X-User ${cookie:u} header=Cookie
+        set-status 503 status=502
+        proxy app
+    }
+    route ~ ^/u/([a-z]+)$   { redirect https://${host}/users/$1 }
+    route *.php query=x:1   { proxy app }
+    route *.php             { proxy php }
+    route /hop              { reroute /a.txt }
+    route /loop             { reroute /loop }
+    route *                 { files else /index.php }
+}
+"""
+
+
+def explain(tmp_path, method, url, *more):
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "s.conf").write_text(EXPLAINED % {"root": tmp_path})
+    r = subprocess.run(command("explain", "-c", tmp_path / "s.conf", method, url, *more), text=True,
+                       stdout=subprocess.PIPE, timeout=60)
+    return r.returncode, re.sub(r" +", " ", re.sub(r" *\(\S+:\d+\)$", "", r.stdout, flags=re.M))
+
+
+def test_explain_shows_rewrites_with_before_and_after(tmp_path):
+    status, said = explain(tmp_path, "GET", "http://example.org/old/x?q=1", "-H", "Cookie: u=joe")
+    assert status == 0
+    for line in ("rewrite rewrite ^/old/(.*)$ /api/$1\n /old/x?q=1 becomes /api/x?q=1\n",
+                 "rewrite rewrite ^/api/(.*)$ /$1\n /api/x?q=1 becomes /x?q=1\n", "\n Host: app.internal\n",
+                 "\n X-User: joe\n", "\nsent as GET /x?q=1 host app.internal\n", "\nresponse set-status 503 status=502\n",
+                 "\nmap-back ", "\naction proxy app\n", "\npool app\n"):
+        assert line in said, said
+    assert "does not apply: a header is missing" in explain(tmp_path, "GET", "http://example.org/api/")[1]
+
+
+def test_explain_shows_what_is_redirected_and_where_a_request_goes_on(tmp_path):
+    said = explain(tmp_path, "GET", "http://example.org/u/joe")[1]
+    assert "action redirect 302 https://${host}/users/$1 to https://example.org/users/joe\n" in said
+    said = explain(tmp_path, "GET", "http://example.org/hop")[1]
+    assert "\ngoes on /a.txt\n" in said and " a.txt: there\n" in said and " sends a.txt type=text/plain" in said
+    said = explain(tmp_path, "GET", "http://example.org/2024/x?y=1")[1]
+    assert " 2024/x: No such file or directory\n" in said and "\ngoes on /index.php?y=1\n" in said
+    assert "*.php query=x:1 no: the query has no such part\n" in said and "\npool php\n" in said
+    status, said = explain(tmp_path, "GET", "http://example.org/loop")
+    assert status == 1 and said.endswith("too many internal redirects (limit reroutes): answered with 500\n")
