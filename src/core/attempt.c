@@ -490,6 +490,8 @@ void attempt_finish(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
     note_answer(x);
+    if (at->lane.conn)
+        at->lane.conn->is_answered = true;
     lane_end(&at->lane, at->codec->is_reusable(at->lane.state));
 }
 

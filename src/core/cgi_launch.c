@@ -2,23 +2,22 @@
 #include "core/cgi_launch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "codec/cgi.h"
 #include "core/app_defs.h"
+#include "core/cgi_info.h"
 #include "core/exchange.h"
 #include "core/relay.h"
 #include "core/worker.h"
 #include "pool/conn.h"
 #include "proc/output.h"
+#include "proc/program.h"
 #include "proc/spawn.h"
 
 enum { FINISH_MS = 10000, TERM_MS = 2000 }; /* for a program that has answered; from TERM to KILL */
@@ -57,50 +56,32 @@ static size_t mount_length(const struct exchange *x)
     return longest - 1;
 }
 
-/* The file that the front of rest names beneath dir, *n bytes of it. */
-static bool find_file(const struct exchange *x, struct slice dir, struct slice rest, size_t *n)
-{
-    (void)x;
-    char path[4096];
-    struct stat st;
-    for (size_t end = 0; end < rest.n;) {
-        end += 1 + slice_find(slice_skip(rest, end + 1), '/');
-        if (dir.n + end >= sizeof(path))
-            return false;
-        memcpy(path, dir.p, dir.n);
-        memcpy(path + dir.n, rest.p, end);
-        path[dir.n + end] = '\0';
-        if (stat(path, &st) < 0)
-            return false;
-        *n = end;
-        if (S_ISREG(st.st_mode))
-            return true;
-    }
-    return false;
-}
-
 static struct slice joined(struct arena *a, struct slice dir, struct slice name)
 {
     return arena_printf(a, SLICE_FMT SLICE_FMT, SLICE_ARG(dir), SLICE_ARG(name));
 }
 
-bool cgi_locate(struct exchange *x, const struct backend *b, struct cgi_info *info)
+/* What the path means for a program, or for a directory of programs: the route's prefix is where it
+ * is mounted. Fills script_name, path_info and script_filename; *program is relative to the
+ * definition's directory. 0 or -errno. */
+static int locate(struct exchange *x, const struct app_def *def, struct cgi_info *info,
+                  struct slice *program)
 {
-    const struct app_def *def = def_of(x, b);
     size_t mount = mount_length(x), file = 0;
-    struct slice rest = slice_skip(x->path, mount);
-    if (!def)
-        return false;
+    struct slice rest = slice_skip(x->path, mount), dir = def->def.directory;
     bool is_single = def->def.argv.count > 0;
-    if (!is_single && !find_file(x, def->def.directory, rest, &file))
-        return false;
+    int error = is_single ? 0 : program_find(dir, rest, &file);
+    if (error)
+        return error;
     info->script_name = slice_first(x->path, mount + file);
     info->path_info = slice_skip(rest, file);
     info->script_filename =
-        is_single ? def->program : joined(&x->arena, def->def.directory, slice_first(rest, file));
+        is_single ? def->program : joined(&x->arena, dir, slice_first(rest, file));
     if (!info->document_root.n)
-        info->document_root = def->def.directory;
-    return true;
+        info->document_root = dir;
+    *program =
+        is_single ? slice_str(def->def.argv.p) : slice_skip(info->script_filename, dir.n + 1);
+    return 0;
 }
 
 /* ---- its life ---- */
@@ -168,15 +149,14 @@ static void on_exited(struct spawn_child *child, const struct spawn_exit *e)
     end_if_over(run);
 }
 
-/* The connection is closed: by the program, when it has said all, or by us, since nobody wants to
- * know. */
-static void on_closed(void *ctx, bool by_peer)
+/* The connection is closed: the program has said all, or nobody wants to know. */
+static void on_closed(void *ctx, bool is_answered)
 {
     struct cgi_run *run = ctx;
     run->conn = NULL;
     if (run->child.state == CHILD_NONE)
         free_run(run);
-    else if (by_peer)
+    else if (is_answered)
         timer_set(&run->worker->loop, &run->timer, FINISH_MS);
     else
         on_due(&run->timer);
@@ -192,16 +172,13 @@ void cgi_bind(struct cgi_run *run, struct conn *c)
 /* ---- starting ---- */
 
 /* What the spawner would refuse is left out: it belongs into the pool's `run { env }`. */
-static struct strings environment(struct exchange *x, const struct backend *b)
+static struct strings environment(const struct codec_request *request, struct arena *a)
 {
-    struct cgi_info info;
-    struct codec_request request;
-    relay_fill_request(x, b, &request, &info);
-    char **v = cgi_environ(&request, &x->arena);
+    char **v = cgi_environ(request, a);
     size_t bytes = 0;
     for (size_t i = 0; v[i]; i++)
         bytes += strlen(v[i]) + 1;
-    char *p = arena_alloc(&x->arena, bytes + 1);
+    char *p = arena_alloc(a, bytes + 1);
     struct strings env = {.p = p};
     for (size_t i = 0; v[i]; i++) {
         size_t n = strlen(v[i]) + 1;
@@ -214,49 +191,39 @@ static struct strings environment(struct exchange *x, const struct backend *b)
     return env;
 }
 
-/* *program: relative to the definition's directory. 0 or -errno. */
-static int find_program(struct exchange *x, const struct app_def *def, const struct backend *b,
-                        struct slice *program)
+/* What the program is to be run with, for one request. 0 or -errno. */
+static int make_order(struct exchange *x, const struct backend *b, const struct app_def *def,
+                      struct spawn_order *order)
 {
-    struct cgi_info info = {0};
-    *program = slice_str(def->def.argv.p);
-    if (def->def.argv.count)
-        return 0;
-    if (!cgi_locate(x, b, &info))
+    struct cgi_info info;
+    struct codec_request request;
+    relay_fill_request(x, b, &request, &info);
+    *order = (struct spawn_order){.fd_count = 3, .targets = {0, 1, 2}};
+    if (!def)
         return -ENOENT;
-    *program = slice_skip(info.script_filename, def->def.directory.n + 1);
-    return access(info.script_filename.p, X_OK) < 0 ? -errno : 0;
+    order->def = def->def.index;
+    int error = locate(x, def, &info, &order->program);
+    if (error)
+        return error;
+    cgi_info_mount(&info, x);
+    order->env = environment(&request, &x->arena);
+    return 0;
 }
 
-static int start(struct cgi_run *run, struct exchange *x, const struct backend *b,
-                 struct slice program, int child_end)
+static int start(struct cgi_run *run, struct spawn_order *order, int stream)
 {
     int stderr_end;
     int error = output_open(&run->output, &stderr_end);
     if (error)
         return error;
-    struct spawn_order order = {.def = run->def->def.index,
-                                .program = program,
-                                .env = environment(x, b),
-                                .fd_count = 3,
-                                .targets = {0, 1, 2}};
-    const int fds[] = {child_end, child_end, stderr_end};
-    error = spawn_start(&run->worker->spawn, &run->child, &order, fds);
+    const int fds[] = {stream, stream, stderr_end};
+    error = spawn_start(&run->worker->spawn, &run->child, order, fds);
     close(stderr_end);
     return error;
 }
 
-struct cgi_run *cgi_launch(struct exchange *x, const struct backend *b, int *fd, int *error)
+static struct cgi_run *new_run(struct exchange *x, const struct app_def *def)
 {
-    int pair[2];
-    const struct app_def *def = def_of(x, b);
-    struct slice program;
-    *error = def ? find_program(x, def, b, &program) : -ENOENT;
-    if (*error)
-        return NULL;
-    *error = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
-    if (*error)
-        return NULL;
     struct cgi_run *run = mem_zalloc(sizeof(*run));
     *run = (struct cgi_run){.worker = x->worker, .def = def, .exchange = x->id};
     list_init(&run->node);
@@ -268,12 +235,25 @@ struct cgi_run *cgi_launch(struct exchange *x, const struct backend *b, int *fd,
     run->output.exchange = x->id;
     timer_init(&run->timer, on_due);
     deferred_init(&run->free, free_now);
-    *error = fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : start(run, x, b, program, pair[1]);
-    close(pair[1]);
-    *fd = pair[0];
+    return run;
+}
+
+struct cgi_run *cgi_launch(struct exchange *x, const struct backend *b, int *fd, int *error)
+{
+    const struct app_def *def = def_of(x, b);
+    struct spawn_order order;
+    int stream;
+    *error = make_order(x, b, def, &order);
+    if (!*error)
+        *error = program_stream(fd, &stream);
+    if (*error)
+        return NULL;
+    struct cgi_run *run = new_run(x, def);
+    *error = start(run, &order, stream);
+    close(stream);
     if (!*error)
         return run;
-    close(pair[0]);
+    close(*fd);
     free_run(run);
     return NULL;
 }

@@ -13,13 +13,9 @@
 struct exchange;
 struct conn;
 
-/* What the path means for a backend that is a program, or a directory of programs: the route's
- * prefix is where it is mounted. Fills script_name, path_info and script_filename. False: there is
- * no such program. */
-bool cgi_locate(struct exchange *x, const struct backend *b, struct cgi_info *info);
-
-/* Starts it. *fd: our end, which the caller makes a connection of and then passes to cgi_bind().
- * NULL: *error is -errno. */
+/* Starts what x->path names: the route's prefix is where the backend, a program or a directory of
+ * programs, is mounted. *fd: our end, which the caller makes a connection of and then passes to
+ * cgi_bind(). NULL: *error is -errno. */
 struct cgi_run;
 struct cgi_run *cgi_launch(struct exchange *x, const struct backend *b, int *fd, int *error);
 void cgi_bind(struct cgi_run *run, struct conn *c);

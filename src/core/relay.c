@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "codec/cgi_response.h"
 #include "core/cgi_info.h"
-#include "core/cgi_launch.h"
 #include "core/compress.h"
 #include "core/demand.h"
 #include "core/forward.h"
@@ -52,12 +51,11 @@ void relay_fill_request(struct exchange *x, const struct backend *b, struct code
         .keep = conf->keep_idle > 0,
         .takes_trailers = x->takes_trailers,
     };
-    if (x->attempt.codec->wants_cgi) {
+    if (info && x->attempt.codec->wants_cgi) {
         request->asked = rewriting_asked(x);
         cgi_info_fill(info, x);
-        if (b->addr.ss_family == AF_UNSPEC)
-            cgi_locate(x, b, info);
-        cgi_info_mount(info, x);
+        if (b->addr.ss_family != AF_UNSPEC) /* else a program is to be found first */
+            cgi_info_mount(info, x);
         request->cgi = info;
     }
 }
@@ -67,7 +65,9 @@ void relay_begin(struct exchange *x)
     struct attempt *at = &x->attempt;
     struct cgi_info cgi;
     struct codec_request request;
-    relay_fill_request(x, at->backend, &request, &cgi);
+    /* A program has got its head with its environment. */
+    bool is_program = at->backend->addr.ss_family == AF_UNSPEC;
+    relay_fill_request(x, at->backend, &request, is_program ? NULL : &cgi);
     at->redirect = SLICE_NONE;
     at->codec->begin(at->lane.state, &request, at->lane.out);
     timer_clear(at->lane.timer); /* the deadline of connecting was another one */

@@ -8,7 +8,8 @@
 
 /* Writes the request's head into the connection just made or reused. */
 void relay_begin(struct exchange *x);
-/* The request as it goes to b: *info is where request->cgi points, for codecs that want it. */
+/* The request as it goes to b: *info is where request->cgi points, for codecs that want it; NULL:
+ * nowhere. */
 struct backend;
 void relay_fill_request(struct exchange *x, const struct backend *b, struct codec_request *request,
                         struct cgi_info *info);

@@ -23,7 +23,7 @@ static void discard(struct conn *c)
 {
     c->state = CONN_CLOSED;
     if (c->on_closed)
-        c->on_closed(c->closed_ctx, c->stream.eof);
+        c->on_closed(c->closed_ctx, c->is_answered || c->stream.eof);
     list_remove(&c->idle_node);
     chain_clear(&c->out);
     stream_close(&c->stream, false);
@@ -76,6 +76,7 @@ static void own(struct conn *c, const struct conn_owner *owner)
     c->on_ready = owner->on_ready;
     c->on_due = owner->on_due;
     c->requests++;
+    c->is_answered = false;
     c->outcome = (struct pool_outcome){.begun_us = c->stream.loop->now_us};
 }
 

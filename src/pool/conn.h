@@ -35,8 +35,9 @@ struct conn {
     void *owner;
     void (*on_ready)(void *owner);
     void (*on_due)(void *owner);
-    /* Told when it closes, if set; by_peer: the other end had said all. */
-    void (*on_closed)(void *ctx, bool by_peer);
+    bool is_answered; /* the newest response was complete */
+    /* Told when it closes, if set; is_answered: the other end has said all. */
+    void (*on_closed)(void *ctx, bool is_answered);
     void *closed_ctx;
     /* Several exchanges can share it: what comes while it is idle goes here; false: it is of no
      * more use. NULL: what comes while it is idle is its end. */

@@ -239,7 +239,8 @@ static void on_event(struct watch *w, uint32_t events)
     struct channel *c = container_of(w, struct channel, watch);
     if (events & EPOLLOUT)
         send_unsent(c);
-    receive(c);
+    if (events & ~(uint32_t)EPOLLOUT) /* something to read, or the end */
+        receive(c);
 }
 
 /* ---- life ---- */

@@ -55,11 +55,10 @@ static void give_up(const struct launch *l, enum spawn_stage stage)
     _exit(127);
 }
 
-static void reset_signals(void)
+/* The spawner blocks all and ignores none. */
+static void unblock_signals(void)
 {
     sigset_t none;
-    for (int signo = 1; signo < NSIG; signo++)
-        signal(signo, SIG_DFL); /* refused for KILL and STOP */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -163,7 +162,7 @@ static void exec_program(const struct launch *l)
 
 __attribute__((noinline, noreturn)) static void run_child(const struct launch *l)
 {
-    reset_signals();
+    unblock_signals();
     setsid();
     if (l->def->has_umask)
         umask(l->def->umask);
@@ -376,12 +375,17 @@ static struct trouble hear_trouble(int fd)
     return n == (ssize_t)sizeof(t) ? t : (struct trouble){0};
 }
 
+static bool needs_null(const struct launch *l)
+{
+    return l->fds[0] < 0 || l->fds[1] < 0 || l->fds[2] < 0;
+}
+
 static pid_t fork_child(struct launch *l, enum spawn_stage *stage)
 {
-    AUTO_CLOSE int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    AUTO_CLOSE int null_fd = needs_null(l) ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
     int ends[2];
     *stage = STAGE_FORK;
-    if (null_fd < 0 || pipe2(ends, O_CLOEXEC) < 0)
+    if ((needs_null(l) && null_fd < 0) || pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
     l->null_fd = null_fd;
     l->trouble_fd = ends[1];

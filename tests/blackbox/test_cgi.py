@@ -74,6 +74,8 @@ while True:
     "lingers": SH + r"""printf 'Content-Type: text/plain\n\nfirst'
 (exec >&- 2>&-; exec <&-; : >lingers.begun; while [ ! -e lingers.go ]; do sleep 0.01; done; : >lingers.done) &
 exit 0""",
+    "finishes": SH + r"""printf 'Content-Type: text/plain\nContent-Length: 4\n\ndone'
+while [ ! -e finishes.go ]; do sleep 0.01; done; : >finishes.done""",
     "gate": PYTHON + """
 import os, time
 open(f"in.{os.getpid()}", "w")
@@ -289,6 +291,14 @@ def test_a_program_that_has_answered_may_leave_something_running(cgi, programs):
     wait_for((programs / "lingers.begun").exists, "the rest to run")
     (programs / "lingers.go").touch()
     wait_for((programs / "lingers.done").exists, "the rest to end by itself")
+
+
+def test_a_program_that_has_answered_may_finish_what_it_does(cgi, programs):
+    g = cgi()
+    assert g.get("/run/finishes").body == b"done"
+    g.access()
+    (programs / "finishes.go").touch()
+    wait_for((programs / "finishes.done").exists, "the program to finish")
 
 
 def test_no_program_is_left_when_the_gateway_stops(cgi, programs):
