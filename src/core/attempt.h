@@ -48,11 +48,11 @@ void attempt_fini(struct attempt *at);
 void attempt_start(struct exchange *x);
 /* No slot became free in time. */
 void attempt_wait_over(struct exchange *x);
-/* A deadline on the backend's side has passed. */
+/* A deadline on the backend's side has passed. Runs the exchange, too. */
 void attempt_on_due(struct exchange *x);
-/* The connection under way is established, or failed. */
 /* Why the connection broke: what TLS says, else what the caller knows. */
 const char *attempt_broken_why(struct exchange *x, const char *otherwise);
+/* The connection under way is established, or failed. */
 void attempt_connected(struct exchange *x);
 
 enum attempt_failure {

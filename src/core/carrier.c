@@ -312,9 +312,7 @@ static void on_turn(struct deferred *d)
 
 static void on_lane_due(struct timer *t)
 {
-    struct exchange *x = container_of(t, struct lane, own_timer)->exchange;
-    attempt_on_due(x);
-    exchange_run(x);
+    attempt_on_due(container_of(t, struct lane, own_timer)->exchange);
 }
 
 static void add_lane(struct carrier *c, struct exchange *x)
