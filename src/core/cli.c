@@ -94,8 +94,10 @@ static struct snapshot *load_options(void *ctx, struct config_diag *diag)
 
 static int run_proxy(const struct cli_args *args)
 {
-    if (!cli_args_get(args, "to")) {
-        fputs("sluice proxy: where to? Name a backend: --to http://127.0.0.1:9001\n", stderr);
+    if (!cli_args_get(args, "to") && !cli_args_get(args, "root")) {
+        fputs("sluice proxy: where to? Name a backend: --to http://127.0.0.1:9001\n"
+              "              or a folder: --root DIR\n",
+              stderr);
         return EXIT_USAGE;
     }
     const struct gateway_source source = {load_options, (void *)(uintptr_t)args, args->argv};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/cli_proxy.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum part { PART_GATEWAY, PART_TOP, PART_POOL };
@@ -15,6 +16,7 @@ struct line {
 /* clang-format off */
 const struct cli_option cli_proxy_options[] = {
     {"to", "URL", "a backend: http://HOST:PORT, HOST:PORT or unix:PATH", 't', true},
+    {"root", "DIR", "serve the files there; what none answers goes to the backends", 'r', false},
     {"listen", "ADDRESS", "PORT, IP:PORT, [IPv6]:PORT or unix:PATH; without it :8080", 'l', true},
     {"port", "PORT", "the same as --listen PORT; 0: any free one", 'p', false},
     {"threads", "N", "worker threads; without it one for each core", 0, false},
@@ -117,17 +119,53 @@ static struct slice backend_lines(const struct cli_args *args, struct arena *a)
     return text;
 }
 
+static bool has_scripts(const struct cli_args *args)
+{
+    for (uint32_t i = 0; i < args->value_count; i++)
+        if (strcmp(args->values[i].option->name, "to") == 0 &&
+            strncmp(args->values[i].text, "fastcgi:", 8) == 0)
+            return true;
+    return false;
+}
+
+/* Files first, but no scripts: those are for FastCGI backends to run. */
+static struct slice site_lines(const struct cli_args *args, struct arena *a)
+{
+    const char *dir = cli_args_get(args, "root");
+    if (!dir)
+        return SLICE("    route * { proxy proxy }\n");
+    char *whole = realpath(dir, NULL);
+    struct slice root = arena_printf(a, "    root  %s\n", plain_or_quoted(a, whole ? whole : dir));
+    free(whole);
+    const char *rest = !cli_args_get(args, "to") ? "    index  index.html\n    route * { files }\n"
+                       : has_scripts(args) ? "    index  index.html index.php\n"
+                                             "    route *.php { proxy proxy }\n"
+                                             "    route * { files else /index.php }\n"
+                                           : "    index  index.html\n"
+                                             "    route * { files else next }\n"
+                                             "    route * { proxy proxy }\n";
+    return arena_printf(a, SLICE_FMT "%s", SLICE_ARG(root), rest);
+}
+
+static struct slice pool_block(const struct cli_args *args, struct arena *a)
+{
+    struct slice backends = backend_lines(args, a), keys = lines_of(args, PART_POOL, a);
+    if (!cli_args_get(args, "to"))
+        return SLICE("");
+    return arena_printf(a, "pool proxy {\n" SLICE_FMT SLICE_FMT "}\n", SLICE_ARG(backends),
+                        SLICE_ARG(keys));
+}
+
 struct slice cli_proxy_text(const struct cli_args *args, struct arena *a)
 {
-    struct slice top = lines_of(args, PART_TOP, a), backends = backend_lines(args, a);
-    struct slice gateway = lines_of(args, PART_GATEWAY, a), pool = lines_of(args, PART_POOL, a);
+    struct slice top = lines_of(args, PART_TOP, a), pool = pool_block(args, a);
+    struct slice gateway = lines_of(args, PART_GATEWAY, a), site = site_lines(args, a);
     struct slice access = log_line(args, a, "access-log", "stdout", "log-format", "format");
     struct slice error = log_line(args, a, "error-log", "stderr", "log-level", "level");
     return arena_printf(a,
-                        "gateway {\n" SLICE_FMT SLICE_FMT SLICE_FMT "}\n" SLICE_FMT
-                        "pool proxy {\n" SLICE_FMT SLICE_FMT "}\n"
-                        "site * {\n    route * { proxy proxy }\n}\n",
+                        "gateway {\n" SLICE_FMT SLICE_FMT SLICE_FMT "}\n" SLICE_FMT SLICE_FMT
+                        "site * {\n" SLICE_FMT "}\n",
                         SLICE_ARG(gateway), SLICE_ARG(access), SLICE_ARG(error),
-                        SLICE_ARG(top.n ? top : SLICE("listen :8080\n")), SLICE_ARG(backends),
-                        SLICE_ARG(pool));
+                        SLICE_ARG(top.n ? top : SLICE("listen :8080\n")), SLICE_ARG(pool),
+                        SLICE_ARG(site));
 }

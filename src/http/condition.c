@@ -28,11 +28,12 @@ typedef bool tag_eq_fn(struct slice a, struct slice b);
 static bool names_tag(struct slice line, struct slice tag, tag_eq_fn *eq)
 {
     bool after_tag = false;
+    if (slice_eq(line, SLICE("*")))
+        return true;
     for (struct slice token;;) {
         switch (etag_lex(&line, &token)) {
         case ETAG_END:
         case ETAG_BAD: return false;
-        case ETAG_ANY: return !after_tag && line.n == 0;
         case ETAG_COMMA: after_tag = false; break;
         case ETAG_TAG:
             if (after_tag)

@@ -5,7 +5,7 @@
 
 #include "base/slice.h"
 
-enum etag_token { ETAG_END, ETAG_TAG, ETAG_ANY, ETAG_COMMA, ETAG_BAD };
+enum etag_token { ETAG_END, ETAG_TAG, ETAG_COMMA, ETAG_BAD };
 
 /* Takes the next token off *rest. Blanks belong to commas. */
 enum etag_token etag_lex(struct slice *rest, struct slice *token);

@@ -29,7 +29,6 @@ enum etag_token etag_lex(struct slice *rest, struct slice *token)
     /*!re2c
     // RFC 9110 8.8.3: "W/" is case-sensitive
     "W/"? ["] etagc* ["] { found = ETAG_TAG; goto done; }
-    "*"                  { found = ETAG_ANY; goto done; }
     comma                { found = ETAG_COMMA; goto done; }
     *                    { return ETAG_BAD; }
     $                    { return ETAG_END; }
