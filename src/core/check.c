@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/tls_back.h"
@@ -110,6 +111,22 @@ static void check_tls(const struct snapshot *s, struct config_diag *diag)
     tls_store_fini(&store);
 }
 
+/* A warning only: they may be there when the gateway runs, or only where it runs. */
+static void check_roots(const struct site_conf *site, struct config_diag *diag)
+{
+    struct stat st;
+    for (uint32_t i = 0; i < site->route_count; i++) {
+        const struct route_conf *route = &site->routes[i];
+        if (!route->needs_root)
+            continue;
+        const char *root = arena_dup(&diag->arena, route->script.root).p;
+        int error = stat(root, &st) < 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+        if (error)
+            config_warn(diag, route->action_at, "cannot serve files of '%s' (root): %s", root,
+                        strerror(error));
+    }
+}
+
 void check_surroundings(const struct snapshot *s, struct config_diag *diag)
 {
     check_user(&s->gateway, diag);
@@ -117,6 +134,8 @@ void check_surroundings(const struct snapshot *s, struct config_diag *diag)
     check_log(s->gateway.error_path, s->gateway.error_at, diag);
     check_admin(&s->gateway, diag);
     check_tls(s, diag);
+    for (uint32_t i = 0; i < s->site_count; i++)
+        check_roots(&s->sites[i], diag);
     for (uint32_t i = 0; i < s->pool_count; i++)
         for (uint32_t j = 0; j < s->pools[i].backend_count; j++)
             check_backend(&s->pools[i].backends[j], &s->gateway, diag);

@@ -138,12 +138,12 @@ static struct slice site_lines(const struct cli_args *args, struct arena *a)
     struct slice root = arena_printf(a, "    root  %s\n", plain_or_quoted(a, whole ? whole : dir));
     free(whole);
     const char *rest = !cli_args_get(args, "to") ? "    index  index.html\n    route * { files }\n"
-                       : has_scripts(args) ? "    index  index.html index.php\n"
-                                             "    route *.php { proxy proxy }\n"
-                                             "    route * { files else /index.php }\n"
-                                           : "    index  index.html\n"
-                                             "    route * { files else next }\n"
-                                             "    route * { proxy proxy }\n";
+                       : has_scripts(args)       ? "    index  index.html index.php\n"
+                                                   "    route *.php { proxy proxy }\n"
+                                                   "    route * { files else /index.php }\n"
+                                                 : "    index  index.html\n"
+                                                   "    route * { files else next }\n"
+                                                   "    route * { proxy proxy }\n";
     return arena_printf(a, SLICE_FMT "%s", SLICE_ARG(root), rest);
 }
 

@@ -256,6 +256,7 @@ static bool finish(struct config_reader *r, struct snapshot *s, struct route_con
     action->conf.root = route->script.root;
     action->conf.index = route->script.index;
     action->conf.index_count = route->script.index_count;
+    route->needs_root = true;
     route->passes_over = action->conf.else_next;
     files_conf_finish(r, &action->conf);
     return true;

@@ -55,6 +55,7 @@ struct route_conf {
     void *action_conf;                 /* the action's own */
     struct config_place action_at;
 
+    bool needs_root;  /* the action serves what is there */
     bool passes_over; /* a request may go on to the routes behind */
 
     const struct pool_conf *pool; /* NULL: the action needs none */

@@ -191,6 +191,22 @@ def test_proxy_without_a_file(gateway, backend):
     assert {g.get().body for _ in range(4)} == {b"a", b"b"}
 
 
+def test_proxy_serves_files_before_its_backends(gateway, backend, tmp_path):
+    (tmp_path / "pub").mkdir()
+    (tmp_path / "pub" / "index.html").write_text("index")
+    b = backend()
+    g = gateway(arguments=["proxy", "--listen", "127.0.0.1:0", "--to", f"http://{b.address}", "--root", tmp_path / "pub"])
+    assert g.get("/").body == b"index" and g.get("/other").body == b"ok"
+    g = gateway(arguments=["proxy", "--listen", "127.0.0.1:0", "--root", tmp_path / "pub"])
+    assert g.get("/").body == b"index" and g.get("/other").status == 404
+
+
+def test_check_warns_of_a_root_that_is_not_there(tmp_path):
+    (tmp_path / "sluice.conf").write_text("listen 80\nsite {\n root /nothing/there\n files\n}\n")
+    r = sluice("check", "-c", tmp_path / "sluice.conf")
+    assert r.returncode == 0 and "cannot serve files of '/nothing/there' (root)" in r.stdout + r.stderr
+
+
 def test_proxy_needs_a_backend():
     r = sluice("proxy")
     assert r.returncode != 0 and "--to" in r.stderr
