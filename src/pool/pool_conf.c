@@ -143,7 +143,7 @@ static const struct key queue_options[] = {
 
 static const struct key keep_options[] = {
     {.name = "idle", .type = KEY_UINT, .at = at(struct pool_conf, keep_idle),
-     .init = "32", .zero = "off", .max = "100000",
+     .init = "256", .zero = "off", .max = "100000",
      .help = "idle connections kept to each backend by each thread"},
     {.name = "timeout", .type = KEY_MS, .at = at(struct pool_conf, keep_ms),
      .init = "auto", .zero = "auto", .max = "1d",

@@ -68,7 +68,7 @@ static void test_what_is_not_said_has_its_default(void **state)
     const struct pool_conf *p = &s->pools[0];
     assert_true(slice_eq(p->protocol, SLICE("http")));
     assert_int_equal(p->attempts, 3);
-    assert_int_equal(p->keep_idle, 32);
+    assert_int_equal(p->keep_idle, 256);
     assert_int_equal(p->host_mode, HOST_KEEP);
     assert_int_equal(p->backends[0].weight, 1);
     assert_int_equal(p->backends[0].endpoint.port, 80);
