@@ -163,6 +163,14 @@ static void client_run(struct client *c)
     c->is_running = false;
 }
 
+/* What was encoded and will not be sent any more does not count. */
+static void abort_unsent(struct exchange *x, const char *why)
+{
+    const struct client *c = x->client;
+    x->resp_bytes -= c->out.bytes < x->resp_bytes ? c->out.bytes : x->resp_bytes;
+    exchange_abort(x, why);
+}
+
 static void h1_on_ready(struct client *c)
 {
     struct exchange *x = c->h1.x;
@@ -171,7 +179,7 @@ static void h1_on_ready(struct client *c)
         return;
     }
     if (c->stream.reset)
-        exchange_abort(x, "connection reset by the client");
+        abort_unsent(x, "connection reset by the client");
     else if (c->stream.hup && x->request >= MSG_COMPLETE)
         x->client_gone = true;
     exchange_run(x);
@@ -190,7 +198,7 @@ static void on_busy_due(struct exchange *x)
     if (x->client_wait == WAIT_READ)
         exchange_fail(x, 408, "request body stopped coming (timeout body)", "RFC 9110 15.5.9");
     else if (x->client_wait == WAIT_WRITE)
-        exchange_abort(x, "client stopped reading (timeout write)");
+        abort_unsent(x, "client stopped reading (timeout write)");
     else
         exchange_abort(x, "client has closed its side (timeout half-closed)");
     exchange_run(x);
@@ -345,7 +353,7 @@ static bool front_send(struct exchange *x)
     if (before == 0)
         return false;
     if (!stream_flush(&c->stream, &c->out)) {
-        exchange_abort(x, "client closed while the response was being sent");
+        abort_unsent(x, "client closed while the response was being sent");
         return true;
     }
     bool moved = c->out.bytes < before;

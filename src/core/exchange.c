@@ -108,6 +108,7 @@ void exchange_free(struct exchange *x)
     chain_clear(&x->resp_body);
     chain_clear(&x->coded);
     compress_drop(x);
+    pace_drop(x);
     attempt_fini(&x->attempt);
     if (x->req_spool)
         spool_close(x->req_spool);
@@ -151,6 +152,7 @@ void exchange_put_head(struct exchange *x)
 {
     put_hsts(x);
     compress_begin(x);
+    pace_begin(x);
     x->front->put_head(x);
 }
 

@@ -16,6 +16,7 @@
 #include "codec/codec.h"
 #include "core/access_log.h"
 #include "core/attempt.h"
+#include "core/pace.h"
 #include "core/route.h"
 #include "http/framing.h"
 #include "http/head.h"
@@ -28,6 +29,7 @@ struct coder;
 struct worker;
 struct exchange;
 struct handoff;
+struct pace;
 
 /*  state    what it waits for, and who wakes it
  *  ROUTE    nothing: finds site and route
@@ -142,7 +144,8 @@ struct exchange {
     struct framing resp_framing;
     struct fields resp_trailers;
     struct chain resp_body;
-    struct chain *outgoing;      /* what the front sends: resp_body, or coded */
+    struct pace *pace;           /* slows it down; NULL: nothing does */
+    struct chain *outgoing;      /* what the front sends: resp_body, coded, or what pace lets go */
     struct chain coded;          /* resp_body in a content coding: see compress.h */
     struct coder *coder;         /* NULL: none, or it has come to its end */
     struct handoff *handoff;     /* what the answer asks for in its place; see handoff.h */
@@ -196,7 +199,7 @@ void exchange_put_head(struct exchange *x);
 /* Whether all of the body is in x->outgoing, or has gone out. */
 static inline bool exchange_is_whole(const struct exchange *x)
 {
-    return x->response == MSG_COMPLETE && !x->coder;
+    return x->response == MSG_COMPLETE && !x->coder && !pace_is_holding(x);
 }
 
 const char *exchange_state_name(enum exchange_state state);

@@ -132,7 +132,9 @@ static void set_charset(struct exchange *x, struct slice charset)
 static void set_rate(struct exchange *x, struct slice value)
 {
     uint64_t bytes;
-    if (!slice_ieq(value, SLICE("off")) && num_size(value, &bytes))
+    if (slice_ieq(value, SLICE("off")) || slice_eq(value, SLICE("0")))
+        x->rate_bytes = PACE_NONE;
+    else if (num_size(value, &bytes))
         x->rate_bytes = bytes;
 }
 

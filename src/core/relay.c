@@ -336,7 +336,7 @@ static bool splice_response(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
     struct conn *c = at->lane.conn;
-    if (x->handoff || at->redirect.n || at->lane.carrier || !c->stream.readable ||
+    if (x->handoff || x->pace || at->redirect.n || at->lane.carrier || !c->stream.readable ||
         stream_bytes(&c->stream).n || !chain_is_empty(&x->resp_body) || x->coder ||
         !x->front->is_plain_out(x))
         return false;
@@ -398,6 +398,7 @@ static bool outbound(struct exchange *x)
         x->resp_body.window = x->worker->snapshot->gateway.window;
     }
     moved |= compress_run(x);
+    moved |= pace_run(x);
     if (x->state == EX_RELAY && (x->response != MSG_NONE || !x->front->is_flushed(x)))
         moved |= x->front->send(x);
     return moved;

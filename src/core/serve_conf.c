@@ -12,6 +12,8 @@
 const struct key serve_limit_options[] = {
     {.name = "body", .type = KEY_SIZE, .at = at(struct serve_conf, body_bytes),
      .zero = "unlimited", .help = "bytes of a request's body (413), in place of the gateway's limit"},
+    {.name = "rate", .type = KEY_SIZE, .at = at(struct serve_conf, rate_bytes),
+     .zero = "unlimited", .help = "bytes of each response sent in a second"},
     {.name = NULL},
 };
 
@@ -68,6 +70,7 @@ void serve_conf_init(struct serve_conf *conf)
 {
     *conf = (struct serve_conf){
         .body_bytes = UNSAID_64,
+        .rate_bytes = UNSAID_64,
         .buffer_memory = UNSAID_64,
         .buffer_file = UNSAID_64,
         .request_ms = UNSAID,
@@ -95,6 +98,7 @@ static void inherit_64(uint64_t *own, uint64_t outer)
 void serve_conf_inherit(struct serve_conf *conf, const struct serve_conf *outer)
 {
     inherit_64(&conf->body_bytes, outer->body_bytes);
+    inherit_64(&conf->rate_bytes, outer->rate_bytes);
     inherit_64(&conf->buffer_memory, outer->buffer_memory);
     inherit_64(&conf->buffer_file, outer->buffer_file);
     inherit(&conf->request_ms, outer->request_ms);

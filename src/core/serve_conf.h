@@ -15,6 +15,7 @@ struct pool_conf;
 
 struct serve_conf {
     uint64_t body_bytes; /* of a request; 0: no limit */
+    uint64_t rate_bytes; /* of a response, in a second; 0: no limit */
 
     bool buffer_set; /* the next two were said */
     bool buffer_request, buffer_response;

@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from harness import H2Client, serve, wait_for
+from harness import Client, H2Client, serve, wait_for
+from harness.h2 import get as h2_get
 
 SECRET = b"SENTINEL-do-not-show"
 DATA = bytes(range(256)) * 400             # sent from the file
@@ -40,7 +41,7 @@ site test {
     route /protected/* { internal; root %(tree)s/files; files { strip /protected; dotfiles on } }
     route /hidden/*    { internal; proxy app }
     route /loop        { internal; proxy app }
-    route *            { proxy app }
+    route *            { proxy app; %(keys)s }
 }
 """
 
@@ -48,12 +49,12 @@ site test {
 @pytest.fixture
 def app(proxy, tree):
     """app(fields, body): a gateway whose backend answers so to every request; allowed(...) is what the pool allows."""
-    def start(fields, body=b"from the application", status="200 OK", allow=None, **keys):
+    def start(fields, body=b"from the application", status="200 OK", allow=None, route="", **keys):
         def answer(request, c):
             c.respond(body, status, fields % {"tree": tree} if isinstance(fields, str) else fields(request))
         if allow is None:
             allow = ["hand-over sendfile tempfile from=%(tree)s/files from=%(tree)s/spool", "hand-over accel rewrite"]
-        return proxy(serve(answer), site=SITE % {"tree": tree},
+        return proxy(then=serve(answer), site=SITE % {"tree": tree, "keys": route},
                      pool=[a % {"tree": tree} for a in allow], **keys)
     return start
 
@@ -201,7 +202,7 @@ def test_another_route_sends_the_file(app):
 
 
 def test_internal_routes_are_not_for_clients(proxy, tree):
-    g = proxy(site=SITE % {"tree": tree} + "")
+    g = proxy(site=SITE % {"tree": tree, "keys": ""})
     assert g.get("/protected/big.bin").body == b"ok"         # the last route's
 
 
@@ -235,6 +236,39 @@ def test_buffering_is_the_applications_to_choose(app):
     m = app("X-Accel-Buffering: no\r\nX-Accel-Charset: koi8-r\r\nX-Accel-Expires: 60\r\nContent-Type: text/html\r\n").get("/")
     assert m.body == b"from the application" and m["content-type"] == "text/html; charset=koi8-r"
     assert not [n for n, _ in m.fields if n.startswith("x-accel")]
+
+
+# ---- how fast ----
+
+@pytest.mark.parametrize("fields, route", [("X-Accel-Limit-Rate: 2k\r\nX-Sendfile: %(tree)s/files/big.bin\r\n", ""),
+                                           ("X-Accel-Limit-Rate: 2048\r\nX-Own: 1\r\n", ""),
+                                           ("X-Accel-Redirect: /protected/big.bin\r\nX-Accel-Limit-Rate: 2k\r\n", ""),
+                                           ("X-Own: 1\r\n", "limit rate=2k")])
+def test_a_response_is_held_back_while_others_go_on(app, fields, route):
+    """It would take 50 s at least."""
+    g = app(fields, body=DATA, route=route)
+    with Client(g.address) as slow, H2Client(g.address) as h2:
+        slow.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        got = b""
+        while b"\r\n\r\n" not in got:
+            got += slow.recv(4096)
+        assert b"200 OK" in got and b"Content-Length: %d\r\n" % len(DATA) in got
+        number = h2.next_stream()
+        h2.send(h2_get(number, "/"))
+        h2.wait_status(number)
+        fast = g.client()
+        for _ in range(20):
+            assert fast.get("/nothing", host="nobody").status == 404
+        assert len(got) < len(DATA) / 2 and len(h2.stream(number).body) < len(DATA) / 2
+
+
+def test_a_response_that_is_held_back_arrives_whole(app):
+    g = app("X-Accel-Limit-Rate: 400k\r\nX-Sendfile: %(tree)s/files/big.bin\r\n")
+    with H2Client(g.address) as h2:
+        assert h2.get("/").body == DATA
+    assert g.get("/").body == DATA
+    g = app("X-Accel-Limit-Rate: off\r\n", body=DATA)
+    assert g.get("/").body == DATA
 
 
 # ---- again, elsewhere ----
