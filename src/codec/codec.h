@@ -82,6 +82,7 @@ struct mux;
 struct back_codec {
     const char *name;
     uint16_t default_port; /* 0: a port must be given */
+    const char *alpn;      /* its name where TLS agrees on it (RFC 7301); NULL: none */
     size_t state_bytes;
     /* A connection occupies a process of the application, of which there are few: a slow client
      * must not hold one, nor a connection that is kept. Decides defaults: see pool_conf.h. */

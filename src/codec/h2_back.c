@@ -319,8 +319,11 @@ static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *fram
         return 0;
     list_each (node, &b->lanes) {
         struct stream_lane *s = container_of(node, struct stream_lane, node);
-        if (s->id == frame->hd.stream_id && !s->closed)
-            close_lane(s, s->lane->is_begun ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_REFUSED_STREAM);
+        if (s->id != frame->hd.stream_id || s->closed)
+            continue;
+        if (b->error[0])
+            set_fault(s, b->error, "RFC 9113 5.4.1");
+        close_lane(s, s->lane->is_begun ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_REFUSED_STREAM);
     }
     return 0;
 }
@@ -662,6 +665,7 @@ static bool back_is_reusable(const void *state)
 const struct back_codec h2c_back_codec = {
     .name = "h2c",
     .default_port = 80,
+    .alpn = "h2",
     .state_bytes = sizeof(struct stream_lane),
     .begin = back_begin,
     .put_body = back_put_body,

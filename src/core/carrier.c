@@ -386,7 +386,8 @@ bool carrier_dial(struct exchange *x, struct backend *b, int *error)
     deferred_init(&c->free, free_carrier);
     conn_share(c->conn, on_idle_ready, on_closed, c);
     const struct mux_conf conf = {.window = (uint32_t)w->snapshot->gateway.window,
-                                  .head_bytes = w->limits.head_bytes};
+                                  .head_bytes = w->limits.head_bytes,
+                                  .is_secure = at->pool->conf->tls.is_on};
     mux->open(c->mux_state, &conf, &w->loop.bufs);
     add_lane(c, x);
     offer(c);

@@ -127,6 +127,7 @@ static const struct over_tls {
     uint16_t port;
 } over_tls[] = {
     {SLICE_INIT("https"), SLICE_INIT("http"), 443},
+    {SLICE_INIT("h2"), SLICE_INIT("h2c"), 443},
 };
 
 static const struct over_tls *find_over_tls(struct slice name)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/tls_back.h"
 
+#include "codec/codec.h"
+
 static bool read_all(struct tls_files *f, const struct pool_conf *pool,
                      struct tls_client_conf *conf)
 {
@@ -20,7 +22,8 @@ struct tls_client *tls_back_new(const struct pool_conf *pool, struct tls_store *
     struct tls_client_conf conf = {.verify = pool->tls.verify,
                                    .name = pool->tls.name,
                                    .min = pool->tls.min,
-                                   .max = pool->tls.max};
+                                   .max = pool->tls.max,
+                                   .alpn = codec_find(pool->codec)->alpn};
     struct tls_client *client = NULL;
     if (read_all(&f, pool, &conf)) {
         client = tls_client_new(&conf, &fault);

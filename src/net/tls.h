@@ -68,6 +68,7 @@ struct tls_client_conf {
     struct slice name;    /* asked for and checked; empty: as tls_connect() says */
     struct tls_pair pair; /* shown to who asks; empty: nothing */
     int min, max;         /* enum tls_version */
+    const char *alpn;     /* what is spoken, and must be agreed on; NULL: it goes without saying */
 };
 
 struct tls_client *tls_client_new(const struct tls_client_conf *conf, struct tls_fault *fault);

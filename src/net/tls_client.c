@@ -19,7 +19,7 @@ struct tls_client {
     atomic_uint refs;
     uintptr_t serial; /* sessions of another context have been verified in another way */
     SSL_CTX *ctx;
-    bool verify;
+    bool verify, needs_alpn;
     char *name; /* NULL: the caller's */
 };
 
@@ -142,6 +142,19 @@ static bool set_own(struct tls_client *c, const struct tls_client_conf *conf,
     return ok || tls_refuse(fault, "the certificate cannot be used");
 }
 
+/* RFC 7301: a list of one. */
+static void set_alpn(struct tls_client *c, const char *name)
+{
+    unsigned char list[32];
+    size_t n = name ? strlen(name) : 0;
+    if (!n || n >= sizeof(list))
+        return;
+    list[0] = (unsigned char)n;
+    memcpy(list + 1, name, n);
+    SSL_CTX_set_alpn_protos(c->ctx, list, (unsigned)n + 1);
+    c->needs_alpn = true;
+}
+
 /* ---- contexts ---- */
 
 static bool build(struct tls_client *c, const struct tls_client_conf *conf, struct tls_fault *fault)
@@ -157,6 +170,7 @@ static bool build(struct tls_client *c, const struct tls_client_conf *conf, stru
     SSL_CTX_sess_set_new_cb(c->ctx, on_session);
     SSL_CTX_set_verify(c->ctx, conf->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
                        conf->verify ? on_verify : NULL);
+    set_alpn(c, conf->alpn);
     return tls_set_versions(c->ctx, conf->min, conf->max, fault) &&
            (!conf->verify || set_trust(c, conf, fault)) && set_revoked(c, conf, fault) &&
            set_own(c, conf, fault);
@@ -231,6 +245,7 @@ void tls_connect(struct stream *s, struct tls_client *client, const char *host,
     struct tls *t = tls_attach(s, ssl);
     t->client = tls_client_ref(client);
     t->session = session;
+    t->needs_alpn = client->needs_alpn;
     t->wanted = client->name ? mem_dup(client->name, strlen(client->name)) : host_of(host);
     SSL_set_app_data(ssl, t);
     if (*t->wanted)

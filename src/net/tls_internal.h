@@ -27,6 +27,7 @@ struct tls {
     bool is_http;
     bool has_closed; /* the peer sent close_notify */
     uint8_t alpn;    /* enum tls_alpn */
+    bool needs_alpn; /* the peer must have agreed on a protocol */
     bool is_resumed;
     char *why; /* NULL: nothing failed */
 };

@@ -428,8 +428,16 @@ static ssize_t tls_read(struct stream *s, char *p, size_t n)
 
 /* ---- the handshake ---- */
 
-static void after_handshake(struct tls *t)
+static void fail(struct stream *s, int error, const char *otherwise)
 {
+    set_why(s->tls, otherwise);
+    s->error = error;
+    s->readable = true;
+}
+
+static void after_handshake(struct stream *s)
+{
+    struct tls *t = s->tls;
     const unsigned char *alpn;
     unsigned n;
     SSL_get0_alpn_selected(t->ssl, &alpn, &n);
@@ -438,13 +446,8 @@ static void after_handshake(struct tls *t)
     t->is_open = true;
     tls_server_unref(t->server);
     t->server = NULL;
-}
-
-static void fail(struct stream *s, int error, const char *otherwise)
-{
-    set_why(s->tls, otherwise);
-    s->error = error;
-    s->readable = true;
+    if (t->needs_alpn && !n)
+        fail(s, -EPROTO, "the backend does not speak the pool's protocol (ALPN)");
 }
 
 /* A record begins with its type, 22 for a handshake's; a method with a letter. */
@@ -478,7 +481,7 @@ static bool step(struct stream *s)
     settle(s);
     ssize_t sent = send_out(s);
     if (rc > 0)
-        after_handshake(t);
+        after_handshake(s);
     else if (!wants_more)
         fail(s, -EPROTO, "the handshake failed");
     else if (sent < 0 && sent != -EAGAIN)
