@@ -14,6 +14,7 @@
 #include "core/asker.h"
 #include "core/compress.h"
 #include "core/generation.h"
+#include "core/grpc.h"
 #include "core/relay.h"
 #include "core/rewriting.h"
 #include "core/worker.h"
@@ -175,7 +176,10 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *why, const c
         answer_field(x, FIELD_RETRY_AFTER, retry_after(x));
     if (x->fail_id)
         answer_field(x, x->fail_id, x->fail_value);
-    answer_error_page(x, status);
+    if (grpc_asks(x))
+        grpc_answer_error(x, status);
+    else
+        answer_error_page(x, status);
     answer_send(x, "error answered");
 }
 

@@ -100,9 +100,8 @@ static size_t state_bytes(const struct back_codec *codec)
 
 static void open_lane(struct probe *p)
 {
-    const struct mux_conf conf = {.window = BODY_MAX,
-                                  .head_bytes = 64 * 1024,
-                                  .is_secure = p->all->pool->conf->tls.is_on};
+    const struct mux_conf conf = {
+        .window = BODY_MAX, .head_bytes = 64 * 1024, .is_secure = p->all->pool->conf->tls.is_on};
     const struct mux *mux = p->all->codec->mux;
     struct buf_pool *bufs = &p->all->loop->bufs;
     if (!mux)
