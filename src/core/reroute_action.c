@@ -37,7 +37,7 @@ bool reroute_action_set(struct config_reader *r, const struct directive *d,
     struct reroute_conf *conf = arena_alloc(r->arena, sizeof(*conf));
     conf->text = word->text;
     route->action_conf = conf;
-    if (!template_read(r, word, TEMPLATE_TARGET, route_group_count(route), &conf->target))
+    if (!template_read(r, word, TEMPLATE_PATH, route_group_count(route), &conf->target))
         return false;
     if (!template_begins(&conf->target, '/'))
         return config_error(r->diag, word->at, "'reroute' takes a path, which begins with '/'");

@@ -208,9 +208,10 @@ void rewriting_map_back(struct exchange *x)
     const struct rewrite *rewrite = x->route->rewrite;
     if (!rewrite)
         return;
-    struct mapping m = {.cookie_flags = rewrite->cookie_flags, .is_on = maps_back(x, rewrite)};
-    if (!m.is_on && !m.cookie_flags.n)
+    bool is_on = maps_back(x, rewrite);
+    if (!is_on && !rewrite->cookie_flags.n)
         return;
+    struct mapping m = {.cookie_flags = rewrite->cookie_flags, .is_on = is_on};
     m.prefix = percent_encode(x->prefix, PERCENT_PATH, &x->arena);
     m.prepended = percent_encode(x->prepended, PERCENT_PATH, &x->arena);
     m.host = host_for_backend(x);

@@ -144,6 +144,8 @@ enum route_miss route_try(const struct route_conf *route, const struct facts *f,
         return miss;
     if (route->is_internal && !f->is_internal)
         return MISS_INTERNAL;
+    if (!route->match.count)
+        return MISS_NONE;
     switch (match_facts(&route->match, f, missed)) {
     case REGEX_YES: return MISS_NONE;
     case REGEX_NO: return MISS_CONDITION;

@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/percent.h"
 
-/* RFC 3986 3.3 and 3.4: what stands for itself, besides letters and digits. Of a query without what
- * forms give a meaning. */
-static const struct slice plain[] = {
-    [PERCENT_PATH] = SLICE_INIT("-._~!$&'()*+,;=:@/"),
-    [PERCENT_QUERY] = SLICE_INIT("-._~!'()*,:@/"),
+#include <stdint.h>
+
+enum { IN_PATH = 1 << PERCENT_PATH, IN_QUERY = 1 << PERCENT_QUERY, IN_BOTH = IN_PATH | IN_QUERY };
+
+/* RFC 3986 3.3 and 3.4: where a character stands for itself. In a query not where forms give it a
+ * meaning. */
+static const uint8_t stands[256] = {
+    ['0' ... '9'] = IN_BOTH, ['A' ... 'Z'] = IN_BOTH, ['a' ... 'z'] = IN_BOTH, ['-'] = IN_BOTH,
+    ['.'] = IN_BOTH,         ['_'] = IN_BOTH,         ['~'] = IN_BOTH,         ['!'] = IN_BOTH,
+    ['\''] = IN_BOTH,        ['('] = IN_BOTH,         [')'] = IN_BOTH,         ['*'] = IN_BOTH,
+    [','] = IN_BOTH,         [':'] = IN_BOTH,         ['@'] = IN_BOTH,         ['/'] = IN_BOTH,
+    ['$'] = IN_PATH,         ['&'] = IN_PATH,         ['+'] = IN_PATH,         [';'] = IN_PATH,
+    ['='] = IN_PATH,
 };
 
-static bool stays(char c, enum percent_part part)
+static inline bool stays(char c, enum percent_part part)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           slice_find(plain[part], c) < plain[part].n;
+    return stands[(unsigned char)c] & (1 << part);
 }
 
 size_t percent_length(struct slice s, enum percent_part part)

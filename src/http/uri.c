@@ -8,7 +8,10 @@
 static bool is_normal(struct slice raw)
 {
     for (size_t i = 0; i < raw.n; i++) {
-        char c = raw.p[i], next = i + 1 < raw.n ? raw.p[i + 1] : 'x';
+        char c = raw.p[i];
+        if ((unsigned char)c > '/') /* nearly all */
+            continue;
+        char next = i + 1 < raw.n ? raw.p[i + 1] : 'x';
         if (c == '%' || c == '\0' || (c == '/' && (next == '/' || next == '.')))
             return false;
     }

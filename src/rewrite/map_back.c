@@ -138,13 +138,14 @@ static void split_attribute(struct slice text, struct slice *name, struct slice 
     *value = equals < text.n ? slice_trim(slice_skip(text, equals + 1)) : SLICE_NONE;
 }
 
+/* What stands between two semicolons; behind the last there is one more, maybe empty. */
 static bool next_attribute(struct slice *rest, struct slice *text)
 {
-    if (!rest->n)
+    if (!rest->p)
         return false;
     size_t end = slice_find(*rest, ';');
     *text = slice_first(*rest, end);
-    *rest = slice_skip(*rest, end < rest->n ? end + 1 : end);
+    *rest = end < rest->n ? slice_skip(*rest, end + 1) : SLICE_NONE;
     return true;
 }
 

@@ -39,6 +39,8 @@ static enum rule_result result_of_match(enum regex_result result)
 static enum rule_result check(const struct rule *rule, const struct facts *f)
 {
     const struct cond *missed;
+    if (!rule->match.count)
+        return RULE_APPLIED;
     return result_of_match(match_facts(&rule->match, f, &missed));
 }
 
@@ -49,7 +51,8 @@ static enum rule_result set_path(struct slice raw, struct facts *f, struct targe
                                  struct arena *a)
 {
     struct fault fault;
-    if (uri_normalise_path(raw, a, &f->path, &fault) != PARSE_DONE)
+    if (!slice_starts(raw, SLICE("/")) ||
+        uri_normalise_path(raw, a, &f->path, &fault) != PARSE_DONE)
         return RULE_NO_PATH;
     t->path = f->path.p == raw.p ? raw : percent_encode(f->path, PERCENT_PATH, a);
     return RULE_APPLIED;
@@ -73,18 +76,18 @@ static enum rule_result apply_rewrite(const struct rule *rule, struct facts *f, 
                                       size_t max, struct arena *a)
 {
     struct groups groups;
-    struct slice out, path, query;
+    struct slice out;
     enum rule_result result = result_of_match(regex_find(rule->regex, f->path, 0, &groups));
     if (result != RULE_APPLIED)
         return result;
     result = result_of(template_expand(&rule->value, f, &groups, max, a, &out));
     if (result != RULE_APPLIED)
         return result;
-    if (!uri_split_target(out, &path, &query))
-        return RULE_NO_PATH;
-    result = set_path(path, f, t, a);
-    if (result != RULE_APPLIED || !query.p)
+    size_t mark = slice_find(out, '?');
+    result = set_path(slice_first(out, mark), f, t, a);
+    if (result != RULE_APPLIED || mark == out.n)
         return result;
+    struct slice query = slice_skip(out, mark + 1);
     if (rule->appends && t->query.n)
         query = query.n ? joined(a, query, '&', t->query) : t->query;
     set_query(query, f, t);

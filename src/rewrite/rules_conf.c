@@ -86,7 +86,7 @@ static bool read_rewrite(struct config_reader *r, const struct directive *d, str
                                 SLICE_ARG(word[i].text));
     }
     rule->regex = regex_read(r, &word[0], word[0].text);
-    if (!rule->regex || !template_read(r, &word[1], TEMPLATE_TARGET,
+    if (!rule->regex || !template_read(r, &word[1], TEMPLATE_PATH,
                                        regex_group_count(rule->regex) + 1, &rule->value))
         return false;
     return template_begins(&rule->value, '/') ||

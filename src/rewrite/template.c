@@ -80,6 +80,8 @@ static bool add_literal(struct compiler *c, struct slice text)
         unsigned char byte = (unsigned char)text.p[i];
         if ((byte < ' ' && byte != '\t') || byte == 0x7f)
             return fail(c, SLICE_NONE, "a control character has no place in this text", NULL);
+        if (c->out->use == TEMPLATE_PATH && byte == '#')
+            return fail(c, slice_of(text.p + i, 1), "a request has no fragment", NULL);
         if (c->out->use != TEMPLATE_FIELD && !is_url_char(byte))
             return fail(c, slice_of(text.p + i, 1), "this character has to be encoded in a URL",
                         "write %20 for a blank, and the like");
@@ -263,7 +265,7 @@ static bool has_control(struct slice s)
 /* A '?' with nothing behind it, where the query that was to come is empty, goes. */
 static struct slice without_mark(const struct template *t, struct slice s)
 {
-    if (t->use == TEMPLATE_TARGET && slice_ends(s, SLICE("?")))
+    if (t->use <= TEMPLATE_PATH && slice_ends(s, SLICE("?")))
         s.n--;
     return s;
 }
@@ -276,6 +278,7 @@ enum template_result template_expand(const struct template *t, const struct fact
         return out->n > max ? TEMPLATE_TOO_LONG : TEMPLATE_OK;
     char scratch[TEMPLATE_SEGMENTS_MAX][TEXT_ID_LEN + NUM_DEC_MAX];
     struct slice values[TEMPLATE_SEGMENTS_MAX];
+    size_t lengths[TEMPLATE_SEGMENTS_MAX];
     bool encodes[TEMPLATE_SEGMENTS_MAX];
     enum percent_part parts[TEMPLATE_SEGMENTS_MAX];
     enum percent_part part = t->use == TEMPLATE_QUERY ? PERCENT_QUERY : PERCENT_PATH;
@@ -289,7 +292,9 @@ enum template_result template_expand(const struct template *t, const struct fact
             part = PERCENT_QUERY;
         if (t->use == TEMPLATE_FIELD && has_control(values[i]))
             return TEMPLATE_CONTROL;
-        n += encodes[i] ? percent_length(values[i], parts[i]) : values[i].n;
+        lengths[i] = encodes[i] ? percent_length(values[i], parts[i]) : values[i].n;
+        encodes[i] = lengths[i] != values[i].n;
+        n += lengths[i];
         if (n > max)
             return TEMPLATE_TOO_LONG;
     }
@@ -297,5 +302,5 @@ enum template_result template_expand(const struct template *t, const struct fact
     for (unsigned i = 0; i < t->count; i++)
         p = encodes[i] ? percent_put(p, values[i], parts[i]) : slice_put(p, values[i]);
     *out = without_mark(t, slice_of(start, n));
-    return has_control(*out) ? TEMPLATE_CONTROL : TEMPLATE_OK;
+    return TEMPLATE_OK;
 }

@@ -20,6 +20,7 @@ enum { TEMPLATE_SEGMENTS_MAX = 32, TEMPLATE_NO_GROUPS = 0 };
 
 enum template_use {
     TEMPLATE_TARGET, /* a URL, or a path and query */
+    TEMPLATE_PATH,   /* a path and query, without fragment */
     TEMPLATE_QUERY,  /* a query, without '?' */
     TEMPLATE_FIELD,  /* a field's value */
 };

@@ -18,7 +18,7 @@ static struct rule rule_of(enum rule_kind kind, const char *pattern, const char 
     struct template_fault fault;
     char error[REGEX_ERROR_MAX];
     size_t offset;
-    enum template_use use = kind == RULE_REWRITE ? TEMPLATE_TARGET : TEMPLATE_FIELD;
+    enum template_use use = kind == RULE_REWRITE ? TEMPLATE_PATH : TEMPLATE_FIELD;
     if (kind == RULE_REWRITE || kind == RULE_REPLACE)
         rule.regex = regex_new(slice_str(pattern), list, error, &offset);
     else
@@ -43,6 +43,7 @@ static const struct {
     {RULE_REWRITE, "^/a(.*)$", "/b/$1", "/a..", "", "/", "", RULE_APPLIED},
     {RULE_REWRITE, "^/a(.*)$", "/$1", "/a..", "", "/a..", "", RULE_NO_PATH},
     {RULE_REWRITE, "^/a(.*)$", "$1", "/ab", "", "/ab", "", RULE_NO_PATH},
+    {RULE_REWRITE, "^/a(.*)$", "$1", "/a*", "", "/a*", "", RULE_NO_PATH},
     {RULE_REWRITE, "^/(a|aa|aaa)+$", "/", "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", "",
      "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", "", RULE_COSTLY},
     {RULE_STRIP, "/a", NULL, "/a/b", "q", "/b", "q", RULE_APPLIED},

@@ -73,7 +73,8 @@ static void test_templates_expand(void **state)
         struct arena *a = memory_init(&memory);
         struct fields fields = {0};
         struct facts facts = make_facts(a, &fields);
-        for (int use = TEMPLATE_TARGET; use <= TEMPLATE_FIELD; use += TEMPLATE_FIELD) {
+        for (int use = TEMPLATE_TARGET; use <= TEMPLATE_FIELD;
+             use += TEMPLATE_FIELD - TEMPLATE_TARGET) {
             const char *wanted = use == TEMPLATE_TARGET ? cases[i].target : cases[i].field;
             struct template t;
             struct template_fault fault;
