@@ -359,3 +359,28 @@ bool config_apply(struct config_reader *r, const struct key *keys, const struct 
     /* What seems to be missing may stand there misspelt. */
     return all_known && check_required(r, &seen, what, place) && ok;
 }
+
+/* ---- files ---- */
+
+static struct slice path_beside(struct config_reader *r, const struct config_word *word)
+{
+    struct slice dir = word->at.file ? word->at.file->path : SLICE_NONE;
+    while (dir.n && dir.p[dir.n - 1] != '/')
+        dir.n--;
+    if (slice_starts(word->text, SLICE("/")) || !dir.n)
+        return word->text;
+    return arena_printf(r->arena, SLICE_FMT SLICE_FMT, SLICE_ARG(dir), SLICE_ARG(word->text));
+}
+
+bool config_read_file(struct config_reader *r, const struct config_word *word, uint64_t max,
+                      struct slice *text)
+{
+    const char *why = "files cannot be read here";
+    if (!r->loader ||
+        !r->loader->read(r->loader->context, path_beside(r, word), r->arena, text, &why))
+        return config_error(r->diag, word->text_at, "cannot read '" SLICE_FMT "': %s",
+                            SLICE_ARG(word->text), why);
+    return text->n <= max ||
+           config_error(r->diag, word->text_at, "'" SLICE_FMT "' is larger than %llu bytes",
+                        SLICE_ARG(word->text), (unsigned long long)max);
+}

@@ -72,6 +72,7 @@ struct config_reader {
     struct arena *arena; /* what is configured */
     struct config_diag *diag;
     void *root; /* the struct at the top: struct snapshot */
+    const struct config_loader *loader;
     struct regex *
         *regexes; /* where regular expressions are listed, to be freed (rewrite/regex.h) */
 };
@@ -82,6 +83,10 @@ void config_defaults(struct config_reader *r, const struct key *keys, void *targ
  * False if there was any error. */
 bool config_apply(struct config_reader *r, const struct key *keys, const struct directive *first,
                   const char *what, struct config_place place, void *target);
+
+/* The file that word names, from where the file lies that says so. False: reported. */
+bool config_read_file(struct config_reader *r, const struct config_word *word, uint64_t max,
+                      struct slice *text);
 
 /* Room for one more zeroed element at the end of an array that only this function grows. */
 void *config_append(struct config_reader *r, void *array, uint32_t *count, size_t size)

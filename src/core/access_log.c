@@ -57,7 +57,9 @@ static void put_pair(struct text *t, struct slice name, struct slice s)
 static void put_combined(struct text *t, size_t long_max, const struct access_record *r)
 {
     put_or_dash(t, r->client, SHORT_MAX);
-    text_lit(t, " - - [");
+    text_lit(t, " - ");
+    put_or_dash(t, r->user, SHORT_MAX);
+    text_lit(t, " [");
     text_clf_time(t, r->wall_us);
     text_lit(t, "] \"");
     if (r->method.n) {
@@ -123,6 +125,7 @@ static void put_json(struct text *t, size_t long_max, const struct access_record
     text_id(t, r->id);
     text_char(t, '"');
     put_member(t, SLICE(",\"client\":\""), r->client, SHORT_MAX);
+    put_member(t, SLICE(",\"user\":\""), r->user, SHORT_MAX);
     put_member(t, SLICE(",\"method\":\""), r->method, SHORT_MAX);
     put_member(t, SLICE(",\"host\":\""), r->host, SHORT_MAX);
     put_member(t, SLICE(",\"target\":\""), r->target, long_max);

@@ -30,6 +30,7 @@ struct access_record {
     int64_t wall_us;     /* when the request began; microseconds since the epoch */
     uint64_t id;         /* the exchange's, as in the error log */
     struct slice client; /* address without port */
+    struct slice user;
     struct slice method, target;
     struct slice version; /* "HTTP/1.1" */
     struct slice host;

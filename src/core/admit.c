@@ -28,10 +28,9 @@ void *admit_open(struct config_reader *r, const struct directive *d, struct admi
         const char *key;
         admit_open_fn *open;
     } openers[] = {
-        {"allow", admit_open_access},
-        {"deny", admit_open_access},
-        {"rate", admit_open_rate},
-        {"concurrent", admit_open_concurrent},
+        {"allow", admit_open_access}, {"deny", admit_open_access},
+        {"rate", admit_open_rate},    {"concurrent", admit_open_concurrent},
+        {"auth", admit_open_auth},
     };
     for (size_t i = 0; i < sizeof(openers) / sizeof(openers[0]); i++)
         if (slice_eq(slice_str(openers[i].key), d->name.text))

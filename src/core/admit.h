@@ -79,11 +79,11 @@ void admit_end_charges(struct exchange *x);
 typedef void *admit_open_fn(struct config_reader *r, const struct directive *d,
                             struct admission *a);
 admit_open_fn admit_open; /* by the name of the key */
-key_set_fn admit_set_access, admit_set_rate, admit_set_concurrent;
-extern const struct key admit_rate_options[], admit_concurrent_options[];
+key_set_fn admit_set_access, admit_set_rate, admit_set_concurrent, admit_set_auth;
+extern const struct key admit_rate_options[], admit_concurrent_options[], admit_auth_options[];
 
 /* For admit_open(). */
-admit_open_fn admit_open_access, admit_open_rate, admit_open_concurrent;
+admit_open_fn admit_open_access, admit_open_rate, admit_open_concurrent, admit_open_auth;
 
 #define ADMIT_KEYS(opener)                                                                         \
     {.name = "allow",                                                                              \
@@ -111,10 +111,18 @@ admit_open_fn admit_open_access, admit_open_rate, admit_open_concurrent;
          .help =                                                                                   \
              "how often requests may come (429), such as 10/s, 100/m, 5/10s; counted exactly for " \
              "all threads, and on through a reload. Several lines all count"},                     \
+        {.name = "concurrent",                                                                     \
+         .type = KEY_CUSTOM,                                                                       \
+         .flags = KEY_REPEAT | KEY_ONE,                                                            \
+         .set = admit_set_concurrent,                                                              \
+         .open = opener,                                                                           \
+         .options = admit_concurrent_options,                                                      \
+         .syntax = "NUMBER | off",                                                                 \
+         .help = "how many requests there may be at a time (429)"},                                \
     {                                                                                              \
-        .name = "concurrent", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_ONE,                   \
-        .set = admit_set_concurrent, .open = opener, .options = admit_concurrent_options,          \
-        .syntax = "NUMBER | off", .help = "how many requests there may be at a time (429)"         \
+        .name = "auth", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = admit_set_auth,            \
+        .open = opener, .options = admit_auth_options, .syntax = "basic | off",                    \
+        .help = "who may come in, by name and password (401)"                                      \
     }
 
 #endif

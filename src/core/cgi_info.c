@@ -73,7 +73,8 @@ static void add_tls(struct cgi_info *info, struct exchange *x)
 
 void cgi_info_fill(struct cgi_info *info, struct exchange *x)
 {
-    *info = (struct cgi_info){.path = x->path, .https = x->https};
+    *info = (struct cgi_info){
+        .path = x->path, .https = x->https, .auth_type = x->auth_type, .auth_user = x->auth_user};
     script_split(&x->route->script, x->path, &x->arena, info);
     if (x->params)
         info->params = x->params;

@@ -432,6 +432,7 @@ static void log_access(struct exchange *x, uint64_t now_us)
     struct access_record *r = &x->record;
     r->wall_us = loop_wall_us() - (int64_t)(now_us - x->start_us);
     r->id = x->id;
+    r->user = x->auth_user;
     r->client = x->asker_text.n ? x->asker_text : x->peer_text;
     if (!r->target.p) { /* else it is what the client asked for, before internal redirects */
         r->method = x->req.method_text;

@@ -23,6 +23,7 @@
 #include "core/tls_back.h"
 #include "core/tls_front.h"
 #include "core/upgrade.h"
+#include "core/verifier.h"
 #include "net/handover.h"
 #include "pool/members.h"
 #include "proc/master.h"
@@ -53,7 +54,8 @@ struct gateway {
     struct upgrade upgrade;    /* by one that takes ours */
     struct names *names;
     struct generation *current;
-    uint32_t generations; /* put in place so far */
+    uint32_t generations;      /* put in place so far */
+    struct verifier *verifier; /* of passwords, for the workers */
     struct worker *workers;
     uint32_t worker_count;
     bool are_running; /* the workers' threads */
@@ -419,6 +421,7 @@ static int init_workers(struct gateway *g, uint32_t count)
         int error = worker_init(&g->workers[g->worker_count], &g->loop, g->worker_count);
         if (error)
             return failed("event loop", error);
+        g->workers[g->worker_count].verifier = g->verifier;
     }
     listenings_init(&g->listenings, count);
     return 0;
@@ -450,6 +453,7 @@ static void end_workers(struct gateway *g)
     for (uint32_t i = 0; g->are_running && i < g->worker_count; i++)
         pthread_join(g->workers[i].thread, NULL);
     g->are_running = false;
+    verifier_stop(g->verifier);
     for (uint32_t i = 0; i < g->worker_count; i++)
         worker_let_go(&g->workers[i]);
 }
@@ -769,6 +773,7 @@ static void finish(struct gateway *g)
     if (g->worker_count)
         listenings_fini(&g->listenings);
     free(g->workers);
+    verifier_free(g->verifier);
     log_info(0, "stopped");
     close_logs(g);
     timer_fini(&g->loop, &g->stop_deadline);
@@ -822,6 +827,7 @@ static int serve(void *ctx, const struct master_link *link)
         snapshot_unref(with->snapshot);
         return EXIT_FAILURE;
     }
+    g.verifier = verifier_new();
     const struct upgrade_jobs jobs = {send_sockets, on_upgraded, &g};
     upgrade_init(&g.upgrade, &g.loop, &jobs);
     timer_set(&g.loop, &g.summary, SUMMARY_MS);

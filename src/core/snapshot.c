@@ -289,9 +289,11 @@ static struct snapshot *snapshot_new(void)
 }
 
 static struct snapshot *build(struct snapshot *s, bool is_whole, const struct directive *first,
-                              struct config_place top, struct config_diag *diag)
+                              struct config_place top, const struct config_loader *loader,
+                              struct config_diag *diag)
 {
-    struct config_reader r = {.arena = &s->arena, .diag = diag, .root = s, .regexes = &s->regexes};
+    struct config_reader r = {
+        .arena = &s->arena, .diag = diag, .root = s, .loader = loader, .regexes = &s->regexes};
     config_defaults(&r, gateway_keys, &s->gateway);
     if (is_whole && config_apply(&r, snapshot_keys, first, "the configuration", top, s))
         finish(&r, s);
@@ -309,7 +311,7 @@ struct snapshot *snapshot_load(struct slice path, const struct config_loader *lo
     struct config_file *file = arena_zalloc(&s->arena, sizeof(*file));
     file->path = path;
     bool is_whole = config_parse_file(path, loader, &s->arena, diag, &first);
-    return build(s, is_whole, first, (struct config_place){.file = file}, diag);
+    return build(s, is_whole, first, (struct config_place){.file = file}, loader, diag);
 }
 
 struct snapshot *snapshot_load_text(struct slice name, struct slice text,
@@ -320,7 +322,7 @@ struct snapshot *snapshot_load_text(struct slice name, struct slice text,
     struct config_file *file = arena_zalloc(&s->arena, sizeof(*file));
     file->path = name;
     bool is_whole = config_parse_text(name, text, loader, &s->arena, diag, &first);
-    return build(s, is_whole, first, (struct config_place){.file = file}, diag);
+    return build(s, is_whole, first, (struct config_place){.file = file}, loader, diag);
 }
 
 struct snapshot *snapshot_ref(struct snapshot *s)

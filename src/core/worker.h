@@ -23,6 +23,7 @@
 
 struct app_defs;
 struct exchange;
+struct verifier;
 struct tls_server;
 
 struct worker {
@@ -44,6 +45,7 @@ struct worker {
     uint32_t client_count, client_limit;
     struct exchange *spare; /* finished ones, to be used again */
     uint32_t spare_count;
+    struct verifier *verifier; /* of passwords; all workers' */
     struct pipe_pool pipes;
     struct file_cache files;
     struct coder_pool coders;
