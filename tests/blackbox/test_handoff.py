@@ -55,7 +55,7 @@ def app(proxy, tree):
         if allow is None:
             allow = ["hand-over sendfile tempfile from=%(tree)s/files from=%(tree)s/spool", "hand-over accel rewrite"]
         return proxy(then=serve(answer), site=SITE % {"tree": tree, "keys": route},
-                     pool=[a % {"tree": tree} for a in allow], **keys)
+                     pool=[a % {"tree": tree} for a in allow], gateway=("open-files 64 valid=20ms",), **keys)
     return start
 
 
