@@ -16,6 +16,7 @@
 enum {
     IOV_COUNT = 72, /* a whole BUF_HUGE of chunks of 16 KiB in one write */
     SENDFILE_MAX = 1 << 20,
+    TOGETHER_MAX = 32 * 1024,
     EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP,
 };
 
@@ -29,8 +30,9 @@ static ssize_t plain_read(struct stream *s, char *p, size_t n)
 }
 
 /* A short write means that the socket's buffer is full: the next edge comes when it has room, so
- * the write that would say EAGAIN is saved. What a file follows waits for its first bytes, to go in
- * one packet with them. */
+ * the write that would say EAGAIN is saved. What a short file or pipe follows waits for its bytes,
+ * to go in one packet with them; before a long one it goes by itself, or all its segments would be
+ * cut elsewhere than its pages, which costs more than the packet. */
 static ssize_t write_mem(struct stream *s, const struct chain *out)
 {
     struct iovec iov[IOV_COUNT];
@@ -38,7 +40,8 @@ static ssize_t write_mem(struct stream *s, const struct chain *out)
     size_t offered = 0;
     for (int i = 0; i < count; i++)
         offered += iov[i].iov_len;
-    int flags = MSG_NOSIGNAL | (offered < out->bytes ? MSG_MORE : 0);
+    bool joins = offered < out->bytes && out->bytes - offered < TOGETHER_MAX;
+    int flags = MSG_NOSIGNAL | (joins ? MSG_MORE : 0);
     ssize_t sent;
     if (count == 1) {
         sent = direct_send(s->watch.fd, iov[0].iov_base, iov[0].iov_len, flags);
