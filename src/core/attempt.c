@@ -118,6 +118,7 @@ static void begin(struct exchange *x, const char *why)
     x->attempt.reused = true;
     relay_begin(x);
     exchange_enter(x, EX_RELAY, why);
+    hedge_arm(x);
 }
 
 /* The backend is a program: a process of it is the connection. Takes over slot and reference. */
@@ -373,7 +374,35 @@ void attempt_connected(struct exchange *x)
     } else if (rc == 0) {
         relay_begin(x);
         exchange_enter(x, EX_RELAY, "connected");
+        hedge_arm(x);
     }
+}
+
+/* ---- asking two ---- */
+
+void attempt_own(struct exchange *x, struct conn *c)
+{
+    c->on_ready = on_ready;
+    c->on_due = on_due;
+    lane_set_conn(&x->attempt.lane, c);
+}
+
+void attempt_hedge(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    struct backend *b;
+    struct demand demand = at->demand;
+    demand.tried.backends[demand.tried.count % TRIED_MAX] = at->backend;
+    demand.tried.count += demand.tried.count < TRIED_MAX;
+    enum pick pick = pool_hedge(at->pool, x->worker->index, &demand, &b);
+    if (pick != PICK_IDLE && pick != PICK_DIAL)
+        return;
+    log_info(x->id, "pool " SLICE_FMT " backend %s takes long: asking %s, too (hedge)",
+             SLICE_ARG(at->pool->conf->name), at->backend->text, b->text);
+    hedge_begin(x);
+    start_with(x, b);
+    if (pick == PICK_IDLE ? !reuse(x, b) : !dial(x, b))
+        hedge_resume(x);
 }
 
 /* ---- failing ---- */
@@ -448,6 +477,8 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
     at->is_stale = again && ((failure == FAIL_BROKEN && at->reused) ||
                              (failure == FAIL_REFUSED && lane_is_leaving(&at->lane)));
     give_up(x, failure);
+    if (hedge_resume(x))
+        return;
     if (!again) {
         exchange_fail(x, at->status, why, rule);
         return;
@@ -505,6 +536,7 @@ void attempt_leave(struct exchange *x)
 void attempt_drop(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
+    hedge_settle(x);
     if (lane_is_open(&at->lane) && x->response != MSG_NONE)
         note_answer(x);
     if (lane_is_open(&at->lane))

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "codec/codec.h"
+#include "core/hedge.h"
 #include "core/lane.h"
 #include "pool/pool.h"
 
@@ -22,6 +23,7 @@ struct attempt {
     struct lane lane;        /* the connection, or its part of one */
     struct backend *backend; /* of the newest attempt, for the log; a reference */
     struct demand demand;
+    struct hedge hedge;
     uint64_t deadline_us;   /* for all attempts, until the response head; 0: none */
     uint32_t count;         /* attempts begun */
     uint16_t status;        /* what to answer if there is no other: 502, or 504 when time ran out */
@@ -54,6 +56,10 @@ void attempt_on_due(struct exchange *x);
 const char *attempt_broken_why(struct exchange *x, const char *otherwise);
 /* The connection under way is established, or failed. */
 void attempt_connected(struct exchange *x);
+/* Asks another backend as well, if one can be asked at once; see hedge.h. */
+void attempt_hedge(struct exchange *x);
+/* For hedge.c: a connection that is busy with the request becomes the attempt's again. */
+void attempt_own(struct exchange *x, struct conn *c);
 
 enum attempt_failure {
     FAIL_CONNECT,

@@ -192,7 +192,10 @@ static bool begin_response(struct exchange *x, const struct framing *framing)
 
 static void on_head(struct exchange *x, const struct codec_result *result)
 {
-    if (attempt_rejects(x) || handoff_take(x))
+    if (attempt_rejects(x))
+        return;
+    hedge_settle(x);
+    if (handoff_take(x))
         return;
     if (holds_redirect(x))
         x->resp_framing = result->framing;

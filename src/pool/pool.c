@@ -194,6 +194,8 @@ static enum pick why_none(const struct pool *p, const struct demand *d)
 /* First attempts earn what retries spend. */
 static bool pay(struct pool *p, const struct demand *d)
 {
+    if (!d->is_again && p->hedge_tokens < RETRY_MAX)
+        p->hedge_tokens += p->conf->hedge_budget;
     if (p->conf->retry_budget == 0)
         return true;
     if (!d->is_again) {
@@ -217,6 +219,21 @@ enum pick pool_pick(struct pool *p, uint32_t worker, const struct demand *d,
     } else if (d->is_again || p->queue.count == 0) {
         *backend = choose(p, worker, true, true, d, now_of(p, worker));
         pick = *backend ? take_slot(p, backend_ref(*backend), worker) : why_none(p, d);
+    }
+    pool_unlock(p);
+    return pick;
+}
+
+enum pick pool_hedge(struct pool *p, uint32_t worker, const struct demand *d,
+                     struct backend **backend)
+{
+    enum pick pick = PICK_NONE;
+    pool_lock(p);
+    bool may = p->queue.count == 0 && p->hedge_tokens >= RETRY_COST;
+    *backend = may ? choose(p, worker, true, false, d, now_of(p, worker)) : NULL;
+    if (*backend) {
+        p->hedge_tokens -= RETRY_COST;
+        pick = take_slot(p, backend_ref(*backend), worker);
     }
     pool_unlock(p);
     return pick;

@@ -73,6 +73,7 @@ struct pool {
 
     struct tally *tally;   /* by worker: what became of its requests */
     uint32_t retry_tokens; /* hundredths of retries there is budget for */
+    uint32_t hedge_tokens; /* the same for second backends asked at once */
     uint64_t random;
     bool has_news; /* something below waits for the lock to be released */
     bool tidy_wanted;
@@ -145,6 +146,11 @@ enum pick {
  * backend. */
 enum pick pool_pick(struct pool *p, uint32_t worker, const struct demand *demand,
                     struct backend **backend);
+
+/* The same for a second backend beside the one that is being asked, which counts as tried: out of
+ * the budget for it, and nobody waits. PICK_IDLE, PICK_DIAL or PICK_NONE. */
+enum pick pool_hedge(struct pool *p, uint32_t worker, const struct demand *demand,
+                     struct backend **backend);
 
 /* Gives a slot back: the connection is closed, or was never made. Wakes a waiter, if any. */
 void pool_release(struct pool *p, struct backend *b, uint32_t worker,

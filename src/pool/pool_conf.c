@@ -5,8 +5,8 @@
 #include "config/suggest.h"
 #include "proc/spawn_conf.h"
 
-static key_set_fn set_adaptive, set_backend, set_balance, set_budget, set_buffer, set_eject_errors,
-    set_eject_share, set_hash, set_host, set_protocol, set_retry_on;
+static key_set_fn set_hedge_budget, set_adaptive, set_backend, set_balance, set_budget, set_buffer,
+    set_eject_errors, set_eject_share, set_hash, set_host, set_protocol, set_retry_on;
 static key_open_fn open_backend, open_handoff, open_run, open_spawn;
 static key_close_fn close_balance;
 
@@ -184,6 +184,15 @@ static const struct key timeout_options[] = {
     {.name = NULL},
 };
 
+static const struct key hedge_options[] = {
+    {.name = "after", .type = KEY_MS, .at = at(struct pool_conf, hedge_ms),
+     .init = "0", .zero = "off", .max = "1h",
+     .help = "without a response, from when the connection stands; a value that few requests reach"},
+    {.name = "budget", .type = KEY_CUSTOM, .set = set_hedge_budget, .init = "10%",
+     .syntax = "PERCENT%", .help = "of the pool's requests that may be asked twice at most"},
+    {.name = NULL},
+};
+
 static const struct key retry_options[] = {
     {.name = "on", .type = KEY_CUSTOM, .set = set_retry_on, .init = "connect,broken",
      .syntax = "connect | broken | timeout | protocol | STATUS | 5xx [,...]",
@@ -262,6 +271,9 @@ const struct key pool_keys[] = {
     {.name = "tls", .type = KEY_CUSTOM, .set = pool_tls_set, .block = pool_tls_keys, .syntax = "",
      .help = "speak to the backends by TLS, whatever the protocol; https does so by itself, and the "
              "block says how"},
+    {.name = "hedge", .type = KEY_NONE, .options = hedge_options,
+     .help = "another backend is asked as well when one takes long with a GET or the like, and the "
+             "first to answer is listened to; not where requests share a connection"},
     {.name = "host", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_host, .init = "keep",
      .syntax = "keep | backend | NAME",
      .help = "the Host field that backends see: the client's, the backend's own address, or a "
@@ -390,6 +402,14 @@ static bool set_budget(struct config_reader *r, const struct directive *d,
     struct pool_conf *pool = target;
     pool->retry_budget = 0;
     return slice_eq(word->text, SLICE("unlimited")) || read_percent(r, word, &pool->retry_budget);
+}
+
+static bool set_hedge_budget(struct config_reader *r, const struct directive *d,
+                             const struct config_word *word, void *target)
+{
+    (void)d;
+    struct pool_conf *pool = target;
+    return read_percent(r, word, &pool->hedge_budget);
 }
 
 static bool set_eject_errors(struct config_reader *r, const struct directive *d,

@@ -93,6 +93,8 @@ struct pool_conf {
     uint32_t retry_on; /* enum retry_on */
     struct status_set retry_statuses;
     uint32_t retry_budget; /* retries for a hundred requests; 0: no limit */
+    uint32_t hedge_ms;     /* another backend is asked as well after so long; 0: never */
+    uint32_t hedge_budget; /* how often, for a hundred requests */
 
     uint32_t fail_count;     /* failures in a row that take a backend down; 0: none do */
     uint32_t fail_within_ms; /* of each other */

@@ -99,9 +99,14 @@ static void print_retry(FILE *out, const struct pool_conf *pool)
         }
     print_statuses(out, &pool->retry_statuses, &between);
     if (pool->retry_budget)
-        fprintf(out, "  budget=%u%%\n", pool->retry_budget);
+        fprintf(out, "  budget=%u%%", pool->retry_budget);
     else
-        fputs("  budget=unlimited\n", out);
+        fputs("  budget=unlimited", out);
+    if (pool->hedge_ms) {
+        print_time(out, "hedge after", pool->hedge_ms);
+        fprintf(out, " (%u%%)", pool->hedge_budget);
+    }
+    fputc('\n', out);
 }
 
 void pool_explain(FILE *out, const struct pool_conf *pool)
