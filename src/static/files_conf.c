@@ -184,9 +184,9 @@ static bool set_expires(struct config_reader *r, const struct directive *d,
     (void)d;
     struct files_conf *conf = target;
     uint64_t ms;
-    if (!num_ms(word->text, &ms) || ms > UINT32_MAX)
+    if (!num_ms(word->text, &ms) || ms / 1000 > UINT32_MAX)
         return config_error(r->diag, word->at, "'expires' takes a time such as 10m, 1h or 30d");
-    conf->expires_ms = (uint32_t)ms;
+    conf->expires_s = (uint32_t)(ms / 1000);
     conf->has_expires = true;
     return true;
 }
@@ -232,5 +232,5 @@ void files_conf_finish(struct config_reader *r, struct files_conf *conf)
         return;
     conf->cache_control =
         arena_printf(r->arena, SLICE_FMT "%smax-age=%u", SLICE_ARG(conf->cache_control),
-                     conf->cache_control.n ? ", " : "", conf->expires_ms / 1000);
+                     conf->cache_control.n ? ", " : "", conf->expires_s);
 }

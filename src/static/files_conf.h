@@ -39,7 +39,7 @@ struct files_conf {
     uint32_t given_count;
     struct types types;
     struct slice cache_control;
-    uint32_t expires_ms;
+    uint32_t expires_s;
     bool has_expires;
 };
 
