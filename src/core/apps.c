@@ -13,26 +13,30 @@ struct pool_app {
     struct list node;
     struct apps *apps;
     struct gateway_pool *pool; /* NULL: no configuration has it any more */
+    struct app_defs *defs;     /* def is one of them: a reference */
     const struct app_def *def;
     struct app *app;
+    uint32_t first_slot; /* of the pool: two that follow each other have none in common */
+    bool is_old;         /* another is to take its place */
     struct deferred free;
 };
 
+enum { SLOTS_EACH = 4096 };
+
 struct apps {
     struct loop *loop;
-    const struct app_defs *defs;
     struct spawn spawn;
     struct list list;
+    uint32_t started; /* so far */
     bool is_stopping;
     void (*done)(void *ctx);
     void *done_ctx;
 };
 
-struct apps *apps_new(struct loop *l, const struct app_defs *defs, int channel, int *error)
+struct apps *apps_new(struct loop *l, int channel, int *error)
 {
     struct apps *apps = mem_zalloc(sizeof(*apps));
     apps->loop = l;
-    apps->defs = defs;
     list_init(&apps->list);
     *error = spawn_init(&apps->spawn, l, channel);
     if (!*error)
@@ -48,10 +52,11 @@ static struct pool_app *pool_app_of(struct list *node)
 
 static void drop(struct pool_app *a)
 {
-    if (a->pool)
+    if (a->pool && !a->is_old)
         pool_set_grower(&a->pool->pool, NULL, NULL);
     app_free(a->app);
     list_remove(&a->node);
+    app_defs_unref(a->defs);
     free(a);
 }
 
@@ -65,20 +70,33 @@ void apps_free(struct apps *apps)
 
 /* ---- what an application tells its pool ---- */
 
+/* The pool has its newest application: those before it end with the requests they have. */
+static void stop_old(struct pool_app *newest)
+{
+    list_each (node, &newest->apps->list) {
+        struct pool_app *a = pool_app_of(node);
+        if (a->is_old && a->pool == newest->pool)
+            app_stop(a->app);
+    }
+}
+
 static void on_address(void *ctx, uint32_t slot, const struct net_addr *addr, uint32_t capacity)
 {
     struct pool_app *a = ctx;
     struct pool_address address = {.len = addr->len};
     memcpy(&address.sa, &addr->sa, addr->len);
-    if (a->pool)
-        pool_put_slot(&a->pool->pool, slot, &address, capacity);
+    if (!a->pool)
+        return;
+    pool_put_slot(&a->pool->pool, a->first_slot + slot, &address, capacity);
+    if (capacity && !a->is_old)
+        stop_old(a);
 }
 
 static void on_gone(void *ctx, uint32_t slot)
 {
     struct pool_app *a = ctx;
     if (a->pool)
-        pool_drop_slot(&a->pool->pool, slot);
+        pool_drop_slot(&a->pool->pool, a->first_slot + slot);
 }
 
 static struct app_load get_load(void *ctx, uint32_t slot)
@@ -86,14 +104,14 @@ static struct app_load get_load(void *ctx, uint32_t slot)
     struct pool_app *a = ctx;
     struct slot_load load = {0};
     if (a->pool)
-        load = pool_slot_load(&a->pool->pool, slot);
+        load = pool_slot_load(&a->pool->pool, a->first_slot + slot);
     return (struct app_load){.busy = load.busy, .served = load.served};
 }
 
 static uint32_t get_waiting(void *ctx)
 {
     struct pool_app *a = ctx;
-    return a->pool ? pool_waiting(&a->pool->pool) : 0;
+    return a->pool && !a->is_old ? pool_waiting(&a->pool->pool) : 0;
 }
 
 static void free_pool_app(struct deferred *d)
@@ -121,16 +139,23 @@ static void on_wait(void *ctx)
 
 static struct pool_app *find(const struct apps *apps, struct slice pool)
 {
-    for (struct list *n = apps->list.next; n != &apps->list; n = n->next)
-        if (slice_eq(pool_app_of(n)->def->pool, pool))
-            return pool_app_of(n);
+    for (struct list *n = apps->list.next; n != &apps->list; n = n->next) {
+        struct pool_app *a = pool_app_of(n);
+        if (a->pool && !a->is_old && slice_eq(a->def->pool, pool))
+            return a;
+    }
     return NULL;
 }
 
-static void start(struct apps *apps, struct gateway_pool *pool, const struct app_def *def)
+static void start(struct apps *apps, struct gateway_pool *pool, struct app_defs *defs,
+                  const struct app_def *def)
 {
     struct pool_app *a = mem_zalloc(sizeof(*a));
-    *a = (struct pool_app){.apps = apps, .pool = pool, .def = def};
+    *a = (struct pool_app){.apps = apps,
+                           .pool = pool,
+                           .defs = app_defs_ref(defs),
+                           .def = def,
+                           .first_slot = apps->started++ * SLOTS_EACH};
     list_init(&a->node);
     list_append(&apps->list, &a->node);
     deferred_init(&a->free, free_pool_app);
@@ -138,11 +163,14 @@ static void start(struct apps *apps, struct gateway_pool *pool, const struct app
         .conf = def->conf,
         .name = def->pool,
         .def = &def->def,
-        .run_dir = apps->defs->run_dir,
+        .run_dir = defs->run_dir,
+        .first = a->first_slot,
         .owner = {a, on_address, on_gone, get_load, get_waiting, on_stopped},
     };
     a->app = app_new(apps->loop, &apps->spawn, &setup);
     pool_set_grower(&pool->pool, on_wait, a);
+    if (def->conf->min == 0) /* it begins when somebody waits, which nobody does beside another */
+        stop_old(a);
 }
 
 static struct gateway_pool *pool_named(struct generation *g, struct slice name)
@@ -156,30 +184,22 @@ static struct gateway_pool *pool_named(struct generation *g, struct slice name)
 /* The pool is being retired: its application ends once nobody is served any more. */
 static void let_go(struct pool_app *a)
 {
-    pool_set_grower(&a->pool->pool, NULL, NULL);
+    if (!a->is_old)
+        pool_set_grower(&a->pool->pool, NULL, NULL);
     a->pool = NULL;
     app_stop(a->app);
 }
 
-bool apps_check(const struct apps *apps, const struct snapshot *s, struct config_diag *diag)
+/* What runs for the pool, unless it is to be run in another way from now on. */
+static bool goes_on(struct apps *apps, const struct app_def *def)
 {
-    bool ok = true;
-    for (uint32_t i = 0; i < s->pool_count; i++) {
-        const struct pool_conf *pool = &s->pools[i];
-        if (pool->spawn && !(apps && app_defs_find(apps->defs, pool->name, SLICE_NONE)))
-            ok = config_error(diag, pool->at,
-                              "pool '" SLICE_FMT
-                              "' runs an application that was not configured when "
-                              "sluice was started\nrestart it",
-                              SLICE_ARG(pool->name));
-        for (uint32_t k = 0; k < pool->backend_count; k++)
-            if (pool->backends[k].program.n &&
-                !(apps && app_defs_find(apps->defs, pool->name, pool->backends[k].program)))
-                ok = config_error(diag, pool->backends[k].at,
-                                  "this program was not configured when sluice was started\n"
-                                  "restart it");
-    }
-    return ok;
+    struct pool_app *a = find(apps, def->pool);
+    if (!a || a->def->def.index == def->def.index)
+        return a;
+    log_info(0, "pool " SLICE_FMT ": its application is replaced by another definition of it",
+             SLICE_ARG(def->pool));
+    a->is_old = true;
+    return false;
 }
 
 void apps_follow(struct apps *apps, struct generation *g)
@@ -191,8 +211,9 @@ void apps_follow(struct apps *apps, struct generation *g)
     }
     for (uint32_t i = 0; i < g->snapshot->pool_count; i++) {
         const struct pool_conf *conf = &g->snapshot->pools[i];
-        if (conf->spawn && !find(apps, conf->name))
-            start(apps, g->pools[i], app_defs_find(apps->defs, conf->name, SLICE_NONE));
+        const struct app_def *def = app_defs_find(g->app_defs, conf->name, SLICE_NONE);
+        if (conf->spawn && def && !goes_on(apps, def))
+            start(apps, g->pools[i], g->app_defs, def);
     }
 }
 

@@ -10,14 +10,13 @@
 
 struct apps;
 
-/* channel: to the spawner, taken over; defs outlive it. NULL: *error is -errno. */
-struct apps *apps_new(struct loop *l, const struct app_defs *defs, int channel, int *error);
+/* channel: to the spawner, taken over. NULL: *error is -errno. */
+struct apps *apps_new(struct loop *l, int channel, int *error);
 /* KILLs what still runs. */
 void apps_free(struct apps *apps);
 
-/* False, with the reason in diag: a pool wants to run what was not configured at the start. */
-bool apps_check(const struct apps *apps, const struct snapshot *s, struct config_diag *diag);
-/* Starts the applications of pools that have none yet, and stops those of pools that are gone. */
+/* Starts the applications of pools that have none yet, and stops those of pools that are gone. One
+ * that is to be run in another way is started beside the old one, which goes when it is ready. */
 void apps_follow(struct apps *apps, struct generation *g);
 /* No request is left: stops all, which their pools need not know; then done(ctx). */
 void apps_stop(struct apps *apps, void (*done)(void *ctx), void *ctx);

@@ -31,6 +31,7 @@ struct cgi_run {
     struct worker *worker;
     struct conn *conn; /* NULL: closed */
     const struct app_def *def;
+    struct app_defs *defs; /* which it is of: a reference */
     uint64_t exchange;
     bool is_termed;
 };
@@ -41,7 +42,7 @@ static const struct app_def *def_of(const struct exchange *x, const struct backe
 {
     static const struct slice prefix = SLICE_INIT("cgi:");
     struct slice program = slice_skip(slice_str(b->host), prefix.n);
-    return app_defs_find(x->worker->app_defs, x->attempt.pool->conf->name, program);
+    return app_defs_find(x->tenure->generation->app_defs, x->attempt.pool->conf->name, program);
 }
 
 /* Bytes of the path that the route's longest prefix covers, without the last '/'. */
@@ -90,6 +91,7 @@ static void free_now(struct deferred *d)
 {
     struct cgi_run *run = container_of(d, struct cgi_run, free);
     timer_fini(&run->worker->loop, &run->timer);
+    app_defs_unref(run->defs);
     free(run);
 }
 
@@ -225,7 +227,10 @@ static int start(struct cgi_run *run, struct spawn_order *order, int stream)
 static struct cgi_run *new_run(struct exchange *x, const struct app_def *def)
 {
     struct cgi_run *run = mem_zalloc(sizeof(*run));
-    *run = (struct cgi_run){.worker = x->worker, .def = def, .exchange = x->id};
+    *run = (struct cgi_run){.worker = x->worker,
+                            .def = def,
+                            .defs = app_defs_ref(x->tenure->generation->app_defs),
+                            .exchange = x->id};
     list_init(&run->node);
     list_append(&x->worker->programs, &run->node);
     spawn_child_init(&run->child);

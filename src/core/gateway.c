@@ -45,9 +45,9 @@ struct gateway {
     struct log_output *error_log;
     struct listenings listenings;
     const struct master_link *link; /* NULL: nothing is run, and there is no master */
-    const struct app_defs *defs;    /* what may be run; likewise */
-    struct apps *apps;              /* likewise */
-    struct watch control;           /* from the master */
+    struct app_defs *first_defs; /* what may be run at first: a reference, until it is in place */
+    struct apps *apps;           /* likewise */
+    struct watch control;        /* from the master */
     struct tls_store tls_store;
     struct timer renewal;      /* of certificates */
     struct handover *handover; /* sockets of a gateway whose place we take */
@@ -297,8 +297,8 @@ static void on_renewal(struct timer *t)
     watch_certificates(g);
 }
 
-/* Takes over the snapshot. 0 or -errno, logged; then nothing has changed. */
-static int put_in_place(struct gateway *g, struct snapshot *s)
+/* Takes over the snapshot and the definitions. 0 or -errno, logged; then nothing has changed. */
+static int put_in_place(struct gateway *g, struct snapshot *s, struct app_defs *defs)
 {
     struct log_output *access_log = NULL;
     struct tls_client **tls = NULL;
@@ -313,11 +313,12 @@ static int put_in_place(struct gateway *g, struct snapshot *s)
         drop_tls(tls, s->pool_count);
         if (access_log)
             log_output_close(access_log);
+        app_defs_unref(defs);
         snapshot_unref(s);
         return error;
     }
     struct generation *next =
-        generation_new(s, access_log, g->current, g->worker_count, ++g->generations);
+        generation_new(s, access_log, defs, g->current, g->worker_count, ++g->generations);
     error = follow_pools(g, next, tls);
     if (error) {
         drop_tls(tls, s->pool_count);
@@ -347,44 +348,6 @@ static void warn_of_fixed_settings(const struct gateway *g, const struct snapsho
         log_warn(0, "reload: 'threads' takes effect at the next start");
     if (!slice_eq(was->user, is->user) || !slice_eq(was->group, is->group))
         log_warn(0, "reload: 'user' and 'group' take effect at the next start");
-}
-
-bool gateway_reload(struct gateway *g, struct config_diag *diag)
-{
-    if (g->stopping || g->upgrade.is_under_way)
-        return config_error(diag, (struct config_place){0},
-                            g->stopping ? "the gateway is stopping" : "an upgrade is under way");
-    struct snapshot *s = g->source->load(g->source->ctx, diag);
-    if (!s)
-        return false;
-    if (!apps_check(g->apps, s, diag)) {
-        snapshot_unref(s);
-        return false;
-    }
-    warn_of_fixed_settings(g, s);
-    int error = put_in_place(g, s);
-    if (error)
-        return config_error(diag, (struct config_place){0}, "cannot put it in place: %s",
-                            strerror(-error));
-    log_info(0, "configuration %u is in place", g->generations);
-    g->service->reloaded(g->service_state);
-    return true;
-}
-
-static void reload_by_signal(struct gateway *g)
-{
-    struct config_diag diag;
-    config_diag_init(&diag);
-    bool ok = gateway_reload(g, &diag);
-    struct slice text = config_diag_print(&diag, &diag.arena);
-    for (struct slice line; text.n;
-         text = slice_skip(text, line.n < text.n ? line.n + 1 : line.n)) {
-        line = slice_first(text, slice_find(text, '\n'));
-        log_at(ok ? LEVEL_WARN : LEVEL_ERROR, 0, "reload: " SLICE_FMT, SLICE_ARG(line));
-    }
-    if (!ok)
-        log_error(0, "reload failed: the configuration in place goes on serving");
-    config_diag_fini(&diag);
 }
 
 /* ---- workers ---- */
@@ -589,14 +552,23 @@ static void upgrade_by_signal(struct gateway *g)
 static void connect_workers(struct gateway *g, int channel)
 {
     for (uint32_t i = 0; i < g->worker_count; i++) {
-        struct worker *w = &g->workers[i];
         int own = spawner_channel(channel);
-        w->app_defs = g->defs;
         if (own < 0)
             failed("a channel to the spawner", own);
         else
-            worker_set_spawner(w, own, !g->are_running);
+            worker_set_spawner(&g->workers[i], own, !g->are_running);
     }
+}
+
+static void take_channel(void *ctx, enum master_word word, int channel)
+{
+    struct gateway *g = ctx;
+    if (word == MASTER_SUCCESSOR) {
+        take_successor(g, channel);
+        return;
+    }
+    connect_workers(g, channel);
+    apps_reconnect(g->apps, channel);
 }
 
 static void on_control(struct watch *w, uint32_t events)
@@ -605,16 +577,17 @@ static void on_control(struct watch *w, uint32_t events)
     enum master_word word;
     int channel;
     (void)events;
-    while ((channel = master_receive(w->fd, &word)) >= 0) {
-        if (word == MASTER_SUCCESSOR) {
-            take_successor(g, channel);
-            continue;
-        }
-        connect_workers(g, channel);
-        apps_reconnect(g->apps, channel);
-    }
+    while ((channel = master_receive(w->fd, &word)) >= 0)
+        take_channel(g, word, channel);
     if (channel != -EAGAIN)
         loop_close(&g->loop, w);
+}
+
+static struct app_defs *take_first_defs(struct gateway *g)
+{
+    struct app_defs *defs = g->first_defs;
+    g->first_defs = NULL;
+    return defs;
 }
 
 static int open_apps(struct gateway *g)
@@ -623,11 +596,99 @@ static int open_apps(struct gateway *g)
     if (!g->link)
         return 0;
     connect_workers(g, g->link->channel);
-    g->apps = apps_new(&g->loop, g->defs, g->link->channel, &error);
+    g->apps = apps_new(&g->loop, g->link->channel, &error);
     if (!g->apps)
         return failed("applications", error);
     g->control = (struct watch){.fd = g->link->control, .on_event = on_control};
     return loop_watch(&g->loop, &g->control, EPOLLIN);
+}
+
+/* ---- loading another configuration ---- */
+
+struct asking {
+    struct gateway *gateway;
+    struct app_defs *defs;
+};
+
+static bool asking_take(void *ctx, struct slice packet)
+{
+    struct asking *a = ctx;
+    return app_defs_take(a->defs, packet);
+}
+
+static void asking_channel(void *ctx, enum master_word word, int channel)
+{
+    struct asking *a = ctx;
+    take_channel(a->gateway, word, channel);
+}
+
+static bool refuse_to_run(struct config_diag *diag)
+{
+    return config_error(diag, (struct config_place){0},
+                        "nothing was to be run when sluice was started, so it has no process that "
+                        "could\nrestart it");
+}
+
+/* What s lets us run, as the master says, in *defs (NULL: nothing). False, with the reason in diag.
+ */
+static bool ask_definitions(struct gateway *g, struct snapshot *s, struct app_defs **defs,
+                            struct config_diag *diag)
+{
+    *defs = NULL;
+    if (!g->link)
+        return !app_defs_wanted(s) || refuse_to_run(diag);
+    struct asking asking = {g, app_defs_expect(s, g->current->app_defs)};
+    const struct master_listener listener = {asking_take, asking_channel, &asking};
+    int error = master_ask_definitions(g->link->control, &listener);
+    if (!error && !app_defs_is_whole(asking.defs))
+        error = -ESTALE;
+    *defs = asking.defs;
+    if (!error)
+        return true;
+    app_defs_unref(asking.defs);
+    return config_error(diag, (struct config_place){0}, "what is to be run cannot be prepared: %s",
+                        error == -ECANCELED ? "the master has said why on standard error"
+                        : error == -ESTALE  ? "the configuration has changed meanwhile, try again"
+                                            : strerror(-error));
+}
+
+bool gateway_reload(struct gateway *g, struct config_diag *diag)
+{
+    struct app_defs *defs;
+    if (g->stopping || g->upgrade.is_under_way)
+        return config_error(diag, (struct config_place){0},
+                            g->stopping ? "the gateway is stopping" : "an upgrade is under way");
+    struct snapshot *s = g->source->load(g->source->ctx, diag);
+    if (!s)
+        return false;
+    if (!ask_definitions(g, s, &defs, diag)) {
+        snapshot_unref(s);
+        return false;
+    }
+    warn_of_fixed_settings(g, s);
+    int error = put_in_place(g, s, defs);
+    if (error)
+        return config_error(diag, (struct config_place){0}, "cannot put it in place: %s",
+                            strerror(-error));
+    log_info(0, "configuration %u is in place", g->generations);
+    g->service->reloaded(g->service_state);
+    return true;
+}
+
+static void reload_by_signal(struct gateway *g)
+{
+    struct config_diag diag;
+    config_diag_init(&diag);
+    bool ok = gateway_reload(g, &diag);
+    struct slice text = config_diag_print(&diag, &diag.arena);
+    for (struct slice line; text.n;
+         text = slice_skip(text, line.n < text.n ? line.n + 1 : line.n)) {
+        line = slice_first(text, slice_find(text, '\n'));
+        log_at(ok ? LEVEL_WARN : LEVEL_ERROR, 0, "reload: " SLICE_FMT, SLICE_ARG(line));
+    }
+    if (!ok)
+        log_error(0, "reload failed: the configuration in place goes on serving");
+    config_diag_fini(&diag);
 }
 
 /* ---- signals ---- */
@@ -741,7 +802,7 @@ static int start(struct gateway *g, struct snapshot *s)
     if (error)
         snapshot_unref(s);
     else
-        error = put_in_place(g, s);
+        error = put_in_place(g, s, take_first_defs(g));
     if (!error && !(g->service_state = g->service->start(g)))
         error = -EIO;
     if (!error)
@@ -802,7 +863,8 @@ struct beginning {
     const struct gateway_source *source;
     const struct gateway_service *service;
     struct snapshot *snapshot;
-    const struct app_defs *defs; /* NULL: nothing is to be run */
+    struct app_defs *defs;   /* NULL: nothing is to be run */
+    struct app_defs *before; /* what a reload has replaced and requests may still want */
     struct handover handover;
 };
 
@@ -812,7 +874,7 @@ static int serve(void *ctx, const struct master_link *link)
     struct gateway g = {.source = with->source,
                         .service = with->service,
                         .link = link,
-                        .defs = with->defs,
+                        .first_defs = with->defs,
                         .handover = &with->handover,
                         .signals = {.fd = -1},
                         .control = {.fd = -1},
@@ -841,10 +903,52 @@ static int serve(void *ctx, const struct master_link *link)
     return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* ---- the master's part ---- */
+
 static int define_apps(void *ctx, int channel)
 {
     const struct beginning *with = ctx;
-    return app_defs_send(with->defs, channel);
+    int error = with->before ? app_defs_send(with->before, channel) : 0;
+    return error ? error : app_defs_send(with->defs, channel);
+}
+
+/* What was replaced before is forgotten: a gateway has had a whole configuration to let go of it.
+ */
+static void replace_defs(struct beginning *with, struct app_defs *defs, int channel)
+{
+    if (with->before)
+        (void)app_defs_forget(with->before, channel, with->defs, defs);
+    app_defs_unref(with->before);
+    with->before = with->defs;
+    with->defs = defs;
+}
+
+/* Also for a gateway that is started again: it begins with what is in place. */
+static int redefine_apps(void *ctx, int channel)
+{
+    struct beginning *with = ctx;
+    struct config_diag diag;
+    config_diag_init(&diag);
+    struct snapshot *s = with->source->load(with->source->ctx, &diag);
+    config_diag_fini(&diag); /* the gateway has said what is to be said */
+    struct app_defs *defs = s ? app_defs_new(s, with->defs) : NULL;
+    int error = defs ? app_defs_send(defs, channel) : -EINVAL;
+    if (error) {
+        app_defs_unref(defs);
+        if (s)
+            snapshot_unref(s);
+        return error;
+    }
+    replace_defs(with, defs, channel);
+    snapshot_unref(with->snapshot);
+    with->snapshot = s;
+    return 0;
+}
+
+static const struct spawn_def *definition(void *ctx, uint32_t i)
+{
+    const struct beginning *with = ctx;
+    return i < with->defs->count ? &with->defs->v[i].def : NULL;
 }
 
 /* Master: the gateway has it; one that is started again finds nobody to take over from. */
@@ -857,13 +961,21 @@ static void forget_handover(void *ctx)
 /* With applications to run: in a process of its own, beside the spawner. */
 static int serve_with_apps(struct beginning *with)
 {
-    struct app_defs defs;
     int status = EXIT_FAILURE;
-    const struct master_jobs jobs = {define_apps, serve, forget_handover, with->source->argv, with};
-    with->defs = &defs;
-    if (app_defs_make(&defs, with->snapshot))
+    const struct master_jobs jobs = {.define = define_apps,
+                                     .redefine = redefine_apps,
+                                     .definition = definition,
+                                     .serve = serve,
+                                     .started = forget_handover,
+                                     .argv = with->source->argv,
+                                     .ctx = with};
+    with->defs = app_defs_new(with->snapshot, NULL);
+    if (with->defs) {
         status = master_run(&jobs);
-    app_defs_fini(&defs);
+        app_defs_clean(with->defs);
+    }
+    app_defs_unref(with->before);
+    app_defs_unref(with->defs);
     snapshot_unref(with->snapshot);
     return status;
 }

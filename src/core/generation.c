@@ -93,11 +93,15 @@ static void free_limits(struct generation *g)
 /* ---- life ---- */
 
 struct generation *generation_new(struct snapshot *snapshot, struct log_output *access_log,
-                                  const struct generation *from, uint32_t workers, uint32_t number)
+                                  struct app_defs *app_defs, const struct generation *from,
+                                  uint32_t workers, uint32_t number)
 {
     struct generation *g = mem_zalloc(sizeof(*g));
-    *g = (struct generation){
-        .number = number, .snapshot = snapshot, .access_log = access_log, .holds = 1};
+    *g = (struct generation){.number = number,
+                             .snapshot = snapshot,
+                             .access_log = access_log,
+                             .app_defs = app_defs,
+                             .holds = 1};
     g->pools = mem_zalloc(snapshot->pool_count * sizeof(struct gateway_pool *));
     for (uint32_t i = 0; i < snapshot->pool_count; i++) {
         const struct pool_conf *conf = &snapshot->pools[i];
@@ -123,6 +127,7 @@ static void free_generation(struct generation *g)
     free_limits(g);
     if (g->access_log)
         log_output_close(g->access_log);
+    app_defs_unref(g->app_defs);
     snapshot_unref(g->snapshot);
     free(g->pools);
     free(g);

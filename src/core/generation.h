@@ -9,6 +9,7 @@
 #define CORE_GENERATION_H
 
 #include "codec/codec.h"
+#include "core/app_defs.h"
 #include "core/probe.h"
 #include "core/snapshot.h"
 #include "net/log_writer.h"
@@ -40,6 +41,7 @@ struct generation {
     struct gateway_limit **limits; /* as snapshot->limits */
     struct limiter **limiters;     /* theirs, for the workers */
     struct log_output *access_log; /* NULL: off */
+    struct app_defs *app_defs;     /* what may be run: a reference; NULL: nothing */
 };
 
 /* A worker's hold on a generation. */
@@ -51,11 +53,12 @@ struct tenure {
     struct loop *main_loop;
 };
 
-/* With one hold, the caller's. Takes over the snapshot and the log. Pools that `from` (may be NULL)
- * has under the same name and protocol are taken along, not yet with their new configuration;
- * others are new, for that many workers. */
+/* With one hold, the caller's. Takes over the snapshot, the log and the definitions. Pools that
+ * `from` (may be NULL) has under the same name and protocol are taken along, not yet with their new
+ * configuration; others are new, for that many workers. */
 struct generation *generation_new(struct snapshot *snapshot, struct log_output *access_log,
-                                  const struct generation *from, uint32_t workers, uint32_t number);
+                                  struct app_defs *app_defs, const struct generation *from,
+                                  uint32_t workers, uint32_t number);
 /* Whether the pool at index was taken along. */
 bool generation_shares_pool(const struct generation *g, uint32_t index);
 /* With the last hold it goes. */

@@ -21,7 +21,6 @@
 #include "net/pipe.h"
 #include "proc/spawn.h"
 
-struct app_defs;
 struct exchange;
 struct verifier;
 struct tls_server;
@@ -36,9 +35,8 @@ struct worker {
     bool stopping;                   /* no new clients, and their connections end */
     bool is_patient; /* ... with the next answer, though: nothing is closed before */
 
-    const struct app_defs *app_defs; /* NULL: nothing may be run */
-    struct spawn spawn;              /* for CGI programs; not connected without app_defs */
-    struct list programs;            /* those that run */
+    struct spawn spawn;   /* for CGI programs; not connected where nothing may be run */
+    struct list programs; /* those that run */
 
     struct list listeners; /* struct worker_listener */
     struct list clients;

@@ -10,14 +10,21 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/auto.h"
+#include "base/mem.h"
 #include "net/handover.h"
 #include "proc/spawner.h"
 
 enum { PAUSE_MIN_MS = 500, PAUSE_MAX_MS = 30000, HEALTHY_MS = 10000 };
+enum { ANSWER_MS = 5000, CONTROL_BUFFER = 208 * 1024, CONTROL_MAX = 1 + MESSAGE_MAX };
+
+/* What the gateway asks. */
+enum question { ASK_UPGRADE, ASK_DEFINITIONS };
 
 struct master {
     const struct master_jobs *jobs;
@@ -76,10 +83,11 @@ static int send_channel(struct master *m, enum master_word word, int channel)
     return sendmsg(m->control, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-int master_receive(int control, enum master_word *word)
+/* A packet of cap bytes at most, and the descriptor that came with it, or -1. Its size, 0 at the
+ * end, or -errno. */
+static ssize_t receive(int control, char *p, size_t cap, int *fd)
 {
-    char byte;
-    struct iovec iov = {&byte, 1};
+    struct iovec iov = {p, cap};
     union {
         struct cmsghdr header;
         char space[CMSG_SPACE(sizeof(int))];
@@ -88,17 +96,32 @@ int master_receive(int control, enum master_word *word)
                          .msg_iovlen = 1,
                          .msg_control = space.space,
                          .msg_controllen = sizeof(space.space)};
+    *fd = -1;
     ssize_t n = recvmsg(control, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (n <= 0)
-        return n == 0 ? -ENOTCONN : -errno;
+        return n < 0 ? -errno : 0;
     const struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-    if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)) ||
-        (unsigned char)byte >= MASTER_WORDS)
-        return -EPROTO;
-    *word = (enum master_word)byte;
+    if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+    return n;
+}
+
+int master_receive(int control, enum master_word *word)
+{
+    char byte;
     int fd;
-    memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-    return fd;
+    ssize_t n = receive(control, &byte, 1, &fd);
+    /* What is left of an answer that came too late. */
+    while (n > 0 && fd < 0 && byte >= MASTER_DEFINITION && byte < MASTER_WORDS)
+        n = receive(control, &byte, 1, &fd);
+    if (n <= 0)
+        return n == 0 ? -ENOTCONN : (int)n;
+    *word = (enum master_word)byte;
+    if (fd >= 0 && byte >= 0 && byte < MASTER_DEFINITION)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -EPROTO;
 }
 
 static void replace_spawner(struct master *m)
@@ -129,6 +152,15 @@ static void run_gateway(struct master *m, int channel, int control)
     exit(m->jobs->serve(m->jobs->ctx, &link));
 }
 
+/* Whoever is asked never waits for long for the other to take the answer. */
+static void bound_control(int fd)
+{
+    const struct timeval wait = {.tv_sec = ANSWER_MS / 1000};
+    int size = CONTROL_BUFFER;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
+}
+
 static int start_gateway(struct master *m)
 {
     int pair[2];
@@ -149,6 +181,7 @@ static int start_gateway(struct master *m)
         close(pair[0]);
         return -errno;
     }
+    bound_control(pair[0]);
     m->control = pair[0];
     m->gateway = pid;
     m->started_ms = now_ms();
@@ -173,10 +206,15 @@ static bool gateway_ended(struct master *m, int status, int *exit_status)
 
 /* ---- the successor ---- */
 
+static int ask(int control, enum question question)
+{
+    char byte = (char)question;
+    return send(control, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
 int master_ask_upgrade(int control)
 {
-    char byte = 0;
-    return send(control, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+    return ask(control, ASK_UPGRADE);
 }
 
 static void start_successor(struct master *m)
@@ -192,11 +230,85 @@ static void start_successor(struct master *m)
         close(channel);
 }
 
+/* ---- definitions ---- */
+
+/* One packet of the answer: 1, 0 when it is over, or -errno. */
+static int hear_answer(int control, char *p, const struct master_listener *l)
+{
+    int fd;
+    ssize_t n = receive(control, p, CONTROL_MAX, &fd);
+    if (n <= 0)
+        return n == 0 ? -ENOTCONN : (int)n;
+    switch ((enum master_word)p[0]) {
+    case MASTER_SPAWNER:
+    case MASTER_SUCCESSOR:
+        if (fd >= 0)
+            l->on_channel(l->ctx, (enum master_word)p[0], fd);
+        return 1;
+    case MASTER_DEFINITION:
+        return l->on_definition(l->ctx, slice_of(p + 1, (size_t)n - 1)) ? 1 : -ESTALE;
+    case MASTER_DEFINED: return 0;
+    case MASTER_NOT_DEFINED: return -ECANCELED;
+    case MASTER_WORDS: break;
+    }
+    return -EPROTO;
+}
+
+int master_ask_definitions(int control, const struct master_listener *l)
+{
+    AUTO_FREE char *p = mem_alloc(CONTROL_MAX);
+    int64_t until_ms = now_ms() + ANSWER_MS;
+    int heard = ask(control, ASK_DEFINITIONS);
+    if (heard < 0)
+        return heard;
+    for (heard = 1; heard > 0 || heard == -EAGAIN;) {
+        struct pollfd wait = {.fd = control, .events = POLLIN};
+        int64_t left_ms = until_ms - now_ms();
+        if (left_ms <= 0 || poll(&wait, 1, (int)left_ms) == 0)
+            return -ETIMEDOUT;
+        heard = hear_answer(control, p, l);
+    }
+    return heard;
+}
+
+static int send_word(struct master *m, enum master_word word, const struct spawn_def *def)
+{
+    AUTO_FREE char *p = mem_alloc(CONTROL_MAX);
+    struct message message = {.type = MESSAGE_DEFINE};
+    size_t n = 0;
+    p[0] = (char)word;
+    if (def) {
+        message.def = *def;
+        n = message_write(&message, p + 1, MESSAGE_MAX);
+        if (!n)
+            return -E2BIG;
+    }
+    return send(m->control, p, 1 + n, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static void answer_definitions(struct master *m)
+{
+    const struct master_jobs *jobs = m->jobs;
+    const struct spawn_def *def;
+    int error = m->spawner.fd < 0 ? -ENOTCONN : jobs->redefine(jobs->ctx, m->spawner.fd);
+    for (uint32_t i = 0; !error && (def = jobs->definition(jobs->ctx, i)); i++)
+        error = send_word(m, MASTER_DEFINITION, def);
+    if (error)
+        say("reload: cannot say what may be run", error);
+    error = send_word(m, error ? MASTER_NOT_DEFINED : MASTER_DEFINED, NULL);
+    if (error)
+        say("cannot answer the gateway", error);
+}
+
 static void hear_gateway(struct master *m)
 {
     char byte;
-    if (recv(m->control, &byte, 1, MSG_DONTWAIT) == 1)
+    if (recv(m->control, &byte, 1, MSG_DONTWAIT) != 1)
+        return;
+    if (byte == ASK_UPGRADE)
         start_successor(m);
+    else if (byte == ASK_DEFINITIONS)
+        answer_definitions(m);
 }
 
 /* ---- waiting ---- */

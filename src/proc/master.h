@@ -5,11 +5,16 @@
  * hands the gateways a channel to each other. When the old gateway has ended, so do its master and
  * its applications.
  *
+ * A reload: the gateway asks the master, who loads the configuration, too, to say what may be run
+ * now; the spawner is told, and then the gateway.
+ *
  * The gateway dies: its applications are ended by the spawner, and another gateway is started,
  * after a pause that doubles. The spawner dies: another takes its place and is handed to the
  * gateway over the control socket. The master dies: both end. SPDX-License-Identifier: MIT */
 #ifndef PROC_MASTER_H
 #define PROC_MASTER_H
+
+#include "proc/message.h"
 
 /* What a gateway under a master has. */
 struct master_link {
@@ -17,16 +22,25 @@ struct master_link {
     int control; /* new channels come by this socket, see master_receive() */
 };
 
-/* What comes by the control socket: channels to ... */
+/* What comes by the control socket. */
 enum master_word {
+    /* Channels to ... */
     MASTER_SPAWNER,   /* a new spawner */
     MASTER_SUCCESSOR, /* another master, whose gateway takes our gateway's place (net/handover.h) */
+    /* The answer to master_ask_definitions(), which takes it. */
+    MASTER_DEFINITION, /* and a message that holds one */
+    MASTER_DEFINED,    /* these were all */
+    MASTER_NOT_DEFINED,
     MASTER_WORDS
 };
 
 struct master_jobs {
     /* Tells a new spawner, at the other end of the channel, what may be run. 0 or -errno. */
     int (*define)(void *ctx, int channel);
+    /* A reload: loads the configuration and tells the spawner what is new in it. 0 or -errno. */
+    int (*redefine)(void *ctx, int channel);
+    /* What may be run now, one after the other; NULL at the end. */
+    const struct spawn_def *(*definition)(void *ctx, uint32_t i);
     /* The gateway, in a process of its own. Answers its exit status. */
     int (*serve)(void *ctx, const struct master_link *link);
     /* In the master: the first gateway has been started. */
@@ -42,6 +56,15 @@ int master_run(const struct master_jobs *jobs);
 /* Gateway: takes a channel off the control socket. A descriptor, -EAGAIN, or another -errno: the
  * master is gone. */
 int master_receive(int control, enum master_word *word);
+/* Gateway: asks what may be run, and waits for the answer, a few seconds at most. on_definition: a
+ * message that holds a definition; false: it does not fit. on_channel: what else has come, see
+ * master_receive(). 0 or -errno. */
+struct master_listener {
+    bool (*on_definition)(void *ctx, struct slice packet);
+    void (*on_channel)(void *ctx, enum master_word word, int fd);
+    void *ctx;
+};
+int master_ask_definitions(int control, const struct master_listener *l);
 /* Gateway: another master is to be started; its channel comes by the control socket. 0 or -errno.
  */
 int master_ask_upgrade(int control);

@@ -294,3 +294,13 @@ uint32_t spawn_conf_concurrency(const struct spawn_conf *conf)
         return conf->concurrency;
     return conf->socket == SPAWN_FD0 ? 1 : CONCURRENCY_OTHERS;
 }
+
+bool spawn_conf_runs_alike(const struct spawn_conf *a, const struct spawn_conf *b)
+{
+    return a->min == b->min && a->max == b->max && a->concurrency == b->concurrency &&
+           a->idle_ms == b->idle_ms && a->max_requests == b->max_requests &&
+           a->memory_bytes == b->memory_bytes && a->age_ms == b->age_ms &&
+           a->start_ms == b->start_ms && a->stop_ms == b->stop_ms && a->drain_ms == b->drain_ms &&
+           a->backoff_min_ms == b->backoff_min_ms && a->backoff_max_ms == b->backoff_max_ms &&
+           a->socket == b->socket && a->shared == b->shared;
+}

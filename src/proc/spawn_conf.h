@@ -47,6 +47,9 @@ extern const struct key spawn_keys[];
 key_set_fn spawn_conf_set;
 key_close_fn spawn_conf_close;
 
+/* Whether processes are started, counted and renewed by the same rules; what they are is in the
+ * definitions (proc/define.h). */
+bool spawn_conf_runs_alike(const struct spawn_conf *a, const struct spawn_conf *b);
 /* How many requests a process takes at a time, `auto` decided. */
 uint32_t spawn_conf_concurrency(const struct spawn_conf *conf);
 

@@ -72,7 +72,7 @@ static bool is_inherited(const struct app *a)
 
 static void number_path(const struct app *a, uint32_t n, char *path, size_t cap)
 {
-    snprintf(path, cap, "%s/a%u-%u", a->setup.run_dir, a->setup.def->index, n);
+    snprintf(path, cap, "%s/a%u-%u", a->setup.run_dir, a->setup.def->index, a->setup.first + n);
 }
 
 static int open_socket(const struct app *a, uint32_t n, struct net_addr *addr)

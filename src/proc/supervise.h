@@ -47,6 +47,7 @@ struct app_setup {
     struct slice name;             /* the pool's; outlives the app */
     const struct spawn_def *def;   /* the spawner has it; outlives the app */
     const char *run_dir;           /* outlives the app */
+    uint32_t first;                /* names of sockets are numbered from it on */
     struct app_owner owner;
 };
 

@@ -332,3 +332,108 @@ def test_a_process_that_dies_with_a_request_answers_it_with_502(app):
     assert g.get("/die?status=4").status == 502
     assert g.get("/pid").status == 200
     g.wait_line("exited with status 4")
+
+
+# ---- reload ----
+
+def reload(g, config, ok=True):
+    g.config.write_text(config)
+    r = sluice(g, "reload")
+    assert (r.returncode == 0) == ok, r.stderr
+    return r.stderr
+
+
+def config_with(here, *pools, routes="route * { proxy app }"):
+    text = "gateway {\n threads 2\n admin unix:admin.sock\n access-log off\n}\nlisten 127.0.0.1:0\n"
+    for name, *keys in pools:
+        keys = "\n ".join(keys)
+        text += f"pool {name} {{\n spawn {PYTHON} -SE {here}/apps/app.py {{\n socket fd3\n {keys}\n }}\n}}\n"
+    return text + f"site * {{\n {routes}\n}}\n"
+
+
+def test_a_reload_starts_and_stops_applications(gateway, here):
+    one = config_with(here, ("app", "env WHO=app"))
+    two = config_with(here, ("app", "env WHO=app"), ("more", "env WHO=more"),
+                      routes="route /more/* { proxy more; rewrite ^/more(/.*)$ $1 }\n route * { proxy app }")
+    g = gateway(one)
+    g.check_fds = False
+    pid = pid_of(g)
+    reload(g, two)
+    assert json.loads(g.get("/more/env").body)["env"]["WHO"] == "more"
+    assert pid_of(g) == pid, "an application that has not changed goes on"
+    more = int(g.get("/more/pid").body)
+    reload(g, one)
+    wait_for(lambda: not is_running(more), "the other application to end")
+    assert pid_of(g) == pid
+    reload(g, two)
+    assert int(g.get("/more/pid").body) != more
+
+
+def test_a_changed_application_is_replaced_at_a_reload_under_load(gateway, here):
+    g = gateway(config_with(here, ("app", "processes 2", "env N=0")))
+    g.check_fds = False
+    load = Load(g)
+    for n in range(1, 5):
+        load.wait_more()
+        old = {p["pid"] for p in processes(g)}
+        reload(g, config_with(here, ("app", f"processes {1 + n % 3}", f"env N={n}")))
+        wait_for(lambda: json.loads(g.get("/env").body)["env"]["N"] == str(n), "the new definition to serve", 20)
+        wait_for(lambda: not any(map(is_running, old)), "the old processes to end", 20)
+        wait_for(lambda: len(ready(g)) == 1 + n % 3, "as many as configured", 20)
+    load.stop()
+    assert not [line for line in g.lines if "killing it" in line]
+
+
+def test_an_application_that_does_not_start_after_a_reload_leaves_the_old_one_serving(gateway, here):
+    good = config_with(here, ("app", "processes 1", "env N=0"))
+    g = gateway(good)
+    g.check_fds = False
+    pid = pid_of(g)
+    g.expect_error("cannot start")
+    reload(g, good.replace(PYTHON, "/nonexistent"))
+    g.wait_line("cannot start /nonexistent")
+    assert pid_of(g) == pid
+    reload(g, good)
+    assert pid_of(g) != pid or is_running(pid)
+    assert g.get("/pid").status == 200
+
+
+def test_a_gateway_that_starts_again_runs_what_the_last_reload_said(gateway, here):
+    g = gateway(config_with(here, ("app", "env N=0")))
+    g.check_fds = False
+    assert json.loads(g.get("/env").body)["env"]["N"] == "0"
+    reload(g, config_with(here, ("app", "env N=1")))
+    os.kill(g.children()["sluice-spawner"], signal.SIGKILL)
+    g.expect_error("the spawner is gone")
+    g.wait_line("the spawner died; started another")
+    wait_for(lambda: json.loads(g.get("/env").body)["env"]["N"] == "1", "the application to be back")
+    os.kill(g.serving_pid(), signal.SIGKILL)
+    wait_for(lambda: len(g.addresses) == 2, "another gateway")
+    with Client(g.addresses[1]) as c:
+        assert json.loads(c.get("/env").body)["env"]["N"] == "1"
+
+
+def test_a_reload_cannot_run_anything_where_nothing_was_to_be_run(gateway, here):
+    plain = "gateway {\n admin unix:admin.sock\n access-log off\n}\nlisten 127.0.0.1:0\npool app { backend 127.0.0.1:1 }\n" \
+            "site * { proxy app }\n"
+    g = gateway(plain)
+    assert "restart it" in reload(g, config_with(here, ("app",)), ok=False)
+
+
+def test_cgi_programs_come_and_go_with_reloads(gateway, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "p").write_text(f"#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n{name} %s' \"$MODE\"\n")
+        (tmp_path / name / "p").chmod(0o755)
+
+    def config(name, mode):
+        return "gateway {\n admin unix:admin.sock\n access-log off\n}\nlisten 127.0.0.1:0\n" \
+               f"pool app {{\n backend cgi://{tmp_path}/{name}\n run {{\n env MODE={mode}\n }}\n}}\nsite * {{ proxy app }}\n"
+    g = gateway(config("one", "a"))
+    g.first_fds = g.fds()
+    assert g.get("/p").body == b"one a"
+    for n in range(5):
+        reload(g, config("two", f"b{n}"))
+        assert g.get("/p").body == b"two b%d" % n
+    reload(g, config("one", "a"))
+    assert g.get("/p").body == b"one a"
