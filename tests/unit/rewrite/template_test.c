@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "http/query.h"
 #include "memory.h"
@@ -156,6 +157,26 @@ static void test_names_in_a_query_are_what_they_mean(void **state)
     assert_slice(query_decode(SLICE("a%2Bb+c%"), decoded), "a+b c%");
 }
 
+/* The page for people names every variable, and says the same of it. */
+static void test_every_variable_is_described(void **state)
+{
+    (void)state;
+    static char page[65536];
+    FILE *file = fopen(DOC, "r");
+    assert_non_null(file);
+    page[fread(page, 1, sizeof(page) - 1, file)] = '\0';
+    fclose(file);
+    const char *help, *name;
+    for (size_t i = 0; (name = template_variable(i, &help)); i++) {
+        char row[256];
+        const char *colon = strstr(help, ":NAME: ");
+        snprintf(row, sizeof(row), "| `${%s%s}` | %s |", name, colon ? ":NAME" : "",
+                 colon ? colon + 7 : help);
+        if (!strstr(page, row))
+            fail_msg("%s has no row\n%s", DOC, row);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_no_control_character_comes_through),
         cmocka_unit_test(test_groups_need_an_expression),
         cmocka_unit_test(test_names_in_a_query_are_what_they_mean),
+        cmocka_unit_test(test_every_variable_is_described),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
