@@ -12,10 +12,10 @@
 #include "base/slice.h"
 
 enum {
-    PROXY_V1_MAX = 107,  /* with its line end (2.1) */
-    PROXY_V2_MIN = 16,   /* what says how long the rest is */
+    PROXY_V1_MAX = 107,    /* with its line end (2.1) */
+    PROXY_V2_MIN = 16,     /* what says how long the rest is */
     PROXY_HEAD_MAX = 2048, /* taken; version 2 allows 65551, of fields nobody sends */
-    PROXY_PUT_MAX = 128, /* of those we write */
+    PROXY_PUT_MAX = 128,   /* of those we write */
 };
 
 struct proxy_head {

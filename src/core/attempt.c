@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "codec/proxy_head.h"
 #include "core/carrier.h"
 #include "core/cgi_launch.h"
 #include "core/exchange.h"
@@ -100,7 +101,7 @@ static void log_failure(const struct exchange *x)
 
 static struct conn_owner owner_of(struct exchange *x)
 {
-    return (struct conn_owner){x, on_ready, on_due};
+    return (struct conn_owner){.owner = x, .on_ready = on_ready, .on_due = on_due};
 }
 
 /* For a request that may be sent twice a stale connection only costs another attempt. Where a
@@ -149,13 +150,28 @@ static void await_connection(struct exchange *x, const char *why)
     exchange_enter(x, EX_CONNECT, why);
 }
 
+/* What the backend is told of the client before all else. */
+static struct slice lead_of(const struct exchange *x, char buf[PROXY_PUT_MAX])
+{
+    struct sockaddr_storage server;
+    int version = x->attempt.pool->conf->proxy_version;
+    if (!version)
+        return SLICE_NONE;
+    const struct sockaddr *client = x->asker.len ? &x->asker.sa : x->peer;
+    bool is_known = x->front->local(x, &server) > 0;
+    return slice_of(buf, proxy_head_put(buf, version, is_known ? client : NULL,
+                                        (const struct sockaddr *)&server));
+}
+
 /* A connection of its own, or the first lane of one to be shared. */
 static bool open_lane(struct exchange *x, struct backend *b, int *error)
 {
     struct attempt *at = &x->attempt;
+    char lead[PROXY_PUT_MAX];
+    struct conn_owner owner = owner_of(x);
+    owner.lead = lead_of(x, lead);
     if (at->codec->mux)
-        return carrier_dial(x, b, error);
-    const struct conn_owner owner = owner_of(x);
+        return carrier_dial(x, b, owner.lead, error);
     struct conn *c = b->addr.ss_family == AF_UNSPEC
                          ? run_program(x, b, &owner, error)
                          : conn_dial(&x->worker->loop, b, at->pool, x->worker->index,

@@ -367,14 +367,14 @@ void carrier_leave(struct lane *l)
     free_if_over(c);
 }
 
-bool carrier_dial(struct exchange *x, struct backend *b, int *error)
+bool carrier_dial(struct exchange *x, struct backend *b, struct slice lead, int *error)
 {
     struct attempt *at = &x->attempt;
     struct worker *w = x->worker;
     const struct mux *mux = at->codec->mux;
     struct carrier *c = mem_zalloc(sizeof(*c) + mux->state_bytes);
     *c = (struct carrier){.worker = w, .mux = mux, .pool = at->pool, .heard_ms = w->loop.now_ms};
-    const struct conn_owner owner = {c, on_ready, on_due};
+    const struct conn_owner owner = {c, on_ready, on_due, lead};
     c->conn = conn_dial(&w->loop, b, at->pool, w->index, 0, &owner, error);
     if (!c->conn) {
         free(c);
@@ -401,7 +401,7 @@ void carrier_wake(struct exchange *x, struct conn *conn)
     c->state = OPEN;
     c->heard_ms = c->worker->loop.now_ms;
     c->is_pinged = false;
-    conn_own_shared(conn, &(struct conn_owner){c, on_ready, on_due});
+    conn_own_shared(conn, &(struct conn_owner){c, on_ready, on_due, SLICE_NONE});
     add_lane(c, x);
     offer(c);
     turn_soon(c);

@@ -17,8 +17,8 @@ struct exchange;
 /* ---- giving the attempt of x a lane ---- */
 
 /* Dials, with a slot and a reference of b, both taken over; false: *error, and they are given
- * back. */
-bool carrier_dial(struct exchange *x, struct backend *b, int *error);
+ * back. lead: goes out first of all. */
+bool carrier_dial(struct exchange *x, struct backend *b, struct slice lead, int *error);
 /* An idle connection has become ours. */
 void carrier_wake(struct exchange *x, struct conn *c);
 /* Redeems the pool's promise of a lane, with a reference on b. False: there is none any more. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "core/client_proxy.h"
 #include "core/client_tls.h"
 #include "core/exchange.h"
 #include "core/worker.h"
@@ -28,6 +29,8 @@ static void free_client(struct deferred *d)
     free(c->tls_peer);
     chain_clear(&c->out);
     timer_fini(&c->worker->loop, &c->timer);
+    tls_server_unref(c->awaited_tls);
+    free(c->told_local);
     free(c);
 }
 
@@ -104,12 +107,20 @@ static void on_due(struct timer *t)
     }
 }
 
-void client_accept(struct worker *w, struct listener_stats *stats, struct tls_server *tls, int fd,
+void client_begin(struct client *c, struct tls_server *tls)
+{
+    if (tls)
+        client_tls_start(c, tls);
+    else
+        client_h1_start(c);
+}
+
+void client_accept(struct worker *w, const struct client_way *way, int fd,
                    const struct sockaddr *addr, socklen_t len)
 {
     struct client *c = mem_zalloc(sizeof(*c));
     c->worker = w;
-    c->listener = stats;
+    c->listener = way->stats;
     c->allows_h2 = true;
     memcpy(&c->peer, addr, len < sizeof(c->peer) ? len : sizeof(c->peer));
     if (len < sizeof(addr->sa_family))
@@ -124,11 +135,11 @@ void client_accept(struct worker *w, struct listener_stats *stats, struct tls_se
     c->since_ms = w->loop.now_ms;
     list_append(&w->clients, &c->free.node);
     worker_client_joined(w);
-    counter_add(&stats->joined, 1);
-    if (tls)
-        client_tls_start(c, tls);
+    counter_add(&way->stats->joined, 1);
+    if (way->conf && way->conf->takes_proxies)
+        client_proxy_start(c, way);
     else
-        client_h1_start(c);
+        client_begin(c, way->tls);
 }
 
 /* ---- exchanges ---- */
@@ -157,7 +168,7 @@ struct exchange *client_exchange(struct client *c, uint64_t start_us)
 
 socklen_t client_local(const struct client *c, struct sockaddr_storage *sa)
 {
-    const struct net_addr *bound = &c->listener->local;
+    const struct net_addr *bound = c->told_local ? c->told_local : &c->listener->local;
     socklen_t len = sizeof(*sa);
     if (bound->len) {
         memcpy(sa, &bound->un, sizeof(bound->un));

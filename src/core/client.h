@@ -18,6 +18,7 @@ struct client;
 struct client_h2;
 struct exchange;
 struct gateway_conf;
+struct listen_conf;
 struct listener_stats;
 struct tls_server;
 struct worker;
@@ -59,14 +60,22 @@ struct client {
         struct sockaddr_in in4;
         struct sockaddr_in6 in6;
     } peer;
-    bool allows_h2; /* the listener does */
+    struct tls_server *awaited_tls; /* a reference: once the proxy has said who it is */
+    struct net_addr *told_local;    /* what the proxy says the client has connected to, or NULL */
+    bool allows_h2;                 /* the listener does */
     bool is_tls;
     bool is_running; /* client_h1.c is at it already */
 };
 
-/* Takes over fd, an accepted connection. stats: where it is counted; outlives it. tls: how it is
- * encrypted; NULL: not at all. */
-void client_accept(struct worker *w, struct listener_stats *stats, struct tls_server *tls, int fd,
+/* By which way clients come. */
+struct client_way {
+    struct listener_stats *stats;   /* where they are counted; outlives them */
+    struct tls_server *tls;         /* how they are encrypted; NULL: not at all */
+    const struct listen_conf *conf; /* of the newest configuration; NULL: it has none any more */
+};
+
+/* Takes over fd, an accepted connection. */
+void client_accept(struct worker *w, const struct client_way *way, int fd,
                    const struct sockaddr *addr, socklen_t len);
 /* Graceful stop: closes those that are idle; others when their exchanges are over. */
 void clients_stop(struct worker *w);
@@ -96,6 +105,8 @@ void clients_view(struct worker *w, void (*show)(void *ctx, const struct client_
 
 /* For the protocols. */
 
+/* What comes first once it is known who it is: a handshake, or HTTP. tls: NULL: no encryption. */
+void client_begin(struct client *c, struct tls_server *tls);
 /* hard: with a reset. The memory goes at the end of the turn. */
 void client_close(struct client *c, bool hard);
 /* Nothing more will be said: closes in such a way that what was said arrives. */

@@ -219,8 +219,9 @@ static struct worker_change *make_change(struct gateway *g, uint32_t worker)
             worker_set_tls(c->worker, l->id, l->tls);
         for (uint32_t i = worker; !l->is_given && i < l->fd_count; i += g->worker_count) {
             c->added = mem_grow(c->added, c->added_count + 1, sizeof(*c->added));
-            c->added[c->added_count++] = (struct worker_socket){
-                l->id, l->fds[i], &l->stats[worker], l->tls ? tls_server_ref(l->tls) : NULL};
+            c->added[c->added_count++] =
+                (struct worker_socket){l->id, l->fds[i], &l->stats[worker],
+                                       l->tls ? tls_server_ref(l->tls) : NULL, l->address};
         }
     }
     return c;

@@ -4,11 +4,20 @@
 #include <netinet/in.h>
 
 /* clang-format off */
+static key_set_fn set_from;
+
 const struct key listen_options[] = {
     {.name = "backlog", .type = KEY_UINT, .at = at(struct listen_conf, backlog),
      .init = "0", .zero = "auto", .max = "65535",
      .help = "connections that may wait to be accepted; the kernel has its own limit, "
              "net.core.somaxconn"},
+    {.name = "proxy-protocol", .type = KEY_BOOL, .at = at(struct listen_conf, takes_proxies),
+     .init = "off",
+     .help = "connections come from proxies, which say in front of everything else whom they connect "
+             "for (PROXY protocol 1 or 2); who does not, within 'timeout head', is closed"},
+    {.name = "from", .type = KEY_CUSTOM, .set = set_from, .syntax = "CIDR[,CIDR...]",
+     .help = "with proxy-protocol: the proxies' addresses (unix: whoever comes by a unix socket); "
+             "connections from others are closed"},
     {.name = NULL},
 };
 /* clang-format on */
@@ -34,6 +43,25 @@ bool listen_conf_set(struct config_reader *r, const struct directive *d,
     return true;
 }
 
+static bool set_from(struct config_reader *r, const struct directive *d,
+                     const struct config_word *word, void *target)
+{
+    struct listen_conf *l = target;
+    struct slice list = word->text;
+    (void)d;
+    while (list.n) {
+        size_t n = slice_find(list, ',');
+        struct cidr net;
+        const char *why = cidr_parse(slice_first(list, n), &net);
+        if (why)
+            return config_error(r->diag, word->at, "%s", why);
+        struct cidr *kept = config_append(r, &l->proxies, &l->proxy_count, sizeof(*kept));
+        *kept = net;
+        list = slice_skip(list, n < list.n ? n + 1 : n);
+    }
+    return true;
+}
+
 bool listen_conf_close(struct config_reader *r, const struct directive *d, void *opened)
 {
     const struct listen_conf *l = opened;
@@ -42,9 +70,25 @@ bool listen_conf_close(struct config_reader *r, const struct directive *d, void 
                             "what stands in the block is about TLS\n"
                             "write: listen " SLICE_FMT " tls { ... }",
                             SLICE_ARG(l->text));
+    if (l->takes_proxies && !l->proxy_count)
+        return config_error(r->diag, d->name.at,
+                            "proxy-protocol=on needs to know whom to believe\n"
+                            "write: listen " SLICE_FMT " proxy-protocol=on from=CIDR",
+                            SLICE_ARG(l->text));
+    if (!l->takes_proxies && l->proxy_count)
+        return config_error(r->diag, d->name.at, "from= means nothing without proxy-protocol=on");
     if (l->is_tls && l->tls.min > l->tls.max)
         return config_error(r->diag, d->name.at, "protocols: min is newer than max");
     return true;
+}
+
+const struct listen_conf *listen_conf_find(const struct listen_conf *all, uint32_t count,
+                                           const struct address *address)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (address_eq(&all[i].address, address))
+            return &all[i];
+    return NULL;
 }
 
 static const void *sa_of(const struct address *a)

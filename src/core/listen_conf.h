@@ -15,6 +15,9 @@ struct listen_conf {
     struct slice text; /* as written */
     uint32_t backlog;
     bool is_tls;
+    bool takes_proxies;   /* connections begin with a head of the PROXY protocol */
+    struct cidr *proxies; /* who may open them */
+    uint32_t proxy_count;
     struct tls_conf tls;    /* meaningless unless is_tls */
     struct config_place at; /* of the address */
 };
@@ -25,6 +28,9 @@ extern const struct key listen_options[];
 key_set_fn listen_conf_set;
 key_close_fn listen_conf_close;
 
+/* The one of this address, or NULL. */
+const struct listen_conf *listen_conf_find(const struct listen_conf *all, uint32_t count,
+                                           const struct address *address);
 /* Whether both cannot be bound at the same time. Port 0 clashes with nothing. */
 bool listen_conf_clashes(const struct listen_conf *a, const struct listen_conf *b);
 

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "codec/fcgi.h"
+#include "codec/proxy_head.h"
 #include "net/tls.h"
 #include "pool/conn.h"
 #include "pool/members.h"
@@ -41,6 +42,7 @@ struct probe {
     uint32_t body_n;
     struct mux_lane lane; /* the only one of the connection, of a protocol that shares them */
     void *lane_state;     /* the codec's: behind what the connection has of codec_state */
+    char lead[PROXY_PUT_MAX];
     _Alignas(16) char codec_state[];
 };
 
@@ -394,6 +396,13 @@ static void on_ready(struct stream *s)
 
 /* ---- beginning one ---- */
 
+/* It is we who ask, not a client. */
+static struct slice lead_of(struct probe *p)
+{
+    int version = p->all->pool->conf->proxy_version;
+    return slice_of(p->lead, proxy_head_put(p->lead, version, NULL, NULL));
+}
+
 static void begin(struct probe *p)
 {
     struct probes *ps = p->all;
@@ -414,6 +423,8 @@ static void begin(struct probe *p)
     int error = stream_dial(addr, p->backend->addr_len, &fd);
     if (!error)
         error = stream_open(&p->stream, ps->loop, fd, on_ready);
+    if (ps->pool->conf->proxy_version)
+        stream_lead(&p->stream, lead_of(p));
     if (!error)
         conn_encrypt(&p->stream, ps->pool, p->backend);
     if (error == -EAGAIN) { /* a full backlog: it is busy, not dead */

@@ -113,6 +113,8 @@ static bool is_limited(const struct pool_conf *pool)
 static void set_protocol_defaults(struct pool_conf *pool, const struct back_codec *codec)
 {
     enum { KEEP_MS = 60000, KEEP_PROCESS_MS = 2000 };
+    if (pool->proxy_version) /* a connection speaks for one client */
+        pool->keep_idle = 0, pool->keep_streams = 1;
     if (!pool->buffer_set)
         pool->buffer_request = pool->buffer_response = codec->holds_process;
     if (!pool->keep_ms && codec->holds_process && !is_limited(pool))

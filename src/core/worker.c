@@ -57,6 +57,7 @@ struct worker_listener {
     struct worker *worker;
     struct listener_stats *stats;
     struct tls_server *tls; /* NULL: plain */
+    struct address address; /* of its line in the configuration */
     struct listener listener;
     struct deferred free;
 };
@@ -76,7 +77,13 @@ static void free_listener(struct deferred *d)
 static void on_accept(void *ctx, int fd, const struct sockaddr *addr, socklen_t len)
 {
     const struct worker_listener *l = ctx;
-    client_accept(l->worker, l->stats, l->tls, fd, addr, len);
+    const struct snapshot *s = l->worker->snapshot;
+    const struct client_way way = {
+        .stats = l->stats,
+        .tls = l->tls,
+        .conf = listen_conf_find(s->listens, s->listen_count, &l->address),
+    };
+    client_accept(l->worker, &way, fd, addr, len);
 }
 
 static void add_listener(struct worker *w, const struct worker_socket *socket)
@@ -86,6 +93,7 @@ static void add_listener(struct worker *w, const struct worker_socket *socket)
     l->worker = w;
     l->stats = socket->stats;
     l->tls = socket->tls;
+    l->address = socket->address;
     list_init(&l->node);
     list_append(&w->listeners, &l->node);
     int error = listener_start(&l->listener, &w->loop, socket->fd, on_accept, l);

@@ -70,6 +70,7 @@ struct worker_socket {
     int fd;
     struct listener_stats *stats; /* this worker's; outlives it */
     struct tls_server *tls;       /* one reference; NULL: plain */
+    struct address address;       /* by which the configuration knows it */
 };
 
 /* What a worker has to change when a configuration is put in place. */

@@ -103,6 +103,31 @@ const struct transport transport_plain = {
 
 /* ---- the stream ---- */
 
+/* False: it is not out yet, or has failed. The buffer of a new socket has room for it. */
+static bool send_lead(struct stream *s)
+{
+    if (!s->writable)
+        return false;
+    ssize_t sent = send(s->watch.fd, s->lead.p, s->lead.n, MSG_NOSIGNAL);
+    if (sent == (ssize_t)s->lead.n) {
+        s->lead = SLICE_NONE;
+        return true;
+    }
+    s->error = sent < 0 ? -errno : -EPROTO;
+    return false;
+}
+
+void stream_lead(struct stream *s, struct slice lead)
+{
+    s->lead = lead;
+}
+
+void stream_wake(struct stream *s)
+{
+    if (!s->transport->on_event || s->transport->on_event(s))
+        s->on_ready(s);
+}
+
 static void on_event(struct watch *w, uint32_t events)
 {
     struct stream *s = container_of(w, struct stream, watch);
@@ -114,7 +139,9 @@ static void on_event(struct watch *w, uint32_t events)
         s->hup = true;
     if (events & (EPOLLHUP | EPOLLERR))
         s->reset = true;
-    if (!s->transport->on_event || s->transport->on_event(s))
+    if (!s->lead.n || s->reset || send_lead(s))
+        stream_wake(s);
+    else if (s->error)
         s->on_ready(s);
 }
 
@@ -143,6 +170,25 @@ int stream_move(struct stream *s, struct loop *loop)
 bool stream_is_clear(const struct stream *s)
 {
     return !s->in && (!s->transport->is_clear || s->transport->is_clear(s));
+}
+
+ssize_t stream_peek(struct stream *s, char *p, size_t n)
+{
+    ssize_t got = recv(s->watch.fd, p, n, MSG_PEEK | MSG_DONTWAIT);
+    if (got < 0)
+        return errno == EINTR ? -EAGAIN : -errno;
+    return got;
+}
+
+void stream_skip(struct stream *s, size_t n)
+{
+    char p[1024];
+    while (n) {
+        ssize_t got = recv(s->watch.fd, p, n < sizeof(p) ? n : sizeof(p), MSG_DONTWAIT);
+        if (got <= 0)
+            return; /* what was seen is there: the next read tells */
+        n -= (size_t)got;
+    }
 }
 
 static void release_in(struct stream *s)

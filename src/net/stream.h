@@ -53,12 +53,13 @@ struct stream {
     struct buf *in; /* bytes read and not yet consumed; NULL while there are none */
     uint32_t in_at; /* of the first one in in->data */
     bool readable, writable;
-    bool filled;   /* the last read got all it had room for */
-    bool hup;      /* the peer sent FIN or reset: read to find out */
-    bool reset;    /* the connection is broken both ways (RST) */
-    bool eof;      /* all it sent has been read */
-    bool finished; /* stream_finish() was called */
-    int error;     /* -errno of the first failure; 0 */
+    bool filled;       /* the last read got all it had room for */
+    bool hup;          /* the peer sent FIN or reset: read to find out */
+    bool reset;        /* the connection is broken both ways (RST) */
+    bool eof;          /* all it sent has been read */
+    bool finished;     /* stream_finish() was called */
+    struct slice lead; /* goes out before all else; see stream_lead() */
+    int error;         /* -errno of the first failure; 0 */
 };
 
 /* fd is connected or connecting, non-blocking; owned from here on. 0 or -errno (fd then closed). */
@@ -76,6 +77,16 @@ void stream_close(struct stream *s, bool hard);
 ssize_t stream_fill(struct stream *s);
 /* The same for a body whose receiver keeps up: up to BUF_HUGE if the last read filled its buf. */
 ssize_t stream_fill_deep(struct stream *s);
+/* Before anything is read: looks at what has come without taking it, and takes n bytes of it that
+ * have been looked at. As stream_fill() answers. For what comes before encryption. */
+ssize_t stream_peek(struct stream *s, char *p, size_t n);
+void stream_skip(struct stream *s, size_t n);
+/* The handlers are called as if an event had come: somebody else has dealt with the newest. */
+void stream_wake(struct stream *s);
+/* A stream that is connecting sends this first of all, as it is, whatever the transport does later.
+ * It is the caller's memory, and small. */
+void stream_lead(struct stream *s, struct slice lead);
+
 /* What has been read and not consumed. */
 static inline struct slice stream_bytes(const struct stream *s)
 {

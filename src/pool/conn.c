@@ -15,6 +15,7 @@ static void free_conn(struct deferred *d)
     timer_fini(c->stream.loop, &c->timer);
     timer_fini(c->stream.loop, &c->redial);
     backend_unref(c->backend);
+    free(c->lead);
     free(c);
 }
 
@@ -100,6 +101,8 @@ void conn_encrypt(struct stream *s, struct pool *pool, struct backend *b)
 static int open_stream(struct conn *c, int fd)
 {
     int error = stream_open(&c->stream, c->stream.loop, fd, on_ready);
+    if (c->lead)
+        stream_lead(&c->stream, slice_of(c->lead, c->lead_bytes));
     if (!error)
         conn_encrypt(&c->stream, c->pool, c->backend);
     return error;
@@ -166,6 +169,8 @@ struct conn *conn_dial(struct loop *loop, struct backend *backend, struct pool *
                        int *error)
 {
     struct conn *c = new_conn(loop, backend, pool, worker, codec_bytes);
+    if (owner->lead.n)
+        c->lead = mem_dup(owner->lead.p, c->lead_bytes = owner->lead.n);
     *error = dial(c);
     return deliver(c, *error, owner);
 }
@@ -214,7 +219,7 @@ struct conn *conn_reuse(struct backend *backend, uint32_t worker, enum conn_trus
 bool conn_is_worn(const struct conn *c)
 {
     const struct pool_conf *conf = c->pool->conf;
-    return (conf->keep_requests && c->requests >= conf->keep_requests) ||
+    return conf->proxy_version || (conf->keep_requests && c->requests >= conf->keep_requests) ||
            (conf->keep_age_ms && c->stream.loop->now_ms - c->since_ms >= conf->keep_age_ms);
 }
 

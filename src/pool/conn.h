@@ -31,6 +31,8 @@ struct conn {
     struct pool_outcome outcome; /* of the attempt under way; told to the pool with the slot */
     struct timer redial;         /* a unix socket whose backlog is full is tried again */
     uint32_t redial_ms;
+    char *lead; /* or NULL: until it is sent */
+    size_t lead_bytes;
     struct chain out; /* encoded, not yet sent */
     void *owner;
     void (*on_ready)(void *owner);
@@ -50,6 +52,7 @@ struct conn_owner {
     void *owner;
     void (*on_ready)(void *owner);
     void (*on_due)(void *owner); /* the deadline set with timer_set has passed */
+    struct slice lead; /* for conn_dial(): what goes out before all else, in the clear; copied */
 };
 
 /* Starts connecting, with a slot of the backend and a reference on it, both of which it takes over;

@@ -141,6 +141,13 @@ static const struct key queue_options[] = {
     {.name = NULL},
 };
 
+static const struct key_name proxy_versions[] = {
+    {"off", 0, "no"},
+    {"v1", 1, "as a line of text"},
+    {"v2", 2, "as bytes"},
+    {NULL, 0, NULL},
+};
+
 static const struct key keep_options[] = {
     {.name = "idle", .type = KEY_UINT, .at = at(struct pool_conf, keep_idle),
      .init = "256", .zero = "off", .max = "100000",
@@ -274,6 +281,10 @@ const struct key pool_keys[] = {
     {.name = "hedge", .type = KEY_NONE, .options = hedge_options,
      .help = "another backend is asked as well when one takes long with a GET or the like, and the "
              "first to answer is listened to; not where requests share a connection"},
+    {.name = "proxy-protocol", .type = KEY_ENUM, .at = at(struct pool_conf, proxy_version),
+     .init = "off", .names = proxy_versions,
+     .help = "whether each connection begins with a head of the PROXY protocol, which names the client; "
+             "then no connection serves another request"},
     {.name = "host", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_host, .init = "keep",
      .syntax = "keep | backend | NAME",
      .help = "the Host field that backends see: the client's, the backend's own address, or a "

@@ -113,7 +113,9 @@ struct pool_conf {
 
     struct pool_tls_conf tls;
 
-    int host_mode; /* enum host_mode */
+    int proxy_version; /* of the PROXY protocol that backends are told clients by; 0: they are not
+                        */
+    int host_mode;     /* enum host_mode */
     struct slice host;
 
     struct config_place at;          /* of the name */

@@ -191,7 +191,7 @@ static void on_due(void *owner)
 
 static struct conn_owner owner_of(struct exchange *x)
 {
-    return (struct conn_owner){x, on_ready, on_due};
+    return (struct conn_owner){.owner = x, .on_ready = on_ready, .on_due = on_due};
 }
 
 static void dial(struct exchange *x, struct backend *b)
