@@ -46,7 +46,7 @@ static void tls_on_ready(struct client *c)
     counter_add(&c->listener->tls_handshakes, 1);
     if (tls_is_resumed(&c->stream))
         counter_add(&c->listener->tls_resumed, 1);
-    c->tls_peer = tls_make_peer(&c->stream);
+    c->tls_peer = tls_take_peer(&c->stream);
     c->allows_h2 = false; /* but by ALPN (RFC 9113 3.2) */
     if (tls_alpn(&c->stream) == TLS_ALPN_H2) {
         client_h2_start(c);

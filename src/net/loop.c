@@ -2,11 +2,12 @@
 #include "net/loop.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "net/tls.h"
 
 enum { EVENTS_PER_WAIT = 256, BUF_KEEP = 4 << 20, WAIT_MAX_MS = 60000 };
 
@@ -91,7 +92,7 @@ void loop_fini(struct loop *l)
         close(l->epoll_fd);
     heap_fini(&l->timers);
     buf_pool_fini(&l->bufs);
-    free(l->tls);
+    tls_loop_free(l->tls);
 }
 
 int loop_watch(struct loop *l, struct watch *w, uint32_t events)

@@ -15,6 +15,7 @@
 #include "net/stream.h"
 
 struct tls_client;
+struct tls_loop;
 struct tls_server;
 struct tls_tickets;
 
@@ -113,9 +114,11 @@ struct tls_peer {
     struct slice certificate;     /* DER in Base64 */
 };
 /* To be freed; NULL: it has shown none. Once, when the handshake is over. */
-struct tls_peer *tls_make_peer(const struct stream *s);
+struct tls_peer *tls_take_peer(const struct stream *s);
 
 enum tls_alpn tls_alpn(const struct stream *s);
+/* What encrypted streams shared, when their loop ends; NULL: nothing. */
+void tls_loop_free(struct tls_loop *tl);
 bool tls_is_resumed(const struct stream *s);
 
 #endif

@@ -6,31 +6,71 @@
 #include <openssl/ssl.h>
 
 #include "net/tls.h"
+#include "net/tls_record.h"
 
-/* The state of an encrypted stream. */
+enum {
+    TLS_RECORDS = 4, /* in one write */
+    TLS_OUT_BYTES = TLS_RECORDS * (TLS_PLAIN_MAX + 256),
+};
+
+/* What the encrypted streams of a loop share. */
+struct tls_loop {
+    struct loop *loop;
+    struct deferred turn;
+    struct list waiting; /* of struct tls */
+    uint64_t turn_us;
+    unsigned steps; /* of handshakes, left in this turn */
+    char *in, *end; /* ciphertext of the stream at work, in got */
+    size_t used;    /* of out */
+    struct tls_crypt crypt;
+    char out[TLS_OUT_BYTES]; /* ciphertext to be sent */
+    char gathered[TLS_PLAIN_MAX];
+    char got[BUF_LARGE];
+};
+
+/* The state of an encrypted stream. A server's end has `ssl` during the handshake and, with
+ * TLS 1.3, `record` afterwards; a client's end and TLS 1.2 keep `ssl`. */
 struct tls {
-    SSL *ssl;
+    SSL *ssl;                  /* NULL: given up */
+    struct tls_record *record; /* in its place; before, what is known of the keys */
     struct stream *stream;
     struct tls_server *server; /* one reference, during the handshake; NULL: the client's end */
     struct tls_client *client; /* one reference; NULL: the server's end */
     struct tls_session *session;
-    char *wanted;   /* the name that the peer must have; NULL: the server's end */
-    struct buf *in; /* ciphertext that came and was not looked at yet */
-    uint32_t in_at;
-    struct buf *held; /* ciphertext that the socket had no room for */
-    uint32_t held_at;
+    char *wanted;          /* the name that the peer must have; NULL: the server's end */
+    struct tls_peer *peer; /* until tls_take_peer() */
+    struct buf *in;        /* ciphertext that came and was not looked at yet */
+    struct buf *rest;      /* plaintext that the reader had no room for */
+    struct buf *held;      /* ciphertext that the socket had no room for */
+    uint32_t in_at, rest_at, held_at;
     uint32_t held_plain; /* so many bytes of the chain's front are in it */
     struct list waiting; /* for its turn to shake hands */
+    char *why;           /* NULL: nothing failed */
     bool has_begun;      /* our part of the handshake: a server waits for the client's */
     bool has_heard;      /* something of the peer */
     bool is_open;
     bool is_http;
     bool has_closed; /* the peer sent close_notify */
-    uint8_t alpn;    /* enum tls_alpn */
+    bool has_stray;  /* data came that nobody asked for */
     bool needs_alpn; /* the peer must have agreed on a protocol */
     bool is_resumed;
-    char *why; /* NULL: nothing failed */
+    uint8_t alpn; /* enum tls_alpn */
 };
+
+struct tls_loop *tls_loop_of(const struct stream *s);
+void tls_set_why(struct tls *t, const char *otherwise);
+
+/* tls_cipher.c: between the plaintext of a stream and tl->out, or tl->in. */
+
+/* One record of data: 0 or -EPROTO. */
+int tls_seal(struct tls *t, const char *p, size_t n);
+/* What lies in tl->in, as far as records are whole. Bytes; 0: close_notify; -EAGAIN; -EPROTO. */
+ssize_t tls_unseal(struct tls *t, char *p, size_t n);
+/* Whether tls_unseal() has something to give without more of the socket. */
+bool tls_has_plain(const struct tls *t);
+void tls_seal_close(struct tls *t);
+/* The handshake is over: gives OpenSSL's object up if that is possible. */
+void tls_give_up_ssl(struct tls *t);
 
 /* OpenSSL's oldest complaint as text, and an empty queue. otherwise: where there is none. */
 void tls_put_error(char *to, size_t room, const char *otherwise);
@@ -41,5 +81,6 @@ bool tls_set_versions(SSL_CTX *ctx, int min, int max, struct tls_fault *fault);
 struct tls *tls_attach(struct stream *s, SSL *ssl);
 SSL *tls_server_ssl(const struct tls_server *s);
 bool tls_tickets_install(SSL_CTX *ctx, struct tls_tickets *t);
+struct tls_peer *tls_make_peer(const SSL *ssl);
 
 #endif

@@ -79,9 +79,9 @@ static struct tls_peer *make(const X509 *x, const unsigned char *der, size_t n)
     return peer;
 }
 
-struct tls_peer *tls_make_peer(const struct stream *s)
+struct tls_peer *tls_make_peer(const SSL *ssl)
 {
-    const X509 *x = SSL_get0_peer_certificate(s->tls->ssl);
+    const X509 *x = SSL_get0_peer_certificate(ssl);
     unsigned char *der = NULL;
     int n = x ? i2d_X509(x, &der) : 0;
     struct tls_peer *peer = n > 0 ? make(x, der, (size_t)n) : NULL;

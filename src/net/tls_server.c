@@ -283,11 +283,20 @@ static bool set_client_ca(SSL_CTX *ctx, const struct tls_server_conf *conf, stru
     return true;
 }
 
+/* OpenSSL has no other way to say what it has agreed on. */
+static void on_key(const SSL *ssl, const char *line)
+{
+    struct tls *t = SSL_get_app_data(ssl);
+    if (t->record)
+        tls_record_take_secret(t->record, line, false);
+}
+
 static void set_callbacks(SSL_CTX *ctx, struct tls_server *s, const struct tls_server_conf *conf)
 {
     const struct slice *alpn = &alpn_lists[conf->h2][conf->http1];
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ctx, s);
+    SSL_CTX_set_keylog_callback(ctx, on_key);
     SSL_CTX_set_tlsext_status_cb(ctx, on_status);
     SSL_CTX_set_tlsext_status_arg(ctx, s);
     if (alpn->n)

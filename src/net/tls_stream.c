@@ -23,26 +23,7 @@
 
 #include "base/mem.h"
 
-enum {
-    RECORD = 16384, /* RFC 8446 5.1 */
-    RECORDS = 4,    /* in one write */
-    OUT_BYTES = RECORDS * (RECORD + 256),
-    STEPS_PER_TURN = 8,
-};
-
-struct tls_loop {
-    struct loop *loop;
-    struct deferred turn;
-    struct list waiting; /* of struct tls */
-    uint64_t turn_us;
-    unsigned steps;       /* left in this turn */
-    const char *in, *end; /* what OpenSSL reads from */
-    size_t used;          /* of out */
-    bool overflow;        /* what OpenSSL wrote did not fit */
-    char out[OUT_BYTES];
-    char gathered[RECORD];
-    char got[BUF_LARGE];
-};
+enum { STEPS_PER_TURN = 8 };
 
 static void run_waiting(struct deferred *d);
 
@@ -52,10 +33,11 @@ static struct tls_loop *new_loop(struct loop *loop)
     tl->loop = loop;
     list_init(&tl->waiting);
     deferred_init(&tl->turn, run_waiting);
+    tls_crypt_init(&tl->crypt);
     return tl;
 }
 
-static struct tls_loop *loop_of(const struct stream *s)
+struct tls_loop *tls_loop_of(const struct stream *s)
 {
     return s->loop->tls ? s->loop->tls : new_loop(s->loop);
 }
@@ -65,7 +47,7 @@ static struct tls_loop *loop_of(const struct stream *s)
 static int bio_read(BIO *bio, char *p, int n)
 {
     struct tls *t = BIO_get_data(bio);
-    struct tls_loop *tl = loop_of(t->stream);
+    struct tls_loop *tl = tls_loop_of(t->stream);
     size_t left = (size_t)(tl->end - tl->in);
     size_t take = (size_t)n < left ? (size_t)n : left;
     BIO_clear_retry_flags(bio);
@@ -81,12 +63,10 @@ static int bio_read(BIO *bio, char *p, int n)
 static int bio_write(BIO *bio, const char *p, int n)
 {
     struct tls *t = BIO_get_data(bio);
-    struct tls_loop *tl = loop_of(t->stream);
+    struct tls_loop *tl = tls_loop_of(t->stream);
     BIO_clear_retry_flags(bio);
-    if ((size_t)n > OUT_BYTES - tl->used) {
-        tl->overflow = true;
+    if ((size_t)n > TLS_OUT_BYTES - tl->used)
         return -1;
-    }
     memcpy(tl->out + tl->used, p, (size_t)n);
     tl->used += (size_t)n;
     return n;
@@ -132,7 +112,7 @@ void tls_put_error(char *to, size_t room, const char *otherwise)
     ERR_clear_error();
 }
 
-static void set_why(struct tls *t, const char *otherwise)
+void tls_set_why(struct tls *t, const char *otherwise)
 {
     char reason[TLS_WHY_MAX - 8];
     tls_put_error(reason, sizeof(reason), otherwise);
@@ -198,7 +178,7 @@ static ssize_t send_held(struct stream *s)
 static ssize_t send_out(struct stream *s)
 {
     struct tls *t = s->tls;
-    struct tls_loop *tl = loop_of(s);
+    struct tls_loop *tl = tls_loop_of(s);
     size_t n = tl->used;
     tl->used = 0;
     if (!n)
@@ -242,10 +222,10 @@ static void advance(struct cursor *c, size_t n)
 static ssize_t gather(struct cursor *c, char *p)
 {
     size_t n = 0;
-    while (c->link && n < RECORD) {
+    while (c->link && n < TLS_PLAIN_MAX) {
         const struct link *l = c->link;
         size_t left = l->n - c->at;
-        size_t part = left < RECORD - n ? left : RECORD - n;
+        size_t part = left < TLS_PLAIN_MAX - n ? left : TLS_PLAIN_MAX - n;
         if (l->kind == LINK_MEM) {
             memcpy(p + n, l->p + c->at, part);
         } else {
@@ -265,12 +245,12 @@ static ssize_t next_record(struct tls_loop *tl, struct cursor *c, const char **p
 {
     const struct link *l = c->link;
     size_t left = l->n - c->at;
-    if (l->kind != LINK_MEM || (left < RECORD && l->next)) {
+    if (l->kind != LINK_MEM || (left < TLS_PLAIN_MAX && l->next)) {
         *p = tl->gathered;
         return gather(c, tl->gathered);
     }
     *p = l->p + c->at;
-    size_t n = left < RECORD ? left : RECORD;
+    size_t n = left < TLS_PLAIN_MAX ? left : TLS_PLAIN_MAX;
     advance(c, n);
     return (ssize_t)n;
 }
@@ -279,18 +259,17 @@ static ssize_t next_record(struct tls_loop *tl, struct cursor *c, const char **p
 static ssize_t encrypt(struct stream *s, const struct chain *out)
 {
     struct tls *t = s->tls;
-    struct tls_loop *tl = loop_of(s);
+    struct tls_loop *tl = tls_loop_of(s);
     struct cursor c = {out->head, 0};
     size_t plain = 0;
-    for (unsigned i = 0; i < RECORDS && c.link; i++) {
+    for (unsigned i = 0; i < TLS_RECORDS && c.link; i++) {
         const char *p;
         ssize_t n = next_record(tl, &c, &p);
         if (n < 0)
             return plain ? (ssize_t)plain : n;
-        if (SSL_write(t->ssl, p, (int)n) != n) {
-            set_why(t, "could not encrypt");
-            return -EPROTO;
-        }
+        int rc = tls_seal(t, p, (size_t)n);
+        if (rc)
+            return rc;
         plain += (size_t)n;
     }
     return (ssize_t)plain;
@@ -328,70 +307,52 @@ static ssize_t tls_write(struct stream *s, struct chain *out)
 
 /* ---- reading ---- */
 
-/* Lets OpenSSL read what is kept of the stream's ciphertext, else what the socket has now. Bytes;
- * 0: the end; -EAGAIN; -errno. */
-static ssize_t offer(struct stream *s)
+/* Gets what is kept of the stream's ciphertext ready to be read. */
+static void load(struct stream *s)
 {
     struct tls *t = s->tls;
-    struct tls_loop *tl = loop_of(s);
-    if (t->in) {
-        tl->in = t->in->data + t->in_at;
-        tl->end = buf_end(t->in);
-        return tl->end - tl->in;
-    }
+    struct tls_loop *tl = tls_loop_of(s);
     tl->in = tl->end = tl->got;
-    ssize_t n = recv(s->watch.fd, tl->got, sizeof(tl->got), 0);
-    s->readable = n == sizeof(tl->got) || s->hup;
+    if (!t->in)
+        return;
+    size_t n = t->in->used - t->in_at;
+    memcpy(tl->got, t->in->data + t->in_at, n);
+    tl->end += n;
+    buf_unref(t->in);
+    t->in = NULL;
+}
+
+/* Behind it, what the socket has now. Bytes; 0: the end; -EAGAIN; -errno. */
+static ssize_t receive(struct stream *s)
+{
+    struct tls_loop *tl = tls_loop_of(s);
+    size_t left = (size_t)(tl->end - tl->in);
+    if (left && tl->in != tl->got)
+        memmove(tl->got, tl->in, left);
+    tl->in = tl->got;
+    tl->end = tl->got + left;
+    size_t room = sizeof(tl->got) - left;
+    ssize_t n = recv(s->watch.fd, tl->end, room, 0);
+    s->readable = n == (ssize_t)room || s->hup;
     if (n < 0)
         return errno == EINTR ? -EAGAIN : -errno;
     tl->end += n;
     return n;
 }
 
-/* Keeps what OpenSSL has not read of it. */
-static void settle(struct stream *s)
+/* Keeps what has not been read of it. */
+static void keep(struct stream *s)
 {
     struct tls *t = s->tls;
-    struct tls_loop *tl = loop_of(s);
+    struct tls_loop *tl = tls_loop_of(s);
     size_t left = (size_t)(tl->end - tl->in);
-    if (t->in) {
-        t->in_at = t->in->used - (uint32_t)left;
-        if (!left) {
-            buf_unref(t->in);
-            t->in = NULL;
-        }
-    } else if (left) {
+    if (left) {
         t->in = buf_take(&s->loop->bufs, left);
         memcpy(t->in->data, tl->in, left);
         t->in->used = (uint32_t)left;
         t->in_at = 0;
     }
-    tl->in = tl->end = NULL;
-}
-
-/* Decrypts what is there. Bytes; 0: close_notify; -EAGAIN: a record is not complete; -EPROTO. */
-static ssize_t decrypt(struct tls *t, char *p, size_t n)
-{
-    size_t got = 0;
-    int rc = 1;
-    while (got < n && (rc = SSL_read(t->ssl, p + got, (int)(n - got))) > 0)
-        got += (size_t)rc;
-    if (rc > 0)
-        return (ssize_t)got;
-    switch (SSL_get_error(t->ssl, rc)) {
-    case SSL_ERROR_WANT_READ:
-    case SSL_ERROR_WANT_WRITE: break;
-    case SSL_ERROR_ZERO_RETURN: t->has_closed = true; break;
-    default: set_why(t, "the connection broke"); break;
-    }
-    if (got)
-        return (ssize_t)got;
-    return t->why ? -EPROTO : t->has_closed ? 0 : -EAGAIN;
-}
-
-static bool has_more(const struct tls *t)
-{
-    return t->in || t->has_closed || t->why || SSL_pending(t->ssl) > 0;
+    tl->in = tl->end = tl->got;
 }
 
 /* The end without close_notify: anybody could have cut the connection (RFC 8446 6.1, RFC 9112 9.8).
@@ -400,8 +361,23 @@ static ssize_t truncated(struct tls *t)
 {
     if (!t->client)
         return 0;
-    set_why(t, "TLS: closed without close_notify, so something may be missing (RFC 8446 6.1)");
+    tls_set_why(t, "TLS: closed without close_notify, so something may be missing (RFC 8446 6.1)");
     return -ECONNRESET;
+}
+
+static ssize_t read_on(struct stream *s, char *p, size_t n)
+{
+    struct tls *t = s->tls;
+    bool has_more = tls_has_plain(t);
+    load(s);
+    ssize_t got = has_more ? tls_unseal(t, p, n) : -EAGAIN;
+    for (bool try = true; got == -EAGAIN && try; try = s->readable) {
+        ssize_t received = receive(s);
+        if (received <= 0)
+            return received == 0 ? truncated(t) : received;
+        got = tls_unseal(t, p, n);
+    }
+    return got;
 }
 
 static ssize_t tls_read(struct stream *s, char *p, size_t n)
@@ -409,28 +385,18 @@ static ssize_t tls_read(struct stream *s, char *p, size_t n)
     struct tls *t = s->tls;
     if (!t->is_open)
         return t->why ? -EPROTO : -EAGAIN;
-    ssize_t got = has_more(t) ? decrypt(t, p, n) : -EAGAIN;
-    while (got == -EAGAIN) {
-        ssize_t offered = offer(s);
-        if (offered <= 0)
-            return offered == 0 ? truncated(t) : offered;
-        got = decrypt(t, p, n);
-        settle(s);
-        ssize_t rc = send_out(s);
-        if (rc < 0 && rc != -EAGAIN)
-            return rc;
-        if (got == -EAGAIN && !s->readable)
-            return got;
-    }
-    s->readable |= has_more(t);
-    return got;
+    ssize_t got = read_on(s, p, n);
+    keep(s);
+    ssize_t rc = send_out(s);
+    s->readable |= tls_has_plain(t);
+    return rc < 0 && rc != -EAGAIN ? rc : got;
 }
 
 /* ---- the handshake ---- */
 
 static void fail(struct stream *s, int error, const char *otherwise)
 {
-    set_why(s->tls, otherwise);
+    tls_set_why(s->tls, otherwise);
     s->error = error;
     s->readable = true;
 }
@@ -444,6 +410,9 @@ static void after_handshake(struct stream *s)
     t->alpn = n == 2 ? TLS_ALPN_H2 : n ? TLS_ALPN_HTTP1 : TLS_ALPN_NONE;
     t->is_resumed = SSL_session_reused(t->ssl);
     t->is_open = true;
+    if (t->server)
+        t->peer = tls_make_peer(t->ssl);
+    tls_give_up_ssl(t);
     tls_server_unref(t->server);
     t->server = NULL;
     if (t->needs_alpn && !n)
@@ -460,8 +429,11 @@ static bool looks_like_http(const struct tls_loop *tl)
 static bool step(struct stream *s)
 {
     struct tls *t = s->tls;
-    struct tls_loop *tl = loop_of(s);
-    ssize_t got = s->readable || t->in ? offer(s) : -EAGAIN;
+    struct tls_loop *tl = tls_loop_of(s);
+    load(s);
+    ssize_t got = tl->end - tl->in;
+    if (!got)
+        got = s->readable ? receive(s) : -EAGAIN;
     if (got == 0)
         return fail(s, -ECONNRESET, "closed during the handshake"), true;
     if (got < 0 && got != -EAGAIN)
@@ -470,7 +442,7 @@ static bool step(struct stream *s)
         return false;
     if (got > 0 && !t->has_heard && looks_like_http(tl)) {
         t->is_http = true;
-        settle(s);
+        keep(s);
         return fail(s, -EPROTO, t->client ? "it speaks something else" : "HTTP was spoken to it"),
                true;
     }
@@ -478,11 +450,11 @@ static bool step(struct stream *s)
     t->has_heard |= got > 0;
     int rc = SSL_do_handshake(t->ssl);
     bool wants_more = rc <= 0 && SSL_get_error(t->ssl, rc) == SSL_ERROR_WANT_READ;
-    settle(s);
-    ssize_t sent = send_out(s);
     if (rc > 0)
         after_handshake(s);
-    else if (!wants_more)
+    keep(s);
+    ssize_t sent = send_out(s);
+    if (rc <= 0 && !wants_more)
         fail(s, -EPROTO, "the handshake failed");
     else if (sent < 0 && sent != -EAGAIN)
         fail(s, (int)sent, strerror((int)-sent));
@@ -504,7 +476,7 @@ static bool shake(struct stream *s)
 
 static bool take_turn(struct tls *t)
 {
-    struct tls_loop *tl = loop_of(t->stream);
+    struct tls_loop *tl = tls_loop_of(t->stream);
     if (tl->turn_us != tl->loop->now_us) {
         tl->turn_us = tl->loop->now_us;
         tl->steps = STEPS_PER_TURN;
@@ -556,8 +528,7 @@ static void say_goodbye(struct stream *s)
     struct tls *t = s->tls;
     if (!t->is_open || s->finished || s->error || t->held_plain)
         return;
-    SSL_shutdown(t->ssl);
-    ERR_clear_error();
+    tls_seal_close(t);
     ssize_t rc = send_out(s);
     (void)rc; /* the socket is going to be closed whatever becomes of it */
 }
@@ -569,36 +540,36 @@ static void tls_finish(struct stream *s)
         shutdown(s->watch.fd, SHUT_WR);
 }
 
+/* What is no data, a session ticket or new keys, is taken on the way. */
 static bool tls_is_quiet(struct stream *s)
 {
     struct tls *t = s->tls;
     char c;
-    while (!has_more(t)) {
-        ssize_t got = offer(s);
-        if (got <= 0)
-            return got == -EAGAIN;
-        int rc = SSL_peek(t->ssl, &c, 1);
-        if (rc <= 0 && SSL_get_error(t->ssl, rc) != SSL_ERROR_WANT_READ)
-            set_why(t, "the connection broke");
-        settle(s);
-        if (rc > 0)
-            return false;
-        if (!s->readable)
-            return !t->why;
-    }
-    return false;
+    if (tls_has_plain(t) || t->has_stray)
+        return false;
+    ssize_t got = tls_read(s, &c, 1);
+    if (got == -EAGAIN)
+        s->readable = false;
+    t->has_stray = got > 0; /* it belongs to nobody */
+    return got == -EAGAIN;
 }
 
 static bool tls_is_clear(const struct stream *s)
 {
     const struct tls *t = s->tls;
-    return t->is_open && !t->in && !t->held && !t->why && !SSL_has_pending(t->ssl);
+    return t->is_open && !t->in && !t->held && !t->rest && !t->why && !t->has_stray &&
+           (!t->ssl || !SSL_has_pending(t->ssl));
 }
 
 static void tls_release(struct stream *s)
 {
     struct tls *t = s->tls;
     SSL_free(t->ssl);
+    if (t->record) {
+        tls_crypt_forget(&tls_loop_of(s)->crypt, t->record);
+        explicit_bzero(t->record, sizeof(*t->record));
+        free(t->record);
+    }
     tls_server_unref(t->server);
     tls_client_unref(t->client);
     list_remove(&t->waiting);
@@ -606,6 +577,9 @@ static void tls_release(struct stream *s)
         buf_unref(t->in);
     if (t->held)
         buf_unref(t->held);
+    if (t->rest)
+        buf_unref(t->rest);
+    free(t->peer);
     free(t->why);
     free(t->wanted);
     free(t);
@@ -650,6 +624,8 @@ void tls_accept(struct stream *s, struct tls_server *server)
     struct tls *t = tls_attach(s, tls_server_ssl(server));
     t->server = tls_server_ref(server);
     t->has_begun = true;
+    t->record = mem_zalloc(sizeof(*t->record));
+    SSL_set_app_data(t->ssl, t);
     SSL_set_accept_state(t->ssl);
 }
 
@@ -684,6 +660,13 @@ void tls_strip(struct stream *s)
     s->transport = &transport_plain;
 }
 
+struct tls_peer *tls_take_peer(const struct stream *s)
+{
+    struct tls_peer *peer = s->tls->peer;
+    s->tls->peer = NULL;
+    return peer;
+}
+
 enum tls_alpn tls_alpn(const struct stream *s)
 {
     return s->tls ? s->tls->alpn : TLS_ALPN_NONE;
@@ -692,4 +675,12 @@ enum tls_alpn tls_alpn(const struct stream *s)
 bool tls_is_resumed(const struct stream *s)
 {
     return s->tls && s->tls->is_resumed;
+}
+
+void tls_loop_free(struct tls_loop *tl)
+{
+    if (!tl)
+        return;
+    tls_crypt_fini(&tl->crypt);
+    free(tl);
 }

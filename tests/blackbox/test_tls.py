@@ -50,7 +50,8 @@ def context(authority, **more):
 def s_client(g, *options, input=""):
     """What `openssl s_client` says of a connection."""
     done = subprocess.run(["openssl", "s_client", "-connect", "127.0.0.1:%d" % g.address[1], "-servername",
-                           "localhost", *options], input=input, capture_output=True, text=True, timeout=20)
+                           "localhost", *options], input=input, capture_output=True, text=True,
+                          errors="replace", timeout=20)
     return done.stdout + done.stderr
 
 
