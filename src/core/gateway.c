@@ -382,7 +382,7 @@ static int init_workers(struct gateway *g, uint32_t count)
     if (!g->workers)
         return -ENOMEM;
     for (; g->worker_count < count; g->worker_count++) {
-        int error = worker_init(&g->workers[g->worker_count], &g->loop, g->worker_count);
+        int error = worker_init(&g->workers[g->worker_count], &g->loop, g->worker_count, count);
         if (error)
             return failed("event loop", error);
         g->workers[g->worker_count].verifier = g->verifier;

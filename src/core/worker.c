@@ -9,6 +9,7 @@
 #include "core/cgi_launch.h"
 #include "core/client.h"
 #include "core/exchange.h"
+#include "core/spread.h"
 #include "net/listener.h"
 #include "net/tls.h"
 
@@ -31,9 +32,9 @@ static void on_summary(struct timer *t)
     timer_set(&w->loop, t, SUMMARY_MS);
 }
 
-int worker_init(struct worker *w, struct loop *main_loop, uint32_t index)
+int worker_init(struct worker *w, struct loop *main_loop, uint32_t index, uint32_t count)
 {
-    *w = (struct worker){.index = index, .main_loop = main_loop};
+    *w = (struct worker){.index = index, .worker_count = count, .main_loop = main_loop};
     list_init(&w->listeners);
     list_init(&w->clients);
     list_init(&w->programs);
@@ -83,7 +84,7 @@ static void on_accept(void *ctx, int fd, const struct sockaddr *addr, socklen_t 
         .tls = l->tls,
         .conf = listen_conf_find(s->listens, s->listen_count, &l->address),
     };
-    client_accept(l->worker, &way, fd, addr, len);
+    spread_accept(l->worker, &way, &l->address, fd, addr, len);
 }
 
 static void add_listener(struct worker *w, const struct worker_socket *socket)

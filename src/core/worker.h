@@ -5,6 +5,7 @@
 #define CORE_WORKER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/list.h"
@@ -27,7 +28,10 @@ struct tls_server;
 
 struct worker {
     struct loop loop;
-    uint32_t index;
+    uint32_t index; /* among worker_count, which lie side by side */
+    uint32_t worker_count;
+    uint32_t spread_at;   /* see spread.c */
+    atomic_uint arriving; /* clients that others have handed over and it has not taken yet */
     struct loop *main_loop;
     struct tenure *tenure;           /* of the generation that new requests begin under */
     const struct snapshot *snapshot; /* its snapshot */
@@ -59,7 +63,8 @@ struct worker {
     struct post leave_post, stop_post, kill_post;
 };
 
-int worker_init(struct worker *w, struct loop *main_loop, uint32_t index); /* 0 or -errno */
+/* 0 or -errno. */
+int worker_init(struct worker *w, struct loop *main_loop, uint32_t index, uint32_t count);
 /* Its thread has ended, or never begun: lets go of connections, pools and configuration. */
 void worker_let_go(struct worker *w);
 void worker_fini(struct worker *w);
