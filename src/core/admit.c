@@ -3,6 +3,7 @@
 
 #include "core/answer.h"
 #include "core/route.h"
+#include "core/site_conf.h"
 #include "core/worker.h"
 
 _Static_assert((int)GATE_KINDS == (int)STATS_GATES, "each kind has a counter");
@@ -38,13 +39,14 @@ void *admit_open(struct config_reader *r, const struct directive *d, struct admi
     return NULL;
 }
 
-static bool finish_gates(struct config_reader *r, struct snapshot *s, struct admission *a)
+static bool finish_gates(struct config_reader *r, struct snapshot *s, const struct site_conf *site,
+                         struct admission *a)
 {
     bool ok = true;
     for (uint32_t i = 0; i < a->count; i++) {
         struct gate_conf *g = &a->gates[i];
         if (!g->is_finished && g->conf && g->gate->finish)
-            ok = g->gate->finish(r, s, g->conf) && ok;
+            ok = g->gate->finish(r, s, site, g->conf) && ok;
         g->is_finished = true;
     }
     return ok;
@@ -67,14 +69,16 @@ static void add_kind(struct config_reader *r, struct admission *all, const struc
                 from->gates[i];
 }
 
-bool admission_finish(struct config_reader *r, struct snapshot *s, struct admission *own,
-                      struct admission *site, const struct admission **all)
+bool admission_finish(struct config_reader *r, struct snapshot *s, const struct site_conf *site,
+                      struct admission *own, const struct admission **all)
 {
     struct admission *found = arena_zalloc(r->arena, sizeof(*found));
-    bool ok = finish_gates(r, s, site);
-    ok = finish_gates(r, s, own) && ok;
-    for (int kind = 0; kind < GATE_KINDS; kind++)
-        add_kind(r, found, says(own, (enum gate_kind)kind) ? own : site, (enum gate_kind)kind);
+    bool ok = finish_gates(r, s, site, site->admission);
+    ok = finish_gates(r, s, site, own) && ok;
+    for (int i = 0; i < GATE_KINDS; i++) {
+        enum gate_kind kind = (enum gate_kind)i;
+        add_kind(r, found, says(own, kind) ? own : site->admission, kind);
+    }
     *all = found->count ? found : NULL;
     return ok;
 }
@@ -117,13 +121,19 @@ void admit_drop(struct exchange *x)
         a->gates[x->gate].gate->drop(x);
     x->gate_state = NULL;
     x->gate = 0;
+    x->auth_param_count = 0;
+}
+
+void admit_count_refusal(struct exchange *x)
+{
+    enum gate_kind kind = x->route->admission->gates[x->gate].gate->kind;
+    counter_add(&x->worker->stats.refused[kind], 1);
 }
 
 enum admit admit_refuse(struct exchange *x, uint16_t status, enum field_id id, struct slice value,
                         const char *why, const char *rule)
 {
-    enum gate_kind kind = x->route->admission->gates[x->gate].gate->kind;
-    counter_add(&x->worker->stats.refused[kind], 1);
+    admit_count_refusal(x);
     if (!answer_skip_body(x))
         return ADMIT_OVER;
     x->fail_id = id;

@@ -16,6 +16,7 @@
 #include "core/exchange.h"
 
 struct facts;
+struct site_conf;
 struct snapshot;
 
 enum gate_kind { GATE_ACCESS, GATE_RATE, GATE_CONCURRENT, GATE_AUTH, GATE_KINDS };
@@ -33,7 +34,8 @@ struct gate {
     const char *name;
     enum gate_kind kind;
     /* Loading, once every directive is read. NULL: nothing is to be done. False: reported. */
-    bool (*finish)(struct config_reader *r, struct snapshot *s, void *conf);
+    bool (*finish)(struct config_reader *r, struct snapshot *s, const struct site_conf *site,
+                   void *conf);
     /* In EX_ADMIT. x->gate_state is the gate's while it waits, NULL at first. */
     enum admit (*ask)(struct exchange *x, const void *conf);
     /* Gives up waiting: x->gate_state is not NULL. NULL: there is nothing to give up. */
@@ -58,8 +60,8 @@ struct admission {
 void admission_add(struct config_reader *r, struct admission *a, const struct gate *gate,
                    void *conf);
 /* Puts what counts for a route into *all, and finishes it. NULL: nothing is asked. */
-bool admission_finish(struct config_reader *r, struct snapshot *s, struct admission *own,
-                      struct admission *site, const struct admission **all);
+bool admission_finish(struct config_reader *r, struct snapshot *s, const struct site_conf *site,
+                      struct admission *own, const struct admission **all);
 void admission_explain(const struct admission *a, const struct facts *q, FILE *out);
 
 /* In state EX_ADMIT. Lets x in (EX_ACT), refuses it, or PARKs while it is being found out; then it
@@ -71,6 +73,8 @@ void admit_drop(struct exchange *x);
 enum admit admit_refuse(struct exchange *x, uint16_t status, enum field_id id, struct slice value,
                         const char *why, const char *rule);
 
+/* For the metrics. */
+void admit_count_refusal(struct exchange *x);
 /* Gives back what the gates have counted x as; it is over. */
 void admit_end_charges(struct exchange *x);
 
@@ -121,8 +125,9 @@ admit_open_fn admit_open_access, admit_open_rate, admit_open_concurrent, admit_o
          .help = "how many requests there may be at a time (429)"},                                \
     {                                                                                              \
         .name = "auth", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = admit_set_auth,            \
-        .open = opener, .options = admit_auth_options, .syntax = "basic | off",                    \
-        .help = "who may come in, by name and password (401)"                                      \
+        .open = opener, .options = admit_auth_options,                                             \
+        .syntax = "basic | forward POOL [PATH] | off",                                             \
+        .help = "who may come in: by name and password (401), or as the pool answers"              \
     }
 
 #endif

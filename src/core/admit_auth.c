@@ -2,7 +2,9 @@
  * SPDX-License-Identifier: MIT */
 #include "core/admit_auth.h"
 
-static key_set_fn set_file;
+#include "core/action.h"
+
+static key_set_fn set_file, set_copy;
 
 /* clang-format off */
 const struct key admit_auth_options[] = {
@@ -20,6 +22,12 @@ const struct key admit_auth_options[] = {
     {.name = "header", .type = KEY_STRING, .at = at(struct auth_conf, header), .syntax = "NAME",
      .help = "basic: a field that tells the backend the user; what clients send by that name never "
              "reaches it"},
+    {.name = "copy", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_copy,
+     .syntax = "NAME[,NAME...]",
+     .help = "forward: fields of the answer that the backend gets with the request; what clients "
+             "send by these names never reaches it"},
+    {.name = "timeout", .type = KEY_MS, .at = at(struct auth_conf, timeout_ms), .init = "10s",
+     .min = "1ms", .max = "1h", .help = "forward: for the answer, all told (504)"},
     {.name = NULL},
 };
 /* clang-format on */
@@ -41,16 +49,43 @@ void *admit_open_auth(struct config_reader *r, const struct directive *d, struct
     return conf;
 }
 
+static bool set_copy(struct config_reader *r, const struct directive *d,
+                     const struct config_word *word, void *target)
+{
+    struct auth_conf *conf = target;
+    struct slice list = word->text, name;
+    (void)d;
+    while (slice_next_token(&list, &name))
+        *(struct slice *)config_append(r, &conf->copy, &conf->copy_count, sizeof(name)) = name;
+    return conf->copy_count || config_error(r->diag, word->text_at, "'copy' names none");
+}
+
+/* forward POOL [PATH] */
+static bool set_forward(struct config_reader *r, const struct directive *d,
+                        const struct config_word *word, struct auth_conf *conf)
+{
+    conf->path = d->arg_count == 3 ? word[2].text : SLICE("/");
+    if (!slice_starts(conf->path, SLICE("/")) || slice_find(conf->path, '?') < conf->path.n)
+        return config_error(r->diag, word[2].at, "'" SLICE_FMT "' is no path",
+                            SLICE_ARG(conf->path));
+    admission_add(r, conf->admission, &forward_gate, conf);
+    conf->route.at = conf->at;
+    conf->route.text = SLICE("auth forward");
+    return pool_action_set_proxy(r, d, &word[1], &conf->route);
+}
+
 bool admit_set_auth(struct config_reader *r, const struct directive *d,
                     const struct config_word *word, void *target)
 {
     struct auth_conf *conf = target;
     struct slice kind = d->arg_count ? word->text : SLICE_NONE;
+    if (slice_eq(kind, SLICE("forward")) && (d->arg_count == 2 || d->arg_count == 3))
+        return set_forward(r, d, word, conf);
     if (slice_eq(kind, SLICE("off")) && d->arg_count == 1)
         admission_add(r, conf->admission, &basic_gate, NULL);
     else if (slice_eq(kind, SLICE("basic")) && d->arg_count == 1)
         admission_add(r, conf->admission, &basic_gate, conf);
     else
-        return config_error(r->diag, d->name.at, "'auth' takes basic, or off");
+        return config_error(r->diag, d->name.at, "'auth' takes basic, forward POOL [PATH], or off");
     return true;
 }

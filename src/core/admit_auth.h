@@ -4,6 +4,7 @@
 #define CORE_ADMIT_AUTH_H
 
 #include "core/admit.h"
+#include "core/route.h"
 #include "core/user_file.h"
 
 struct auth_conf {
@@ -18,8 +19,16 @@ struct auth_conf {
     uint32_t keep_ms;
     bool passes;         /* Authorization goes on to the backend */
     struct slice header; /* that tells it the user; empty: none */
+
+    /* forward */
+    struct route_conf route; /* of the request that asks */
+    struct slice path;
+    struct slice *copy; /* fields of the answer that go on to the backend */
+    uint32_t copy_count;
+    uint32_t timeout_ms;
+    bool is_authorizer;
 };
 
-extern const struct gate basic_gate;
+extern const struct gate basic_gate, forward_gate;
 
 #endif

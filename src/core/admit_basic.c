@@ -146,8 +146,10 @@ static struct slice challenge_of(struct arena *a, struct slice realm)
     return arena_printf(a, "Basic realm=\"" SLICE_FMT "\", charset=\"UTF-8\"", SLICE_ARG(quoted));
 }
 
-static bool finish(struct config_reader *r, struct snapshot *s, void *gate_conf)
+static bool finish(struct config_reader *r, struct snapshot *s, const struct site_conf *site,
+                   void *gate_conf)
 {
+    (void)site;
     struct auth_conf *conf = gate_conf;
     struct slice text;
     (void)s;

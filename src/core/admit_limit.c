@@ -143,8 +143,10 @@ static uint32_t count_alike(const struct snapshot *s, struct slice text)
     return n;
 }
 
-static bool finish(struct config_reader *r, struct snapshot *s, void *conf)
+static bool finish(struct config_reader *r, struct snapshot *s, const struct site_conf *site,
+                   void *conf)
 {
+    (void)site;
     struct limit *limit = conf;
     if (limit->rate.interval_ns) {
         limit->rate.burst = limit->burst ? limit->burst : limit->max;

@@ -71,6 +71,23 @@ static void add_tls(struct cgi_info *info, struct exchange *x)
     info->param_count = count;
 }
 
+/* FastCGI 6.3: what an authorizer has set stands in for everything else. */
+static void add_authorized(struct cgi_info *info, struct exchange *x)
+{
+    uint32_t count = x->auth_param_count;
+    if (!count)
+        return;
+    struct cgi_param *all = arena_alloc(&x->arena, (count + info->param_count) * sizeof(*all));
+    memcpy(all, x->auth_params, count * sizeof(*all));
+    const struct cgi_param *others = info->params;
+    uint32_t other_count = info->param_count;
+    info->params = all;
+    info->param_count = count;
+    for (uint32_t i = 0; i < other_count; i++)
+        if (!has_param(info, others[i].name))
+            all[info->param_count++] = others[i];
+}
+
 void cgi_info_fill(struct cgi_info *info, struct exchange *x)
 {
     *info = (struct cgi_info){
@@ -78,8 +95,11 @@ void cgi_info_fill(struct cgi_info *info, struct exchange *x)
     script_split(&x->route->script, x->path, &x->arena, info);
     if (x->params)
         info->params = x->params;
+    if (x->is_authorizer)
+        info->role = CGI_AUTHORIZER;
     fill_client(info, x);
     fill_server(info, x);
+    add_authorized(info, x);
     add_tls(info, x);
 }
 

@@ -465,7 +465,7 @@ static enum next step_finish(struct exchange *x)
 {
     uint64_t now_us = loop_clock_us();
     stats_finish(x, now_us);
-    if (x->worker->tenure->generation->access_log)
+    if (x->worker->tenure->generation->access_log && !x->is_own)
         log_access(x, now_us);
     attempt_drop(x);
     x->front->done(x, x->broken);

@@ -123,15 +123,19 @@ struct exchange {
     struct slice prefix, prepended; /* what rules took off the path, and put before it */
     const struct cgi_param *params; /* in place of the route's, where they depend on the request */
     const struct route_conf *route;
-    uint32_t gate;                     /* which of the route's is asked: see admit.h */
-    struct slice auth_type, auth_user; /* as whom it was let in; empty: nobody */
-    struct charge *charges;            /* what gates have counted it as */
-    void *gate_state;                  /* what it waits with */
-    const struct serve_conf *serve;    /* how it is served: the route's, once that is found */
-    bool passes_over;                  /* that route: one behind it is wanted */
-    struct slice upgrade;              /* protocol asked for, and on 101 switched to */
-    bool takes_trailers; /* the client wants those of the response (RFC 9110 10.1.4) */
-    bool close_client;   /* the client's connection ends behind this exchange */
+    uint32_t gate;                       /* which of the route's is asked: see admit.h */
+    struct slice auth_type, auth_user;   /* as whom it was let in; empty: nobody */
+    const struct cgi_param *auth_params; /* what a FastCGI authorizer has set */
+    uint32_t auth_param_count;
+    struct charge *charges;         /* what gates have counted it as */
+    void *gate_state;               /* what it waits with */
+    const struct serve_conf *serve; /* how it is served: the route's, once that is found */
+    bool is_own;                    /* made by the gateway itself: see subrequest.h */
+    bool is_authorizer;             /* and asks a FastCGI application in that role */
+    bool passes_over;               /* that route: one behind it is wanted */
+    struct slice upgrade;           /* protocol asked for, and on 101 switched to */
+    bool takes_trailers;            /* the client wants those of the response (RFC 9110 10.1.4) */
+    bool close_client;              /* the client's connection ends behind this exchange */
     bool client_gone;
     bool broken;          /* the response cannot be completed */
     bool is_failing;      /* the response is a page for an error */

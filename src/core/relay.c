@@ -157,7 +157,7 @@ static void on_interim(struct exchange *x, struct response_head *head)
 static bool holds_redirect(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
-    return at->codec->wants_cgi && cgi_is_local_redirect(&x->resp, &at->redirect);
+    return !x->is_own && at->codec->wants_cgi && cgi_is_local_redirect(&x->resp, &at->redirect);
 }
 
 static void follow_redirect(struct exchange *x)
@@ -195,7 +195,7 @@ static void on_head(struct exchange *x, const struct codec_result *result)
     if (attempt_rejects(x))
         return;
     hedge_settle(x);
-    if (handoff_take(x))
+    if (!x->is_own && handoff_take(x))
         return;
     if (holds_redirect(x))
         x->resp_framing = result->framing;

@@ -170,21 +170,21 @@ static bool finish_pool(struct config_reader *r, struct pool_conf *pool)
 }
 
 static bool finish_route(struct config_reader *r, struct snapshot *s, const struct site_conf *site,
-                         struct route_conf *route, bool *used)
+                         struct route_conf *route)
 {
     route->site = site;
     script_conf_inherit(r, &route->script, &site->script);
     rules_inherit(r, &route->rewrite, site->rewrite);
     if (!action_finish(r, s, route))
         return false;
-    if (!admission_finish(r, s, route->own_admission, site->admission, &route->admission))
+    if (!admission_finish(r, s, site, route->own_admission, &route->admission))
         return false;
     serve_conf_inherit(&route->serve, &site->serve);
     serve_conf_finish(&route->serve, &s->gateway, route->pool);
     compress_conf_finish(&route->compress, &site->compress);
     if (!route->pool)
         return true;
-    used[route->pool_index] = true;
+    snapshot_use_pool(s, route->pool_index);
     script_conf_finish(&route->script, route->pool->protocol);
     return true;
 }
@@ -202,11 +202,10 @@ static void warn_hidden(struct config_reader *r, const struct site_conf *site, u
     }
 }
 
-static void finish_site(struct config_reader *r, struct snapshot *s, struct site_conf *site,
-                        bool *used)
+static void finish_site(struct config_reader *r, struct snapshot *s, struct site_conf *site)
 {
     for (uint32_t i = 0; i < site->route_count; i++) {
-        finish_route(r, s, site, &site->routes[i], used);
+        finish_route(r, s, site, &site->routes[i]);
         warn_hidden(r, site, i);
     }
     if (site->route_count == 0)
@@ -259,15 +258,15 @@ static void finish(struct config_reader *r, struct snapshot *s)
     serve_conf_init(&s->serve);
     serve_conf_finish(&s->serve, &s->gateway, NULL);
     s->serve.body_bytes = 0;
-    bool *used = arena_zalloc(r->arena, s->pool_count + 1);
+    s->used_pools = arena_zalloc(r->arena, s->pool_count + 1);
     check_listens(r, s);
     check_certificates(r, s);
     for (uint32_t i = 0; i < s->pool_count; i++)
         finish_pool(r, &s->pools[i]);
     for (uint32_t i = 0; i < s->site_count; i++)
-        finish_site(r, s, &s->sites[i], used);
+        finish_site(r, s, &s->sites[i]);
     for (uint32_t i = 0; i < s->pool_count && r->diag->errors == 0; i++)
-        if (!used[i])
+        if (!s->used_pools[i])
             config_warn(r->diag, s->pools[i].at, "no route uses the pool '" SLICE_FMT "'",
                         SLICE_ARG(s->pools[i].name));
     if (s->site_count == 0)

@@ -31,6 +31,7 @@ struct snapshot {
     struct limit_conf *limits; /* tables to count in */
     uint32_t listen_count, pool_count, site_count, limit_count;
 
+    bool *used_pools;        /* while loading: which of them a route leads to */
     struct serve_conf serve; /* of requests for which no route is found (yet) */
     struct types types;      /* of files that no route serves: what applications hand over */
     struct host_table *hosts;
@@ -47,6 +48,12 @@ struct snapshot *snapshot_load(struct slice path, const struct config_loader *lo
 struct snapshot *snapshot_load_text(struct slice name, struct slice text,
                                     const struct config_loader *loader, struct config_diag *diag)
     __attribute__((warn_unused_result));
+
+/* While loading: something leads to this pool. */
+static inline void snapshot_use_pool(struct snapshot *s, uint32_t index)
+{
+    s->used_pools[index] = true;
+}
 
 /* All keys there are, for the manual and --help-keys. */
 const struct key *snapshot_key_table(void);

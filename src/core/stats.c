@@ -79,8 +79,10 @@ void stats_finish(struct exchange *x, uint64_t now_us)
     const struct attempt *at = &x->attempt;
     uint32_t worker = x->worker->index;
     const struct outcome o = outcome_of(x, now_us);
-    count_worker(&x->worker->stats, x, &o);
-    counter_add(&x->listener->classes[o.class - TALLY_NONE], 1);
+    if (!x->is_own) {
+        count_worker(&x->worker->stats, x, &o);
+        counter_add(&x->listener->classes[o.class - TALLY_NONE], 1);
+    }
     if (at->pool)
         count(&at->pool->tally[worker], x, &o);
     if (at->backend)
