@@ -29,7 +29,8 @@ void file_answer_send(struct exchange *x, const struct file_answer *answer)
         .varies = answer->varies,
         .ranges = answer->ranges,
         .is_fleeting = answer->is_fleeting,
-        .boundary = file_cache_random(&w->files, x->id),
+        .boundary =
+            fields_has(&x->req.fields, FIELD_RANGE) ? file_cache_random(&w->files, x->id) : 0,
     };
     if (answer_skip_body(x)) {
         uint16_t status = decide(x, answer, &rep);

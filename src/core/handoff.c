@@ -179,7 +179,7 @@ bool handoff_take(struct exchange *x)
     if (!h)
         return false;
     set_how(x, h);
-    if (!asks(h))
+    if (!asks(h) || x->resp.status == 101)
         return false;
     forward_response(x, &x->resp);
     demand_mark_response(x);

@@ -1,9 +1,13 @@
-"""Downloads of a Django and of a Rack application, which hand their files over; resumed by curl."""
+"""Downloads of a Django and of a Rack application, which hand their files over; resumed by curl. PHP with
+a front controller."""
 
+import json
 import os
 import subprocess
 
 import pytest
+
+from harness.apps import Fpm
 
 DATA = os.urandom(400_000)
 
@@ -72,3 +76,77 @@ def test_downloads_are_not_repeated_for_who_has_them(site, way):
     assert m.status == 206 and DATA[:10] in m.body and DATA[-10:] in m.body
     assert c.get(f"/{way}/a%20b.txt").body == b"a name with a space"
     assert c.get(f"/{way}/nothing").status == 404
+
+
+# ---- PHP: a front controller, and files that it hands over ----
+
+FRONT = """<?php
+if ($_SERVER['DOCUMENT_URI'] == '/send.php') {
+    $name = tempnam($_SERVER['DOCUMENT_ROOT'] . '/../exports', 'x');
+    file_put_contents($name, str_repeat('exported ', 50000));
+    header('Content-Type: application/x-own');
+    header("X-LIGHTTPD-send-tempfile: $name");
+    exit;
+}
+header('Content-Type: application/json');
+echo json_encode($_SERVER);
+"""
+
+
+@pytest.fixture
+def php(gateway, tmp_path, started):
+    for folder in ("www", "exports"):
+        (tmp_path / folder).mkdir()
+    for name in ("index.php", "send.php"):
+        (tmp_path / "www" / name).write_text(FRONT)
+    (tmp_path / "www" / "style.css").write_text("p{}")
+    fpm = Fpm(1)
+    started.processes.append(fpm)
+    g = gateway(f"""
+gateway {{ threads 1; access-log off; temp-dir {tmp_path}; open-files 64 valid=20ms }}
+listen 127.0.0.1:0
+pool php {{
+    protocol  fastcgi
+    backend   {fpm.address}
+    hand-over tempfile from={tmp_path}/exports
+}}
+site * {{
+    root  {tmp_path}/www
+    index index.html index.php
+    route *.php {{ proxy php }}
+    route *     {{ files else /index.php }}
+}}
+""")
+    g.check_fds = False
+    return g
+
+
+@pytest.mark.parametrize("target, query", [("/2026/11/a-post/?p=1&q=%20", "p=1&q=%20"), ("/pretty%2fpath", ""), ("/", ""),
+                                           ("/?x", "x"), ("/index.php?y", "y")])
+def test_a_php_front_controller_learns_what_was_asked_for(php, tmp_path, target, query):
+    v = json.loads(php.get(target).body)
+    assert v["REQUEST_URI"] == target and v["QUERY_STRING"] == query and v["REQUEST_METHOD"] == "GET"
+    assert v["SCRIPT_NAME"] == "/index.php" and v["SCRIPT_FILENAME"] == f"{tmp_path}/www/index.php"
+    assert v.get("PATH_INFO", "") == "" and v["DOCUMENT_ROOT"] == f"{tmp_path}/www"
+
+
+def test_a_form_reaches_a_php_front_controller(php):
+    c = php.client()
+    v = json.loads(c.post("/form/sent", "a=b", "Content-Type: application/x-www-form-urlencoded\r\n").body)
+    assert v["REQUEST_METHOD"] == "POST" and v["CONTENT_LENGTH"] == "3" and v["REQUEST_URI"] == "/form/sent"
+    assert c.get("/style.css").body == b"p{}" and c.post("/style.css", "x").status == 405
+
+
+def test_scripts_are_never_sent_as_files(php):
+    c = php.client()
+    for target in ("/index.php", "/index.php/", "/index.php/x", "/index%2ephp", "/%69ndex.php", "//index.php", "/x/../index.php",
+                   "/index.php%00", "/index.php.", "/index.PHP", "/index.php%20", "/index.php;x", "/"):
+        assert b"<?php" not in c.get(target).body, target
+
+
+def test_what_php_exports_is_sent_and_removed(php, tmp_path):
+    c = php.client()
+    for _ in range(3):
+        m = c.get("/send.php")
+        assert m.status == 200 and m.body == b"exported " * 50000 and m["content-type"] == "application/x-own"
+        assert not list((tmp_path / "exports").iterdir())
