@@ -264,6 +264,23 @@ void chain_drop(struct chain *c, size_t n)
         advance(c->head, n);
 }
 
+void chain_gather(struct chain *c, size_t n)
+{
+    struct chain whole;
+    chain_init(&whole, c->pool, c->window);
+    char *p = chain_reserve(&whole, n);
+    size_t at = 0;
+    for (const struct link *l = c->head; l && at < n; l = l->next) {
+        size_t part = l->n < n - at ? l->n : n - at;
+        memcpy(p + at, l->p, part);
+        at += part;
+    }
+    chain_commit(&whole, at);
+    chain_drop(c, at);
+    chain_move(&whole, c, SIZE_MAX);
+    *c = whole;
+}
+
 int chain_iov(const struct chain *c, struct iovec *iov, int max)
 {
     int count = 0;

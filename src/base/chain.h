@@ -88,6 +88,8 @@ size_t chain_move(struct chain *dst, struct chain *src, size_t max);
 /* Appends what src holds, which keeps it: both refer to the same bytes. False, and nothing done, if
  * src has a pipe in it, whose bytes can be had once only. */
 bool chain_share(struct chain *dst, const struct chain *src);
+/* Has the first n bytes (at most BUF_LARGE, and all in memory) lie in one piece. */
+void chain_gather(struct chain *c, size_t n);
 /* Removes n bytes from the front: they have been sent. */
 void chain_drop(struct chain *c, size_t n);
 /* The leading memory pieces as iovecs; answers their count (0: empty, or a file or pipe is next).

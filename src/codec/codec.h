@@ -7,6 +7,7 @@
 #ifndef CODEC_CODEC_H
 #define CODEC_CODEC_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -138,6 +139,8 @@ struct mux_conf {
     uint32_t window; /* bytes of one response that may wait */
     uint32_t head_bytes;
     bool is_secure; /* the connection is encrypted */
+    /* A word kept for the backend, 0 at first: what one connection learns, the next knows. */
+    _Atomic uint32_t *memory;
 };
 
 /* What a connection does for its lanes, where a protocol has several. The functions of the codec
@@ -145,6 +148,7 @@ struct mux_conf {
  * lane's `in`. state: state_bytes of zeroed memory that live as long as the connection. */
 struct mux {
     size_t state_bytes;
+    bool is_optional; /* the codec can do without: one request after the other */
     void (*open)(void *state, const struct mux_conf *conf, struct buf_pool *bufs);
     void (*close)(void *state); /* lanes have left */
     void (*join)(void *state, struct mux_lane *lane);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "codec/fcgi.h"
+#include "codec/fcgi_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -10,32 +10,16 @@
 #include "codec/cgi_response.h"
 
 enum {
-    VERSION = 1,
-    HEADER_BYTES = 8,
+    VERSION = FCGI_VERSION,
+    HEADER_BYTES = FCGI_HEADER_BYTES,
     CONTENT_MAX = 65535,
     STDIN_MAX = 65528, /* a multiple of 8: the next header is aligned without padding */
-    END_BYTES = 8,
+    END_BYTES = FCGI_END_BYTES,
     KEEP_CONN = 1,
     /* Lines of STDERR are logged whole when their record is at most this large. */
     WHOLE_MAX = 8192,
     /* So much of a body that nobody asked for is read so that the connection can be kept. */
     DRAIN_MAX = 64 * 1024,
-};
-
-/* FastCGI 8 */
-enum record_type {
-    BEGIN_REQUEST = 1,
-    ABORT_REQUEST,
-    END_REQUEST,
-    PARAMS,
-    STDIN,
-    STDOUT,
-    STDERR,
-    DATA,
-    GET_VALUES,
-    GET_VALUES_RESULT,
-    UNKNOWN_TYPE,
-    TYPES,
 };
 
 enum protocol_status { REQUEST_COMPLETE, CANT_MPX_CONN, OVERLOADED, UNKNOWN_ROLE };
@@ -62,6 +46,7 @@ struct lane {
 };
 
 struct fcgi {
+    uint16_t mux_id; /* 0: requests follow each other */
     struct lane lane;
     enum { AT_HEADER, AT_CONTENT } at;
     struct record record; /* AT_CONTENT: the one under way */
@@ -69,7 +54,7 @@ struct fcgi {
 
 /* ---- writing ---- */
 
-static char *put_header(char *p, enum record_type type, uint16_t id, size_t content)
+static char *put_header(char *p, enum fcgi_type type, uint16_t id, size_t content)
 {
     *p++ = VERSION;
     *p++ = (char)type;
@@ -109,7 +94,7 @@ static void put_request(const struct lane *lane, const struct cgi_env *env, size
     chain_commit(out, (size_t)(p - start));
 }
 
-static void copy_header(struct chain *out, enum record_type type, uint16_t id, size_t content)
+void fcgi_copy_header(struct chain *out, enum fcgi_type type, uint16_t id, size_t content)
 {
     char *p = chain_reserve(out, HEADER_BYTES);
     put_header(p, type, id, content);
@@ -126,11 +111,11 @@ static void put_large_request(const struct lane *lane, const struct cgi_env *env
     chain_commit(out, BEGIN_BYTES);
     while (params.n) {
         struct slice piece = slice_first(params, STDIN_MAX);
-        copy_header(out, PARAMS, lane->id, piece.n);
+        fcgi_copy_header(out, PARAMS, lane->id, piece.n);
         chain_copy(out, piece);
         params = slice_skip(params, piece.n);
     }
-    copy_header(out, PARAMS, lane->id, 0);
+    fcgi_copy_header(out, PARAMS, lane->id, 0);
     free(own);
 }
 
@@ -140,9 +125,11 @@ static void back_begin(void *state, const struct codec_request *request, struct 
     struct cgi_env env;
     f->at = AT_HEADER;
     f->lane = (struct lane){
-        .id = f->lane.id == 1 ? 2 : 1,
+        .id = f->mux_id         ? f->mux_id
+              : f->lane.id == 1 ? 2
+                                : 1,
         .role = request->cgi->role,
-        .keep = request->keep,
+        .keep = request->keep || f->mux_id,
     };
     cgi_reader_init(&f->lane.reader, request->head->method);
     cgi_env_init(&env, CGI_PAIRS, request);
@@ -153,6 +140,12 @@ static void back_begin(void *state, const struct codec_request *request, struct 
         put_large_request(&f->lane, &env, bound, out);
 }
 
+void fcgi_set_lane(void *state, uint16_t id)
+{
+    struct fcgi *f = state;
+    f->mux_id = id;
+}
+
 static void back_put_body(void *state, struct chain *body, struct chain *out)
 {
     const struct fcgi *f = state;
@@ -160,7 +153,7 @@ static void back_put_body(void *state, struct chain *body, struct chain *out)
         chain_clear(body);
     while (!chain_is_empty(body)) {
         size_t n = body->bytes < STDIN_MAX ? body->bytes : STDIN_MAX;
-        copy_header(out, STDIN, f->lane.id, n);
+        fcgi_copy_header(out, STDIN, f->lane.id, n);
         size_t moved = chain_move(out, body, n);
         assert(moved == n); /* no pipe is in it, for back_is_plain_out() says no */
     }
@@ -172,7 +165,7 @@ static void back_put_end(void *state, const struct fields *trailers, struct chai
     (void)trailers;
     f->lane.sent_all = true;
     if (f->lane.role != CGI_AUTHORIZER)
-        copy_header(out, STDIN, f->lane.id, 0);
+        fcgi_copy_header(out, STDIN, f->lane.id, 0);
 }
 
 static bool back_is_plain_out(const void *state)
@@ -514,4 +507,5 @@ const struct back_codec fcgi_back_codec = {
     .plain_taken = back_plain_taken,
     .is_plain_out = back_is_plain_out,
     .is_reusable = back_is_reusable,
+    .mux = &fcgi_mux,
 };

@@ -170,7 +170,7 @@ static bool open_lane(struct exchange *x, struct backend *b, int *error)
     char lead[PROXY_PUT_MAX];
     struct conn_owner owner = owner_of(x);
     owner.lead = lead_of(x, lead);
-    if (at->codec->mux)
+    if (at->codec->mux && (!at->codec->mux->is_optional || at->pool->conf->multiplex))
         return carrier_dial(x, b, owner.lead, error);
     struct conn *c = b->addr.ss_family == AF_UNSPEC
                          ? run_program(x, b, &owner, error)
@@ -211,7 +211,7 @@ static void start_with(struct exchange *x, struct backend *b)
 /* Makes a connection that was idle the exchange's; NULL (it was dead) stays NULL. */
 static bool use_conn(struct exchange *x, struct conn *c)
 {
-    if (c && x->attempt.codec->mux)
+    if (c && c->on_idle)
         carrier_wake(x, c);
     else if (c)
         lane_set_conn(&x->attempt.lane, c);

@@ -159,10 +159,25 @@ static void run_news(struct carrier *c)
         exchange_run(container_of(shared, struct lane, shared)->exchange);
 }
 
+/* Hands out what was read; some may stay, where a lane has no room. */
+static void hand_out(struct carrier *c)
+{
+    struct stream *s = &c->conn->stream;
+    struct slice in = stream_bytes(s);
+    size_t before = in.n;
+    if (!before)
+        return;
+    c->mux->feed(c->mux_state, &in, s->in);
+    stream_consume(s, before - in.n);
+    look_at_lanes(c);
+    run_news(c);
+}
+
 /* Reads and hands out. False: the connection is lost. */
 static bool read_some(struct carrier *c)
 {
     struct stream *s = &c->conn->stream;
+    hand_out(c);
     for (int i = 0; i < READS_PER_TURN; i++) {
         ssize_t n = s->readable ? stream_fill(s) : -EAGAIN;
         if (n == -EAGAIN || n == -ENOBUFS)
@@ -173,12 +188,7 @@ static bool read_some(struct carrier *c)
         }
         c->heard_ms = c->worker->loop.now_ms;
         c->is_pinged = false;
-        struct slice in = stream_bytes(s);
-        size_t before = in.n;
-        c->mux->feed(c->mux_state, &in, s->in);
-        stream_consume(s, before - in.n);
-        look_at_lanes(c);
-        run_news(c);
+        hand_out(c);
     }
     turn_soon(c);
     return true;
@@ -387,7 +397,8 @@ bool carrier_dial(struct exchange *x, struct backend *b, struct slice lead, int 
     conn_share(c->conn, on_idle_ready, on_closed, c);
     const struct mux_conf conf = {.window = (uint32_t)w->snapshot->gateway.window,
                                   .head_bytes = w->limits.head_bytes,
-                                  .is_secure = at->pool->conf->tls.is_on};
+                                  .is_secure = at->pool->conf->tls.is_on,
+                                  .memory = &b->mux_memory};
     mux->open(c->mux_state, &conf, &w->loop.bufs);
     add_lane(c, x);
     offer(c);

@@ -72,6 +72,19 @@ void lane_consume(struct lane *l, size_t n)
         carrier_consume(l, n);
 }
 
+bool lane_gather(struct lane *l, size_t n)
+{
+    struct chain *in = &l->shared.in;
+    if (!l->out || !l->carrier || chain_is_empty(in))
+        return false;
+    if (n)
+        return true;
+    if (in->head == in->tail)
+        return false;
+    chain_gather(in, in->bytes < BUF_LARGE ? in->bytes : BUF_LARGE);
+    return true;
+}
+
 ssize_t lane_fill(struct lane *l, bool deep)
 {
     if (l->carrier)

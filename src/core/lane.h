@@ -49,6 +49,9 @@ bool lane_is_sent(const struct lane *l);
 /* What has come and was not decoded; *hold keeps it alive (NULL: nothing is there). */
 struct slice lane_bytes(const struct lane *l, struct buf **hold);
 void lane_consume(struct lane *l, size_t n);
+/* The codec wants more than lane_bytes() had, of which it took n: whether there is more, then to be
+ * seen in one piece. */
+bool lane_gather(struct lane *l, size_t n);
 /* Reads more; deep: the receiver keeps up. Bytes; 0: the backend has closed; -EAGAIN; -errno. */
 ssize_t lane_fill(struct lane *l, bool deep);
 /* What the encryption has against the connection; "": nothing. */

@@ -89,9 +89,14 @@ static void wait_for_next(struct probe *p)
 
 enum { STATE_ALIGN = 16 };
 
+static const struct mux *mux_of(const struct back_codec *codec)
+{
+    return codec->mux && !codec->mux->is_optional ? codec->mux : NULL;
+}
+
 static size_t conn_bytes(const struct back_codec *codec)
 {
-    size_t n = codec->mux ? codec->mux->state_bytes : 0;
+    size_t n = mux_of(codec) ? mux_of(codec)->state_bytes : 0;
     return (n + STATE_ALIGN - 1) / STATE_ALIGN * STATE_ALIGN;
 }
 
@@ -104,7 +109,7 @@ static void open_lane(struct probe *p)
 {
     const struct mux_conf conf = {
         .window = BODY_MAX, .head_bytes = 64 * 1024, .is_secure = p->all->pool->conf->tls.is_on};
-    const struct mux *mux = p->all->codec->mux;
+    const struct mux *mux = mux_of(p->all->codec);
     struct buf_pool *bufs = &p->all->loop->bufs;
     if (!mux)
         return;
@@ -118,7 +123,7 @@ static void open_lane(struct probe *p)
 
 static void close_lane(struct probe *p)
 {
-    const struct mux *mux = p->all->codec->mux;
+    const struct mux *mux = mux_of(p->all->codec);
     if (!mux || !p->lane.state)
         return;
     mux->leave(p->codec_state, &p->lane);
@@ -138,7 +143,7 @@ static void emit(struct probe *p)
 /* What the codec is to decode: what came on the connection, or what of it is the lane's. */
 static struct slice next_bytes(struct probe *p)
 {
-    const struct mux *mux = p->all->codec->mux;
+    const struct mux *mux = mux_of(p->all->codec);
     struct slice in = stream_bytes(&p->stream);
     if (!mux)
         return in;

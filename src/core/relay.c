@@ -307,7 +307,8 @@ static bool decode(struct exchange *x)
             at->codec->feed(at->lane.state, &in, &x->worker->limits, &x->arena, &result);
         lane_consume(&at->lane, before - in.n);
         moved |= before != in.n || event != CODEC_MORE;
-        more = on_event(x, event, &result, hold);
+        more = on_event(x, event, &result, hold) ||
+               (event == CODEC_MORE && lane_gather(&at->lane, before - in.n));
         if (hold)
             buf_unref(hold);
     }

@@ -72,6 +72,7 @@ struct backend {
     socklen_t addr_len;
     char text[BACKEND_TEXT_MAX]; /* address for logs: "10.0.0.9:8080", "unix:/run/app.sock" */
     uint64_t id;                 /* hash of text, for balancers that hash */
+    _Atomic uint32_t mux_memory; /* what its connections have learned of it, for the codec */
     _Atomic uint64_t stick;      /* what a cookie calls it; 0: there are no cookies */
     bool is_runtime;             /* added at run time: no line names it */
     int64_t slot; /* of the process that listens there; BACKEND_NO_SLOT: none of ours */

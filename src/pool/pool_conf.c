@@ -160,6 +160,10 @@ static const struct key keep_options[] = {
     {.name = "requests", .type = KEY_UINT, .at = at(struct pool_conf, keep_requests),
      .init = "0", .zero = "unlimited",
      .help = "requests sent on one connection before it is closed"},
+    {.name = "multiplex", .type = KEY_BOOL, .at = at(struct pool_conf, multiplex),
+     .init = "off",
+     .help = "whether a FastCGI application is asked if it can serve several requests on a connection "
+             "at once (FCGI_MPXS_CONNS), and given them if it says so"},
     {.name = "age", .type = KEY_MS, .at = at(struct pool_conf, keep_age_ms),
      .init = "0", .zero = "unlimited", .max = "30d",
      .help = "how long after it was opened a connection is given new requests"},

@@ -80,6 +80,7 @@ struct pool_conf {
     uint32_t keep_ms;       /* how long */
     uint32_t keep_requests; /* on one connection; 0: no limit */
     uint32_t keep_age_ms;   /* no request is begun on an older one; 0: no limit */
+    bool multiplex;         /* where the protocol can do without: backends are asked */
     uint32_t keep_streams;  /* requests at a time on one that is shared */
     uint32_t keep_ping_ms;  /* a shared one is silent for so long: asked whether it lives; 0: not */
 

@@ -1,0 +1,99 @@
+"""Several requests on one connection to a FastCGI application that can."""
+
+import concurrent.futures
+import sys
+
+import pytest
+
+from harness import H2Client, wait_for
+from harness.h2 import headers, request, rst_stream
+
+SHARED = ("protocol fastcgi", "max-conns 1", "keep-alive multiplex=on idle=4", "buffer off")
+
+
+@pytest.fixture
+def app(program, here):
+    """app(MPXS): the address of an application that says so of itself."""
+    def start(says):
+        return "127.0.0.1:" + program(sys.executable, f"{here}/apps/fcgi_mux.py", says).first
+    return start
+
+
+def ask(c, path):
+    n = c.next_stream()
+    c.send(headers(n, request("GET", path)))
+    return n
+
+
+def test_requests_share_a_connection_with_an_application_that_can(proxy, app):
+    g = proxy(app("1"), pool=SHARED, threads=1)
+    assert g.get("/first").body == b"/first"
+    with H2Client(g.address) as c:
+        held = [ask(c, f"/hold/{i}") for i in range(20)]
+
+        def release():
+            r = c.get("/release")
+            assert r.status == 200
+            return int(r.body)
+        count = [0]
+
+        def all_released():
+            count[0] += release()
+            return count[0] == 20
+        wait_for(all_released, "all that were held at once or after each other")
+        assert [c.wait(n).body for n in held] == [b"/hold/%d" % i for i in range(20)]
+    g.wait_line("says: about /hold/7")
+
+
+@pytest.mark.parametrize("says", ["0", "-"])
+def test_one_after_the_other_with_one_that_cannot(proxy, app, says):
+    g = proxy(app(says), pool=SHARED, threads=1)
+    with concurrent.futures.ThreadPoolExecutor(8) as many:
+        answers = list(many.map(lambda i: g.get(f"/{i}").body, range(40)))
+    assert answers == [b"/%d" % i for i in range(40)]
+
+
+def test_interleaved_responses_come_to_their_own_requests(proxy, app):
+    g = proxy(app("1"), pool=SHARED, threads=1)
+    assert g.get("/first").status == 200
+
+    def client(i):
+        with g.client() as c:
+            body = bytes([i]) * 70_000
+            assert c.post("/echo", body).body == body
+            assert c.get("/large").body == b"0123456789abcdef" * 65536
+            return c.get(f"/{i}").body
+    with concurrent.futures.ThreadPoolExecutor(8) as many:
+        assert list(many.map(client, range(8))) == [b"/%d" % i for i in range(8)]
+
+
+def test_a_request_that_is_given_up_is_aborted_and_harms_no_other(proxy, app):
+    g = proxy(app("1"), pool=SHARED, threads=1)
+    assert g.get("/first").status == 200
+    with H2Client(g.address) as c:
+        gone, stays = ask(c, "/hold/gone"), ask(c, "/hold/stays")
+        assert c.get("/through").status == 200
+        c.send(rst_stream(gone))
+        wait_for(lambda: c.get("/aborted").body == b"1", "the application to be told")
+        assert c.get("/release").status == 200
+        assert c.wait(stays).body == b"/hold/stays"
+
+
+def test_requests_of_both_threads_are_served_over_their_one_connection(proxy, app):
+    g = proxy(app("1"), pool=SHARED, threads=2)
+    with concurrent.futures.ThreadPoolExecutor(8) as many:
+        answers = list(many.map(lambda i: g.get(f"/{i}").body, range(80)))
+    assert answers == [b"/%d" % i for i in range(80)]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("octets", [
+    b"\x02\x06\0\x01\0\0\0\0", b"\x01\x06\0\x07\0\0\0\0", b"\x01\x06\xff\xff\0\x01\0\0x", b"\x01\x0a\0\0\0\x02\0\0\xff\xff",
+    b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_records_that_are_nobodys_end_the_connection(proxy, octets):
+    def script(c):
+        c.recv(16)
+        c.send(octets)
+        c.wait_closed()
+    g = proxy(then=script, pool=[*SHARED, "retry attempts=1"], threads=1)
+    assert g.get("/").status == 502
