@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "codec/fcgi_internal.h"
+#include "codec/fcgi.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 #include "base/num.h"
 #include "codec/cgi_env.h"
 #include "codec/cgi_response.h"
+#include "codec/fcgi_internal.h"
 
 enum {
     VERSION = FCGI_VERSION,
