@@ -131,8 +131,13 @@ static void on_due(struct timer *t)
 static void on_started(struct spawn_child *child, int error, enum spawn_stage stage)
 {
     struct cgi_run *run = container_of(child, struct cgi_run, child);
-    if (!error)
+    if (!error) {
+        error = output_start(&run->output, child->pid);
+        if (error)
+            log_error(run->exchange, "pool " SLICE_FMT ": its errors cannot be heard: %s",
+                      SLICE_ARG(run->def->pool), strerror(-error));
         return; /* our end tells the rest */
+    }
     log_error(run->exchange, "pool " SLICE_FMT ": cannot start the program (%s): %s",
               SLICE_ARG(run->def->pool), spawn_stage_name(stage), strerror(-error));
     end_if_over(run);

@@ -88,17 +88,20 @@ int output_open(struct output *o, int *write_fd)
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
     o->watch.fd = ends[0];
-    int error =
-        fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0; /* ours alone, not the child's */
-    if (!error)
-        error = loop_watch(o->loop, &o->watch, EPOLLIN);
-    if (error) {
+    if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0) { /* ours alone, not the child's */
+        int error = -errno;
         output_close(o);
         close(ends[1]);
         return error;
     }
     *write_fd = ends[1];
     return 0;
+}
+
+int output_start(struct output *o, pid_t pid)
+{
+    o->pid = pid;
+    return loop_watch(o->loop, &o->watch, EPOLLIN); /* which tells of what is there already */
 }
 
 /* A process of the group may still hold the other end and write on, so this does not wait. */

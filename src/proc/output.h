@@ -20,7 +20,7 @@ struct output {
     struct deferred again; /* more than a turn's worth was there */
     struct loop *loop;
     struct slice name; /* whose: outlives the output */
-    pid_t pid;
+    pid_t pid;         /* set by output_start() */
     uint64_t exchange; /* 0: none */
     enum log_level level;
     uint32_t used; /* bytes of a line without an end yet */
@@ -31,6 +31,8 @@ void output_init(struct output *o, struct loop *l, struct slice name, enum log_l
 /* Makes the pipe: *write_fd (close-on-exec) is for the child, and to be closed here once it has
  * been passed on. 0 or -errno. */
 int output_open(struct output *o, int *write_fd) __attribute__((warn_unused_result));
+/* The process runs: its lines are logged from here on. 0 or -errno. */
+int output_start(struct output *o, pid_t pid) __attribute__((warn_unused_result));
 /* Logs what is left in the pipe and closes it. Harmless when it is closed. */
 void output_close(struct output *o);
 

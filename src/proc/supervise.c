@@ -199,8 +199,11 @@ static void on_started(struct spawn_child *c, int error, enum spawn_stage stage)
     if (error) {
         note_failed_start(a, p, error, stage);
     } else {
-        p->output.pid = c->pid;
         log_info(0, APP_FMT " [%d] started %s", APP_ARG(a), (int)c->pid, a->setup.conf->command.p);
+        error = output_start(&p->output, c->pid);
+        if (error)
+            log_error(0, APP_FMT " [%d] cannot be listened to: %s", APP_ARG(a), (int)c->pid,
+                      strerror(-error));
         policy_started(&a->policy, slot_of(p), a->loop->now_ms);
         if (is_inherited(a)) /* it is connected to already, and will accept when it gets there */
             policy_ready(&a->policy, slot_of(p), a->loop->now_ms);

@@ -24,7 +24,7 @@ def app(gateway, here):
     def start(*keys, pool=(), command=None, **more):
         command = command or f"{PYTHON} -SE {here}/apps/app.py"
         lines = "\n ".join(keys if any(k.startswith("socket") for k in keys) else ("socket fd3", *keys))
-        g = gateway(make_config(gateway=ADMIN,
+        g = gateway(make_config(gateway=[*ADMIN, "access-log off"],
                                 pool=[*pool, f"spawn {command} {{\n {lines}\n }}"], **more))
         g.check_fds = False
         g.wait_line("admin: listening")
