@@ -45,16 +45,25 @@ static const struct app_def *def_of(const struct exchange *x, const struct backe
     return app_defs_find(x->tenure->generation->app_defs, x->attempt.pool->conf->name, program);
 }
 
-/* Bytes of the path that the route's longest prefix covers, without the last '/'. */
+/* Bytes of the path that are a prefix of whole segments, without a '/' at its end. */
+static size_t whole_segments(struct slice path, size_t prefix)
+{
+    if (prefix < path.n && path.p[prefix] != '/')
+        while (prefix && path.p[prefix - 1] != '/')
+            prefix--;
+    return prefix && path.p[prefix - 1] == '/' ? prefix - 1 : prefix;
+}
+
+/* What of the path the route's longest prefix covers. */
 static size_t mount_length(const struct exchange *x)
 {
-    size_t longest = 1;
+    size_t longest = 0;
     for (uint32_t i = 0; i < x->route->path_count; i++) {
         const struct path_match *m = &x->route->paths[i];
         if (m->kind == PATH_PREFIX && slice_starts(x->path, m->text) && m->text.n > longest)
             longest = m->text.n;
     }
-    return longest - 1;
+    return whole_segments(x->path, longest);
 }
 
 static struct slice joined(struct arena *a, struct slice dir, struct slice name)

@@ -161,6 +161,11 @@ def test_one_program_alone_serves_a_whole_prefix(cgi, programs):
     g = cgi(at=programs / "vars", route="/app/*")
     v = variables(g.get("/app/some/where"))
     assert v["SCRIPT_NAME"] == "/app" and v["PATH_INFO"] == "/some/where" and v["cwd"] == str(programs)
+    g = cgi(at=programs / "vars", route="/app*")
+    for target, name, info in (("/app", "/app", None), ("/app/", "/app", "/"), ("/app/x", "/app", "/x"),
+                               ("/apple/x", "", "/apple/x")):
+        v = variables(g.get(target))
+        assert (v["SCRIPT_NAME"], v.get("PATH_INFO")) == (name, info), target
     g = cgi(at=programs / "vars", route="*")
     v = variables(g.get("/some/where"))
     assert v["SCRIPT_NAME"] == "" and v["PATH_INFO"] == "/some/where"
