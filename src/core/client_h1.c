@@ -352,11 +352,12 @@ static bool front_send(struct exchange *x)
     size_t before = c->out.bytes;
     if (before == 0)
         return false;
-    if (!stream_flush(&c->stream, &c->out)) {
+    if (!stream_flush_part(&c->stream, &c->out, EXCHANGE_TURN_BYTES / 2)) {
         abort_unsent(x, "client closed while the response was being sent");
         return true;
     }
     bool moved = c->out.bytes < before;
+    x->flushed_bytes += before - c->out.bytes;
     x->client_moved |= moved;
     return moved;
 }

@@ -54,6 +54,10 @@ enum exchange_state {
 #undef X
 };
 
+/* What an exchange may move in a turn of the loop, bytes read and bytes sent; others wait for about
+ * half a millisecond. */
+enum { EXCHANGE_TURN_BYTES = 2 << 20 };
+
 enum next { NEXT, PARK }; /* PARK: an event or a timer will call us */
 
 /* How far a message has come through the gateway. */
@@ -171,6 +175,7 @@ struct exchange {
     uint64_t wait_us;                    /* began to wait for a slot */
     uint64_t dial_us, begin_us, head_us; /* of the newest attempt: began, request begun, answered */
     uint64_t req_bytes, resp_bytes;      /* body bytes */
+    uint64_t flushed_bytes;              /* to a client of HTTP/1 */
 };
 
 /* An exchange in state ROUTE with nothing in it but an arena; the caller fills req, req_framing,

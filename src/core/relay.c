@@ -17,10 +17,9 @@
 #include "net/pipe.h"
 
 enum {
-    ROUNDS_PER_TURN = 16,     /* then others get their turn */
-    CODED_ROUNDS = 4,         /* the same, of rounds that cost more */
-    BYTES_PER_TURN = 1 << 20, /* the same, where a round moves many */
-    SPLICE_MIN = 128 * 1024,  /* below, two system calls more cost more than the copy */
+    ROUNDS_PER_TURN = 16,    /* then others get their turn */
+    CODED_ROUNDS = 4,        /* the same, of rounds that cost more */
+    SPLICE_MIN = 128 * 1024, /* below, two system calls more cost more than the copy */
 };
 
 /* Path and query, also of a request that came in absolute-form (RFC 9112 3.2.1). */
@@ -379,7 +378,7 @@ static bool take_response(struct exchange *x)
         x->conn_moved |= moved && l->carrier;
         return moved;
     }
-    bool keeps_up = chain_is_empty(&x->resp_body) && x->front->is_flushed(x);
+    bool keeps_up = chain_is_empty(&x->resp_body) && !x->coder && x->front->is_flushed(x);
     ssize_t n = lane_fill(l, keeps_up);
     if (n == -EAGAIN)
         return false;
@@ -497,7 +496,7 @@ static bool is_finished(const struct exchange *x)
 
 static uint64_t moved_bytes(const struct exchange *x)
 {
-    return x->req_bytes + x->resp_bytes;
+    return x->req_bytes + x->resp_bytes + x->flushed_bytes;
 }
 
 static unsigned rounds_per_turn(const struct exchange *x)
@@ -510,7 +509,7 @@ enum next relay_run(struct exchange *x)
     uint64_t begun = moved_bytes(x);
     bool moved = true;
     for (unsigned round = 0; moved && round < rounds_per_turn(x); round++) {
-        if (moved_bytes(x) - begun >= BYTES_PER_TURN)
+        if (moved_bytes(x) - begun >= EXCHANGE_TURN_BYTES)
             break;
         moved = inbound(x);
         if (x->state != EX_RELAY)

@@ -301,9 +301,16 @@ void stream_settle(struct stream *s)
 
 bool stream_flush(struct stream *s, struct chain *out)
 {
-    while (s->writable && !chain_is_empty(out)) {
+    return stream_flush_part(s, out, SIZE_MAX);
+}
+
+bool stream_flush_part(struct stream *s, struct chain *out, size_t max)
+{
+    for (size_t total = 0; s->writable && !chain_is_empty(out) && total < max;) {
         ssize_t sent = s->transport->write(s, out);
-        if (sent == -EAGAIN)
+        if (sent > 0)
+            total += (size_t)sent;
+        else if (sent == -EAGAIN)
             s->writable = false;
         else if (sent < 0)
             failed(s, sent);

@@ -101,6 +101,8 @@ void stream_settle(struct stream *s);
 
 /* Sends what it can of out. Answers false on a dead stream (s->error says why). */
 bool stream_flush(struct stream *s, struct chain *out);
+/* The same, but about max bytes at most: a fast receiver would take a large file all at once. */
+bool stream_flush_part(struct stream *s, struct chain *out, size_t max);
 
 /* Moves up to n body bytes from the socket into a pipe, past user space. As stream_fill answers;
  * only when nothing waits in stream_bytes() and the transport can splice. */

@@ -170,7 +170,7 @@ def test_memory_returns_after_a_crowd(proxy):
     def script(c):
         while c.request() is not None:
             c.respond(b"x" * 50_000)
-    g = proxy(then=script)
+    g = proxy(then=script, pool=["keep-alive idle=32"])
 
     def crowd():
         clients = [g.client() for _ in range(500)]
