@@ -5,7 +5,10 @@ import pytest
 from harness import H2Client
 
 SITE = """
+pool early { backend %(early)s;  hand-over accel }
 site test {
+    route /early            { proxy early }
+    route /hidden           { internal;  respond 200 hidden }
     route /old              { redirect 301 /new }
     route /text             { respond 200 "hello" type=text/x-own }
     route /gone             { respond 410 }
@@ -23,13 +26,20 @@ printf 'Content-Type: text/plain\\n\\n%s %s %s' "$REQUEST_METHOD" "$SCRIPT_NAME"
 """
 
 
+def answer_early(c):
+    """Before the body of the request has come."""
+    c.head()
+    c.send(b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /hidden\r\nContent-Length: 0\r\n\r\n")
+    c.wait_closed()
+
+
 @pytest.fixture
-def site(proxy, tmp_path):
+def site(proxy, backend, tmp_path):
     cgi = tmp_path / "cgi"
     cgi.mkdir()
     (cgi / "env").write_text(PROGRAM)
     (cgi / "env").chmod(0o755)
-    return proxy(site=SITE % {"cgi": cgi})
+    return proxy(site=SITE % {"cgi": cgi, "early": backend(then=answer_early).address})
 
 
 def test_a_route_redirects(site):
@@ -104,3 +114,20 @@ def test_a_loop_of_reroutes_ends(site):
     assert site.get("/loop").status == 500
     site.wait_line(r"too many internal redirects \(limit reroutes\)")
     assert site.get("/text").status == 200
+
+
+def test_what_is_left_of_a_body_is_no_request(site):
+    """An internal redirect to a GET drops the body; what still comes of it must not be taken for more requests."""
+    c = site.client()
+    c.send("POST /early HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\nabc")
+    m = c.response()
+    assert m.body == b"hidden" and m["connection"] == "close"
+    c.try_send("GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n" * 100)
+    c.half_close()
+    c.expect_closed()
+    assert not site.backend.requests
+
+
+def test_internal_routes_give_way_to_those_behind(site):
+    assert site.get("/hidden").status == 200
+    assert site.backend.requests[0].target == "/hidden"
