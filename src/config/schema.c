@@ -260,6 +260,20 @@ static bool unknown_key(struct config_reader *r, const struct key *keys, const c
                         near.best ? near.best : "", near.best ? "'?" : "");
 }
 
+static bool unknown_option(struct config_reader *r, const struct key *k,
+                           const struct config_word *word)
+{
+    struct suggest near = suggest_for(word->option);
+    for (const struct key *o = k->options; o->name; o++)
+        suggest_try(&near, o->name);
+    if (near.best)
+        return unknown_key(r, k->options, k->name, "option", word->at, word->option);
+    return config_error(r->diag, word->at,
+                        "unknown option '" SLICE_FMT "' in %s\n"
+                        "put the word in quotes if it is a value",
+                        SLICE_ARG(word->option), k->name);
+}
+
 static bool apply_options(struct config_reader *r, const struct key *k, const struct directive *d,
                           void *target)
 {
@@ -273,7 +287,7 @@ static bool apply_options(struct config_reader *r, const struct key *k, const st
                               "'%s' takes no options\nput the word in quotes if it is a value",
                               k->name);
         else if (!option)
-            ok = unknown_key(r, k->options, k->name, "option", word->at, word->option);
+            ok = unknown_option(r, k, word);
         else
             ok = note_seen(r, &seen, option, word->at) && set_value(r, option, d, word, target) &&
                  ok;

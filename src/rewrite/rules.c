@@ -137,8 +137,6 @@ static enum rule_result apply_prepend(const struct rule *rule, struct facts *f, 
     struct slice prefix = rule->name;
     if (t->path.n + prefix.n > max)
         return RULE_TOO_LONG;
-    if (!slice_starts(f->path, SLICE("/")))
-        return RULE_SKIPPED;
     t->path = is_plain(t->path) ? t->path : percent_encode(f->path, PERCENT_PATH, a);
     t->path = joined(a, prefix, 0, t->path);
     f->path = joined(a, prefix, 0, f->path);
@@ -167,7 +165,8 @@ static enum rule_result apply_text(const struct rule *rule, struct facts *f, str
 enum rule_result rule_apply_target(const struct rule *rule, struct facts *f, struct target *t,
                                    size_t max, struct arena *a)
 {
-    enum rule_result result = check(rule, f);
+    bool has_path = slice_starts(f->path, SLICE("/")); /* OPTIONS * has none (RFC 9112 3.2.4) */
+    enum rule_result result = has_path || rule->kind == RULE_HOST ? check(rule, f) : RULE_SKIPPED;
     if (result != RULE_APPLIED)
         return result;
     switch ((enum rule_kind)rule->kind) {

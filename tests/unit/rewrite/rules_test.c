@@ -59,6 +59,8 @@ static const struct {
     {RULE_PREPEND, "/x", NULL, "/a%2Fb", "q", "/x/a%2Fb", "q", RULE_APPLIED},
     {RULE_PREPEND, "/x", NULL, "/a/../b", "", "/x/b", "", RULE_APPLIED},
     {RULE_PREPEND, "/x", NULL, "*", "", "*", "", RULE_SKIPPED},
+    {RULE_REWRITE, "^(.*)$", "/x$1", "*", "", "*", "", RULE_SKIPPED},
+    {RULE_QUERY, "", "a=b", "*", "", "*", "", RULE_SKIPPED},
     {RULE_QUERY, "", "a=b", "/a", "q", "/a", "a=b", RULE_APPLIED},
     {RULE_QUERY, "", "", "/a", "q", "/a", "", RULE_APPLIED},
 };
