@@ -154,18 +154,9 @@ int handover_spawn(char *const argv[], pid_t *pid)
     return ends[0];
 }
 
-static bool is_listening(int fd)
-{
-    int yes = 0;
-    socklen_t len = sizeof(yes);
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &len) == 0 && yes;
-}
-
 int handover_send(int channel, struct slice name, const int *fds, uint32_t count)
 {
     int error = name.n > HANDOVER_NAME_MAX ? -ENAMETOOLONG : 0;
-    for (uint32_t i = 0; !error && i < count; i++)
-        error = is_listening(fds[i]) ? 0 : -EBADF;
     for (uint32_t sent = 0; !error && sent < count; sent += FDS_MAX) {
         uint32_t n = count - sent < FDS_MAX ? count - sent : FDS_MAX;
         error = send_message(channel, 'L', name, fds + sent, n);

@@ -22,7 +22,7 @@ enum { HANDOVER_NAME_MAX = 512, HANDOVER_WORDS_MAX = 4096 };
 /* Starts the program as argv says, found as a shell would. Answers our end of the channel, or
  * -errno. A program that cannot be started is heard of as one that failed; *pid is 0 then. */
 int handover_spawn(char *const argv[], pid_t *pid);
-/* Sockets that listen, of one name; they stay open here. 0 or -errno. */
+/* Descriptors of one name, sockets that listen as a rule; they stay open here. 0 or -errno. */
 int handover_send(int channel, struct slice name, const int *fds, uint32_t count);
 /* There are no more. */
 int handover_send_end(int channel);

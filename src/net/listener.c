@@ -167,6 +167,13 @@ int listener_open(const struct listener_conf *conf, int *fds)
     return conf->addr.sa.sa_family == AF_UNIX ? open_unix(conf, fds) : open_tcp(conf, fds);
 }
 
+bool listener_is_one(int fd)
+{
+    int yes = 0;
+    socklen_t len = sizeof(yes);
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &len) == 0 && yes;
+}
+
 int listener_addr(int fd, struct net_addr *a)
 {
     *a = (struct net_addr){.len = sizeof(a->un)};

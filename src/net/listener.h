@@ -32,6 +32,8 @@ struct listener_conf {
 int listener_open(const struct listener_conf *conf, int *fds);
 /* count descriptors for a socket we were handed (fd stays open). 0 or -errno. */
 int listener_adopt(int fd, unsigned count, int *fds);
+/* Whether it is a socket that listens. */
+bool listener_is_one(int fd);
 /* What a socket is bound to: 0 or -errno. */
 int listener_addr(int fd, struct net_addr *a);
 

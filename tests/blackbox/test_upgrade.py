@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import pwd
+import shutil
 import signal
 import socket
 import sys
@@ -267,3 +269,24 @@ def test_unix_listeners_and_changes_at_run_time_go_on(upgraded, backend, tmp_pat
 def test_the_service_manager_is_told_who_serves(upgraded, config):
     u = upgraded(config)
     assert u.g.ready.split() == ["READY=1", f"MAINPID={u.g.pid}"]
+
+
+def test_who_has_given_up_root_can_be_replaced_too(gateway, backend, tmp_path):
+    """By what that user may start."""
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        os.chmod(folder, 0o755)
+    own = tmp_path / "sluice"
+    shutil.copy(BIN, own)
+    os.chmod(own, 0o755)
+    conf = tmp_path / "own.conf"
+    conf.write_text(make_config(backend(then=serve()), gateway=[*ADMIN, "user nobody", "access-log off"]))
+    g = gateway(None, arguments=["run", "-c", conf], program=str(own))
+    g.check_fds = False
+    for _ in range(2):
+        before = pid_of(g)
+        assert post(g, "/upgrade") == (200, {"ok": True})
+        pid = wait_for(lambda: pid_of(g) != before and pid_of(g), "another process to answer")
+        assert os.stat(f"/proc/{pid}").st_uid == pwd.getpwnam("nobody").pw_uid
+        assert g.get().status == 200
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not exists(pid), "the last one to end", 20)
