@@ -17,7 +17,8 @@ enum {
     STDIN_MAX = 65528, /* a multiple of 8: the next header is aligned without padding */
     END_BYTES = FCGI_END_BYTES,
     KEEP_CONN = 1,
-    /* Lines of STDERR are logged whole when their record is at most this large. */
+    /* Lines of STDERR are logged whole when their record is at most this large. The reader of a
+     * connection must have so many bytes of room. */
     WHOLE_MAX = 8192,
     /* So much of a body that nobody asked for is read so that the connection can be kept. */
     DRAIN_MAX = 64 * 1024,
@@ -222,13 +223,14 @@ static enum codec_event on_stdout(struct fcgi *f, struct slice *content, const s
     return cgi_read(&lane->reader, content, feed->limits, feed->arena, feed->result);
 }
 
+/* In pieces that do not depend on how the bytes come: all of a record if it is small. */
 static enum codec_event on_stderr(struct fcgi *f, struct slice *content, const struct feed *feed)
 {
-    bool cut = content->n < f->record.left;
-    if (content->n == 0 || (cut && f->record.left <= WHOLE_MAX))
+    size_t piece = f->record.left < WHOLE_MAX ? f->record.left : WHOLE_MAX;
+    if (piece == 0 || content->n < piece)
         return CODEC_MORE;
-    feed->result->data = *content;
-    *content = slice_skip(*content, content->n);
+    feed->result->data = slice_first(*content, piece);
+    *content = slice_skip(*content, piece);
     return CODEC_LOG;
 }
 

@@ -88,10 +88,20 @@ static void add_authorized(struct cgi_info *info, struct exchange *x)
             all[info->param_count++] = others[i];
 }
 
+/* By us, or by a proxy that is trusted: what others say of it has been dropped by now (forward.c).
+ */
+static bool is_https(const struct exchange *x)
+{
+    return x->https ||
+           slice_ieq(fields_value(&x->req.fields, FIELD_X_FORWARDED_PROTO), SLICE("https"));
+}
+
 void cgi_info_fill(struct cgi_info *info, struct exchange *x)
 {
-    *info = (struct cgi_info){
-        .path = x->path, .https = x->https, .auth_type = x->auth_type, .auth_user = x->auth_user};
+    *info = (struct cgi_info){.path = x->path,
+                              .https = is_https(x),
+                              .auth_type = x->auth_type,
+                              .auth_user = x->auth_user};
     script_split(&x->route->script, x->path, &x->arena, info);
     if (x->params)
         info->params = x->params;

@@ -162,9 +162,9 @@ def test_no_connection_is_kept_where_nobody_says_how_many_children_there_are(gat
 
 # ---- php-cgi, spawned ----
 
-def spawned(gateway, www, *keys, processes="1..2", site_keys=(), php=(), **more):
+def spawned(start, www, *keys, processes="1..2", site_keys=(), php=(), **more):
     command = f"spawn {PHP_CGI} -n " + " ".join(f"-d {p}" for p in php)
-    g = gateway(make_config(site=site(www, *site_keys), pool=[
+    g = start(make_config(site=site(www, *site_keys), pool=[
         "protocol fastcgi", *keys, f"{command} {{\n processes {processes}\n }}"], **more))
     g.check_fds = False
     return g
@@ -184,6 +184,15 @@ def test_php_sees_its_variables(gateway, www):
     assert {k: v.get(k) for k in expected} == expected
     assert "HTTP_PROXY" not in v and "HTTPS" not in v
     assert g.get("/").body == b"index of /index.php"
+
+
+def test_php_knows_of_https_from_a_trusted_proxy_alone(gateway, www):
+    fields = "X-Forwarded-Proto: https\r\nX-Forwarded-For: 192.0.2.7\r\n"
+    v = json.loads(spawned(gateway, www).get("/vars.php", fields).body)
+    assert "HTTPS" not in v and v["REQUEST_SCHEME"] == "http" and v["REMOTE_ADDR"] == "127.0.0.1"
+    g = spawned(gateway, www, gateway=["trusted-proxies 127.0.0.1"])
+    v = json.loads(g.get("/vars.php", fields).body)
+    assert v["HTTPS"] == "on" and v["REQUEST_SCHEME"] == "https" and v["REMOTE_ADDR"] == "192.0.2.7"
 
 
 @pytest.mark.parametrize("chunked", [False, True])
