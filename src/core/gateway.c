@@ -2,6 +2,7 @@
 #include "core/gateway.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -375,8 +376,17 @@ static void *run_worker(void *arg)
     return NULL;
 }
 
+/* Large bufs are mappings of their own, which go back to the kernel when they are freed; among
+ * small ones they would keep what a burst has needed. */
+static void set_up_malloc(void)
+{
+    mallopt(M_MMAP_THRESHOLD, BUF_MEDIUM + 4096);
+    mallopt(M_TRIM_THRESHOLD, 1 << 20);
+}
+
 static int init_workers(struct gateway *g, uint32_t count)
 {
+    set_up_malloc();
     size_t size = (count * sizeof(struct worker) + 63) & ~(size_t)63;
     g->workers = aligned_alloc(64, size);
     if (!g->workers)

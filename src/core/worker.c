@@ -13,7 +13,7 @@
 #include "net/listener.h"
 #include "net/tls.h"
 
-enum { RING_RECORDS = 4096, SUMMARY_MS = 1000 };
+enum { RING_RECORDS = 4096, SUMMARY_MS = 1000, GIVE_BACK = 4 << 20 };
 
 struct slice worker_date(struct worker *w)
 {
@@ -25,10 +25,20 @@ struct slice worker_date(struct worker *w)
     return slice_of(w->date, DATE_LEN);
 }
 
+/* What a burst has left, little by little. */
+static void give_back(struct buf_pool *bufs)
+{
+    if (bufs->kept_bytes <= LOOP_BUFS_KEEP)
+        return;
+    size_t excess = bufs->kept_bytes - LOOP_BUFS_KEEP;
+    buf_pool_trim(bufs, bufs->kept_bytes - (excess < GIVE_BACK ? excess : GIVE_BACK));
+}
+
 static void on_summary(struct timer *t)
 {
     struct worker *w = container_of(t, struct worker, summary);
     log_summarise(false);
+    give_back(&w->loop.bufs);
     timer_set(&w->loop, t, SUMMARY_MS);
 }
 

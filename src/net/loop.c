@@ -9,7 +9,7 @@
 
 #include "net/tls.h"
 
-enum { EVENTS_PER_WAIT = 256, TIMERS_PER_TURN = 64, BUF_KEEP = 4 << 20, WAIT_MAX_MS = 60000 };
+enum { EVENTS_PER_WAIT = 256, TIMERS_PER_TURN = 64, WAIT_MAX_MS = 60000 };
 
 static uint64_t clock_us(clockid_t id)
 {
@@ -74,7 +74,7 @@ int loop_init(struct loop *l)
     heap_init(&l->timers);
     list_init(&l->deferred);
     list_init(&l->turn_end);
-    buf_pool_init(&l->bufs, BUF_KEEP);
+    buf_pool_init(&l->bufs, LOOP_BUFS_MAX);
     update_clock(l);
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (l->epoll_fd < 0)

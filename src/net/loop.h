@@ -17,6 +17,10 @@
 
 struct loop;
 
+/* Bytes of bufs kept for the next takers: at most, and for long. Who runs the loop gives back what
+ * a burst has left, from time to time. */
+enum { LOOP_BUFS_MAX = 16 << 20, LOOP_BUFS_KEEP = 4 << 20 };
+
 /* What epoll knows: a descriptor and who handles it. Registered once, edge-triggered. */
 struct watch {
     int fd;                                             /* -1: closed; late events are dropped */

@@ -186,3 +186,26 @@ def test_memory_returns_after_a_crowd(proxy):
     for _ in range(3):
         crowd()
     assert g.rss_kb() - after < 2048
+
+
+def test_memory_goes_back_to_the_kernel_after_a_crowd_of_slow_readers(proxy):
+    def script(c):
+        while (r := c.request()) is not None:
+            if r.target == "/warm":
+                c.respond("warm")
+                continue
+            c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            try:
+                for _ in range(400):
+                    c.send(b"4000\r\n" + bytes(16384) + b"\r\n")
+            except OSError:
+                return
+    g = proxy(then=script, threads=1)
+    before = settle(g)
+    clients = [g.client(rcvbuf=4096) for _ in range(200)]
+    for c in clients:
+        c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+    wait_for(lambda: g.rss_kb() - before > 20 << 10, "the crowd to hold memory", 20)
+    for c in clients:
+        c.reset()
+    wait_for(lambda: g.rss_kb() - before < 10 << 10, "memory to go back", 20)
