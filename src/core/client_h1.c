@@ -353,7 +353,10 @@ static bool front_send(struct exchange *x)
     if (before == 0)
         return false;
     if (!stream_flush_part(&c->stream, &c->out, EXCHANGE_TURN_BYTES / 2)) {
-        abort_unsent(x, "client closed while the response was being sent");
+        if (c->stream.error == -EIO)
+            exchange_fail(x, 500, "a file became shorter while it was being sent", NULL);
+        else
+            abort_unsent(x, "client closed while the response was being sent");
         return true;
     }
     bool moved = c->out.bytes < before;

@@ -34,11 +34,12 @@ void file_answer_send(struct exchange *x, const struct file_answer *answer)
     };
     if (answer_skip_body(x)) {
         uint16_t status = decide(x, answer, &rep);
+        bool is_refused = status == 412 || status == 416;
         answer_begin(x, status);
-        if (answer->kept)
+        if (answer->kept && !is_refused)
             answer_keep(x, answer->kept);
         reply_fill(&rep, status, &x->resp.fields, &x->resp_body, &x->arena);
-        if (status == 412 || status == 416)
+        if (is_refused)
             answer_error_page(x, status);
         answer_send(x, answer->why);
     }

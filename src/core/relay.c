@@ -524,8 +524,10 @@ enum next relay_run(struct exchange *x)
     }
     if (moved)
         loop_defer(&x->worker->loop, &x->again);
-    else if (compress_flush(x))
+    else if (compress_flush(x)) {
+        pace_run(x);
         x->front->send(x);
+    }
     if (x->state != EX_RELAY)
         return NEXT;
     set_backend_deadline(x);

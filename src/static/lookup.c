@@ -126,7 +126,7 @@ enum found lookup_path(struct lookup *l, struct slice path)
         l->why = "names that begin with a dot are not served (dotfiles)";
         return FOUND_NOTHING;
     }
-    if (name.n == 0 || name.p[name.n - 1] == '/')
+    if (slice_ends(path, SLICE("/")))
         return find_directory(l, path, name);
     int error = open_name(l, name, &l->file);
     if (error)

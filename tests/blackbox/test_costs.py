@@ -71,6 +71,25 @@ def test_a_request_takes_four_system_calls_and_its_share_of_waiting(case, traced
     assert waits <= 2 * REQUESTS + REQUESTS // 10
 
 
+@pytest.mark.parametrize("size, calls_each", [(1024, 2), (100_000, 3)])
+def test_a_file_that_is_open_takes_as_few_calls_as_there_can_be(gateway, tmp_path, traced, size, calls_each):
+    """Read and send; a large one is sent behind its head by sendfile."""
+    (tmp_path / "f").write_bytes(b"x" * size)
+    g = gateway("gateway { threads 1; access-log off; open-files 64 valid=1h }\nlisten 127.0.0.1:0\n"
+                f"site {{ root {tmp_path}; files }}\n")
+    g.check_fds = False
+    c = g.client()
+
+    def ask():
+        for _ in range(REQUESTS):
+            assert len(c.get("/f").body) == size
+    ask()
+    calls = traced(g.pid, ask)
+    print(dict(calls))
+    calls.pop("epoll_wait", 0)
+    assert sum(calls.values()) <= calls_each * REQUESTS + REQUESTS // 10
+
+
 # ---- allocations ----
 
 @pytest.fixture
@@ -98,3 +117,21 @@ def test_a_request_allocates_nothing(case, counter):
     each = (allocations() - before) / REQUESTS
     print(f"{each} for each request")
     assert each <= ALLOWED[case.kind] + 0.05
+
+
+def test_a_file_allocates_nothing(gateway, tmp_path, counter):
+    env, allocations = counter
+    (tmp_path / "small").write_bytes(b"x" * 1024)
+    (tmp_path / "large").write_bytes(b"x" * 100_000)
+    g = gateway("gateway { threads 1; access-log off; open-files 64 valid=1h }\nlisten 127.0.0.1:0\n"
+                f"site {{ root {tmp_path}; files }}\n", env=env)
+    g.check_fds = False
+    c = g.client()
+
+    def ask(n):
+        for i in range(n):
+            assert c.get("/small" if i % 2 else "/large").status == 200
+    ask(50)
+    before = allocations()
+    ask(REQUESTS)
+    assert (allocations() - before) / REQUESTS <= 0.05

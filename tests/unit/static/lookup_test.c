@@ -32,7 +32,7 @@ static const struct row rows[] = {
     {"/.well-known/x", FOUND_NOTHING, NULL}, {"/fifo", FOUND_NOTHING, NULL},
     {"/a.txt/", FOUND_NOTHING, NULL}, {"/nothing", FOUND_NOTHING, NULL},
     {"/pre/a.txt", FOUND_FILE, "a.txt"}, {"/pre/dir/", FOUND_FILE, "dir/index.html"},
-    {"/pre", FOUND_NOTHING, NULL}, {"/prefix", FOUND_NOTHING, NULL},
+    {"/pre", FOUND_DIRECTORY, NULL}, {"/prefix", FOUND_NOTHING, NULL},
 };
 /* clang-format on */
 
