@@ -58,6 +58,8 @@ static void count_attempt(struct tally *t, const struct attempt *at)
     counter_add(&t->counters[TALLY_ATTEMPTS], 1);
     if (at->count > 1)
         counter_add(&t->counters[TALLY_RETRIES], 1);
+    if (at->hedge.conn)
+        counter_add(&t->counters[TALLY_HEDGES], 1);
 }
 
 static void count_worker(struct worker_stats *s, const struct exchange *x, const struct outcome *o)

@@ -70,7 +70,9 @@ def test_the_second_answers_and_the_first_is_let_go(pair):
     assert a.closed.wait(10)
     wait_for(lambda: ask(g, "/pools/app")["connections"]["busy"] == 0, "no slot to be held")
     assert (a.asked, b.asked) == (["/"], ["/"])
-    assert ask(g, "/pools/app")["backends"][0]["state"] == "up"     # to be slow is no failure
+    pool = ask(g, "/pools/app")
+    assert pool["backends"][0]["state"] == "up"     # to be slow is no failure
+    assert [x["counters"]["hedges"] for x in (pool, *pool["backends"])] == [1, 0, 1]
 
 
 def test_the_first_answers_after_all(pair):
