@@ -162,7 +162,9 @@ static void end_head(struct stream_lane *s, struct reply *r, bool is_end)
     r->head.status = status_of(s->back->section.status);
     r->head.reason = slice_str(status_reason(r->head.status));
     bool is_interim = r->head.status / 100 == 1;
-    if (r->head.status == 101) {
+    if (r->head.status < 100 || r->head.status > 599) {
+        set_fault(s, "invalid status", "RFC 9110 15");
+    } else if (r->head.status == 101) {
         set_fault(s, "101 over HTTP/2", "RFC 9113 8.6");
     } else if (is_interim && ++s->interims > INTERIMS_MAX) {
         set_fault(s, "too many interim responses", NULL);
@@ -620,7 +622,7 @@ static enum codec_event back_feed(void *state, struct slice *in, const struct he
     (void)limits, (void)a;
     if (s->replies)
         return take_reply(s, result);
-    if (in->n)
+    if (in->n && s->has_head)
         return take_data(s, in, result);
     if (s->fault.status) {
         result->fault = s->fault;

@@ -394,6 +394,8 @@ def test_probes_ask_over_http2(proxy):
 MALFORMED = {
     "no status": block(("x-a", "b")),
     "status twice": block((":status", "200"), (":status", "200")),
+    "status below 100": block((":status", "099")),
+    "status above 599": block((":status", "600")),
     "status that is no number": block((":status", "2x0")),
     "pseudo-field of a request": block((":status", "200"), (":path", "/")),
     "pseudo-field after a field": block(("x-a", "b"), (":status", "200")),
