@@ -3,6 +3,7 @@
 #include "base/num.h"
 #include "core/action.h"
 #include "core/answer.h"
+#include "core/error_pages.h"
 #include "core/rewriting.h"
 #include "core/route.h"
 #include "core/snapshot.h"
@@ -95,7 +96,7 @@ bool answer_action_set_redirect(struct config_reader *r, const struct directive 
 static enum next run_respond(struct exchange *x)
 {
     const struct respond_conf *conf = x->route->action_conf;
-    if (!answer_skip_body(x))
+    if (!answer_skip_body(x) || (!conf->text.n && error_pages_show(x, conf->status)))
         return NEXT;
     answer_begin(x, conf->status);
     if (conf->text.n) {

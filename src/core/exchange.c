@@ -13,6 +13,7 @@
 #include "core/answer.h"
 #include "core/asker.h"
 #include "core/compress.h"
+#include "core/error_pages.h"
 #include "core/generation.h"
 #include "core/grpc.h"
 #include "core/relay.h"
@@ -153,6 +154,7 @@ static void put_hsts(struct exchange *x)
 
 void exchange_put_head(struct exchange *x)
 {
+    error_pages_mark(x);
     put_hsts(x);
     compress_begin(x);
     pace_begin(x);
@@ -172,10 +174,16 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *why, const c
         exchange_enter(x, EX_FINISH, "response broken off");
         return;
     }
+    if (x->error_status)
+        status = x->error_status;
+    if (status == 503 && !x->fail_id) { /* RFC 9110 10.2.3: load passes */
+        x->fail_id = FIELD_RETRY_AFTER;
+        x->fail_value = retry_after(x);
+    }
+    if (error_pages_show(x, status))
+        return;
     x->is_failing = true;
     answer_begin(x, status);
-    if (status == 503) /* RFC 9110 10.2.3: load passes */
-        answer_field(x, FIELD_RETRY_AFTER, retry_after(x));
     if (x->fail_id)
         answer_field(x, x->fail_id, x->fail_value);
     if (grpc_asks(x))
@@ -190,7 +198,7 @@ bool exchange_takes_too_much(struct exchange *x, size_t n)
 {
     uint64_t limit = x->serve->body_bytes;
     x->req_bytes += n;
-    if (!limit || x->req_bytes <= limit || x->response >= MSG_COMPLETE)
+    if (!limit || x->req_bytes <= limit || x->response >= MSG_COMPLETE || x->error_status)
         return false;
     exchange_fail(x, 413, "request body is larger than the limit", "RFC 9110 15.5.14");
     return true;
@@ -243,6 +251,7 @@ static enum parse choose_route(struct exchange *x, const struct site_conf *site,
         return fault_bad(f, 404, "no route of the site matches", NULL);
     x->route = match.route;
     x->serve = &match.route->serve;
+    x->pages = &match.route->pages;
     x->matched = x->path;
     return rewrite(x, x->route->rewrite, facts, f);
 }
@@ -256,6 +265,7 @@ static enum parse find_route(struct exchange *x, struct fault *f)
     const struct site_conf *site = route_find_site(x->tenure->generation->snapshot, facts.host);
     if (!site)
         return fault_bad(f, 404, "no site has this host", NULL);
+    x->pages = &site->pages;
     bool is_new = !x->reroutes && !x->passes_over;
     if (is_new && rewrite(x, site->rewrite, &facts, f) != PARSE_DONE)
         return PARSE_BAD;
@@ -297,7 +307,7 @@ static enum next step_route(struct exchange *x)
         exchange_fail(x, 413, "request body is larger than the limit", "RFC 9110 15.5.14");
         return NEXT;
     }
-    exchange_enter(x, x->route->admission ? EX_ADMIT : EX_ACT, "routed");
+    exchange_enter(x, x->route->admission && !x->error_status ? EX_ADMIT : EX_ACT, "routed");
     return NEXT;
 }
 

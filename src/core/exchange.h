@@ -166,7 +166,9 @@ struct exchange {
     enum wait client_wait, conn_wait;
     bool client_moved, conn_moved; /* since the deadlines were set */
 
-    enum field_id fail_id; /* a field for the answer if it fails; 0: none */
+    const struct error_pages *pages; /* for errors; NULL: ours */
+    uint16_t error_status;           /* the request is for such a page; 0: it is not */
+    enum field_id fail_id;           /* a field for the answer if it fails; 0: none */
     struct slice fail_value;
 
     struct access_record record;         /* for the log; times in us of the loop's clock */

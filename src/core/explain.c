@@ -255,6 +255,7 @@ static void print_pool_of(FILE *out, const struct snapshot *s, const struct rout
         print_backend_limits(out, route);
     print_label(out, "compress");
     compress_conf_explain(&route->compress, out);
+    error_pages_explain(&route->pages, out);
 }
 
 /* ---- one after the other, as the exchange does it ---- */

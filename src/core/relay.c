@@ -8,6 +8,7 @@
 #include "core/cgi_info.h"
 #include "core/compress.h"
 #include "core/demand.h"
+#include "core/error_pages.h"
 #include "core/forward.h"
 #include "core/handoff.h"
 #include "core/reroute.h"
@@ -194,7 +195,7 @@ static void on_head(struct exchange *x, const struct codec_result *result)
     if (attempt_rejects(x))
         return;
     hedge_settle(x);
-    if (!x->is_own && handoff_take(x))
+    if (!x->is_own && (handoff_take(x) || error_pages_intercept(x)))
         return;
     if (holds_redirect(x))
         x->resp_framing = result->framing;

@@ -17,6 +17,7 @@
 #include "config/address.h"
 #include "config/source.h"
 #include "core/compress_conf.h"
+#include "core/error_pages.h"
 #include "core/script_conf.h"
 #include "core/serve_conf.h"
 #include "rewrite/match.h"
@@ -65,6 +66,7 @@ struct route_conf {
     struct script_conf script;
     struct compress_conf compress;
     struct serve_conf serve;
+    struct error_pages pages;
 
     struct slice text; /* the route's matchers as written, for logs */
     struct slice pool_name;

@@ -12,7 +12,7 @@ static key_set_fn set_paths, set_internal;
 static key_open_fn open_pair, open_route, open_site_script, open_route_script, open_site_files,
     open_site_redirect, open_site_respond, open_site_compress, open_route_compress, open_site_serve,
     open_route_serve, open_route_rule, open_route_rewrite, open_site_rule, open_site_rewrite,
-    open_site_gate, open_route_gate;
+    open_site_gate, open_route_gate, open_site_page, open_route_page;
 static key_close_fn close_hsts, close_route;
 
 /* clang-format off */
@@ -84,6 +84,7 @@ static const struct key route_keys[] = {
      .help = "whose turn it is first where requests wait for a connection to a backend"},
     ADMIT_KEYS(open_route_gate),
     SERVE_KEYS(open_route_serve),
+    ERROR_PAGES_KEY(open_route_page),
     COMPRESS_KEY(open_route_compress),
     SCRIPT_KEYS(open_route_script),
     {.name = "script", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = script_set_script,
@@ -113,6 +114,7 @@ const struct key site_keys[] = {
     ACTION_KEYS(open_route, open_site_redirect, open_site_respond),
     ADMIT_KEYS(open_site_gate),
     SERVE_KEYS(open_site_serve),
+    ERROR_PAGES_KEY(open_site_page),
     COMPRESS_KEY(open_site_compress),
     RULES_KEYS(open_site_rule, open_site_rewrite),
     SCRIPT_KEYS(open_site_script),
@@ -268,6 +270,20 @@ static void *open_route_gate(struct config_reader *r, const struct directive *d,
 {
     struct route_conf *route = target;
     return admit_open(r, d, route->own_admission);
+}
+
+static void *open_site_page(struct config_reader *r, const struct directive *d, void *target)
+{
+    (void)d;
+    struct site_conf *site = target;
+    return error_pages_open(r, &site->pages);
+}
+
+static void *open_route_page(struct config_reader *r, const struct directive *d, void *target)
+{
+    (void)d;
+    struct route_conf *route = target;
+    return error_pages_open(r, &route->pages);
 }
 
 static void *open_site_serve(struct config_reader *r, const struct directive *d, void *target)

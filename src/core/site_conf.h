@@ -31,6 +31,7 @@ struct site_conf {
     struct script_conf script;     /* what routes inherit */
     struct compress_conf compress; /* the same */
     struct serve_conf serve;       /* the same */
+    struct error_pages pages;      /* the same */
     struct rewrite *rewrite;       /* the same, or NULL; but its rules for targets come first */
     struct admission *admission;   /* the same */
     struct tls_pair_conf *pairs;   /* certificates for all TLS listeners */

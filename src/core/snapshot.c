@@ -179,6 +179,7 @@ static bool finish_route(struct config_reader *r, struct snapshot *s, const stru
         return false;
     if (!admission_finish(r, s, site, route->own_admission, &route->admission))
         return false;
+    route->pages.outer = &site->pages;
     serve_conf_inherit(&route->serve, &site->serve);
     serve_conf_finish(&route->serve, &s->gateway, route->pool);
     compress_conf_finish(&route->compress, &site->compress);
