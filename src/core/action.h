@@ -55,5 +55,7 @@ key_set_fn answer_action_set_redirect, answer_action_set_respond;
 extern const struct key answer_action_respond_options[];
 key_open_fn files_action_open;
 key_set_fn files_action_set; /* block: files_keys */
+/* Once all routes of its site are finished: warns where scripts would be sent as files. */
+void files_action_check(struct config_reader *r, const struct route_conf *route);
 
 #endif

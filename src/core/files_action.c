@@ -262,6 +262,38 @@ static bool finish(struct config_reader *r, struct snapshot *s, struct route_con
     return true;
 }
 
+static bool is_script(struct slice name)
+{
+    static const struct slice extensions[] = {SLICE_INIT(".php"), SLICE_INIT(".cgi"),
+                                              SLICE_INIT(".fcgi"), SLICE_INIT(".pl")};
+    for (size_t i = 0; i < sizeof(extensions) / sizeof(extensions[0]); i++)
+        if (slice_ends(name, extensions[i]))
+            return true;
+    return false;
+}
+
+/* A script that this very route answers for would be sent, not run. */
+static void check_script(struct config_reader *r, const struct route_conf *route, struct slice path)
+{
+    const struct facts facts = {.path = path, .method = SLICE("GET"), .is_internal = true};
+    if (is_script(path) && route_find(route->site, &facts).route == route)
+        config_warn(r->diag, route->action_at,
+                    "'" SLICE_FMT "' would be sent as it is, not run\n"
+                    "write a route for scripts before this one: route *.php { proxy POOL }",
+                    SLICE_ARG(path));
+}
+
+void files_action_check(struct config_reader *r, const struct route_conf *route)
+{
+    if (!route->needs_root)
+        return;
+    const struct files_action *action = route->action_conf;
+    const struct files_conf *conf = &action->conf;
+    check_script(r, route, slice_first(conf->else_path, slice_find(conf->else_path, '?')));
+    for (uint32_t i = 0; i < conf->index_count; i++)
+        check_script(r, route, arena_printf(r->arena, "/" SLICE_FMT, SLICE_ARG(conf->index[i])));
+}
+
 static void explain(struct explaining *e)
 {
     const struct files_action *action = e->route->action_conf;

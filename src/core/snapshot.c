@@ -209,6 +209,8 @@ static void finish_site(struct config_reader *r, struct snapshot *s, struct site
         finish_route(r, s, site, &site->routes[i]);
         warn_hidden(r, site, i);
     }
+    for (uint32_t i = 0; i < site->route_count; i++)
+        files_action_check(r, &site->routes[i]);
     if (site->route_count == 0)
         config_warn(r->diag, site->at, "this site has no routes and answers 404 to everything");
 }
