@@ -120,9 +120,9 @@ static struct slice joined(struct exchange *x, struct slice one, struct slice ot
 
 void cgi_info_mount(struct cgi_info *info, struct exchange *x)
 {
-    if (!x->prefix.n)
+    if (!x->mount.prefix.n)
         return;
     if (!info->script_filename.n && info->document_root.n && info->script_name.n)
         info->script_filename = joined(x, info->document_root, info->script_name);
-    info->script_name = joined(x, x->prefix, info->script_name);
+    info->script_name = joined(x, x->mount.prefix, info->script_name);
 }

@@ -238,6 +238,17 @@ static enum parse rewrite(struct exchange *x, const struct rewrite *rules, struc
     return rewriting_target(x, rules, facts, f);
 }
 
+/* A route that may leave the request to the next leaves it as it came. */
+static void keep_head(struct exchange *x)
+{
+    x->unrouted = NULL;
+    if (!x->route->passes_over || !x->route->rewrite)
+        return;
+    struct request_head *kept = arena_alloc(&x->arena, sizeof(*kept));
+    *kept = x->req;
+    x->unrouted = kept;
+}
+
 /* One of the site, or, where its files have nothing, one behind the route taken last. */
 static enum parse choose_route(struct exchange *x, const struct site_conf *site,
                                struct facts *facts, struct fault *f)
@@ -253,6 +264,9 @@ static enum parse choose_route(struct exchange *x, const struct site_conf *site,
     x->serve = &match.route->serve;
     x->pages = &match.route->pages;
     x->matched = x->path;
+    x->mount = x->site_mount;
+    x->params = NULL;
+    keep_head(x);
     return rewrite(x, x->route->rewrite, facts, f);
 }
 
@@ -269,12 +283,16 @@ static enum parse find_route(struct exchange *x, struct fault *f)
     bool is_new = !x->reroutes && !x->passes_over;
     if (is_new && rewrite(x, site->rewrite, &facts, f) != PARSE_DONE)
         return PARSE_BAD;
+    if (is_new)
+        x->site_mount = x->mount;
     return choose_route(x, site, &facts, f);
 }
 
 void exchange_pass_over(struct exchange *x, const char *why)
 {
     x->passes_over = true;
+    if (x->unrouted)
+        x->req = *x->unrouted;
     exchange_enter(x, EX_ROUTE, why);
 }
 

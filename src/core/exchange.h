@@ -23,6 +23,7 @@
 #include "net/addr.h"
 #include "net/loop.h"
 #include "net/spool.h"
+#include "rewrite/rules.h"
 
 struct charge;
 struct coder;
@@ -121,12 +122,13 @@ struct exchange {
     struct slice peer_text;          /* address of the client, without port */
     struct net_addr asker; /* who asks: the client, or whom a trusted proxy names (asker.h) */
     struct slice asker_text;
-    struct slice path;              /* normalised; what rules have made of it */
-    struct slice matched;           /* the path by which the route was found */
-    struct slice host_out;          /* the Host for the backend, where a rule has set it */
-    struct slice prefix, prepended; /* what rules took off the path, and put before it */
+    struct slice path;       /* normalised; what rules have made of it */
+    struct slice matched;    /* the path by which the route was found */
+    struct mount mount;      /* what rules have changed that responses are to be mapped back by */
+    struct mount site_mount; /* the same, of the site's rules alone: it counts for every route */
     const struct cgi_param *params; /* in place of the route's, where they depend on the request */
     const struct route_conf *route;
+    const struct request_head *unrouted; /* as it was before a route that may pass it on; or NULL */
     uint32_t gate;                       /* which of the route's is asked: see admit.h */
     struct slice auth_type, auth_user;   /* as whom it was let in; empty: nobody */
     const struct cgi_param *auth_params; /* what a FastCGI authorizer has set */

@@ -16,7 +16,8 @@ struct question {
     struct arena *arena;
     struct fields fields;
     struct net_addr client;
-    struct target target; /* as in the URL */
+    struct target target;    /* as in the URL */
+    struct mount site_mount; /* by the site's rules */
     struct facts facts;
 };
 
@@ -87,6 +88,7 @@ static bool set_target(struct question *q, struct slice target)
     q->target.query = slice_skip(target, mark + q->target.has_query);
     if (q->target.path.n == 0)
         q->target.path = SLICE("/");
+    q->target.mount = q->site_mount;
     q->facts.query = q->target.query;
     q->facts.path = q->target.path;
     if (slice_eq(q->target.path, SLICE("*")) ||
@@ -290,8 +292,8 @@ static void print_onward(FILE *out, const struct question *q)
     print_label(out, "sent as");
     fprintf(out, SLICE_FMT " " SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(q->facts.method),
             SLICE_ARG(q->target.path), q->target.has_query ? "?" : "", SLICE_ARG(q->target.query));
-    if (q->target.host.n)
-        fprintf(out, "  host " SLICE_FMT, SLICE_ARG(q->target.host));
+    if (q->target.mount.host.n)
+        fprintf(out, "  host " SLICE_FMT, SLICE_ARG(q->target.mount.host));
     fputc('\n', out);
 }
 
@@ -333,6 +335,8 @@ static int run_route(const struct snapshot *s, const struct site_conf *site, str
     if (!find_route(site, q, out, route))
         return EXPLAIN_REFUSED;
     const struct route_conf *found = *route;
+    const struct target came = q->target;
+    const struct facts known = q->facts;
     q->facts.pool = found->pool ? found->pool->name : SLICE_NONE;
     find_groups(q, found, &groups);
     if (!run_rules(s, q, found->rewrite, found, out))
@@ -347,8 +351,11 @@ static int run_route(const struct snapshot *s, const struct site_conf *site, str
         q->facts.is_internal = true;
         return set_target(q, e.next) ? EXPLAIN_AGAIN : EXPLAIN_REFUSED;
     }
-    if (e.passes_over)
+    if (e.passes_over) {
+        q->target = came;
+        q->facts = known;
         return EXPLAIN_AGAIN;
+    }
     if (found->pool && found->rewrite)
         print_onward(out, q);
     if (found->rewrite)
@@ -365,6 +372,7 @@ static int run_site(const struct snapshot *s, const struct site_conf *site, stru
     q->facts.site = site->names[0].text;
     if (!run_rules(s, q, site->rewrite, NULL, out))
         return EXPLAIN_REFUSED;
+    q->site_mount = q->target.mount;
     for (uint32_t hops = 0; status == EXPLAIN_AGAIN; hops += !route) {
         if (hops > s->gateway.reroutes) {
             fputs("too many internal redirects (limit reroutes): answered with 500\n", out);

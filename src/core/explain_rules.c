@@ -30,8 +30,8 @@ static void print_target(FILE *out, const struct target *t)
 static void print_change(FILE *out, const struct target *before, const struct target *after)
 {
     fprintf(out, "%-10s  ", "");
-    if (after->host.p != before->host.p) {
-        fprintf(out, "Host: " SLICE_FMT "\n", SLICE_ARG(after->host));
+    if (after->mount.host.p != before->mount.host.p) {
+        fprintf(out, "Host: " SLICE_FMT "\n", SLICE_ARG(after->mount.host));
         return;
     }
     print_target(out, before);
@@ -90,7 +90,7 @@ void explain_response(FILE *out, const struct rewrite *rewrite, const struct tar
 {
     for (uint32_t i = 0; i < rewrite->response.n; i++)
         print_rule(out, "response", &rewrite->response.v[i]);
-    bool changed = t->prefix.n || t->prepended.n || t->host.n;
+    bool changed = t->mount.prefix.n || t->mount.prepended.n || t->mount.host.n;
     if (rewrite->map_back == MAP_BACK_ON || (rewrite->map_back == MAP_BACK_AUTO && changed))
         fprintf(out,
                 "%-10sLocation, Content-Location, Refresh and cookies, for what the client knows\n",

@@ -132,7 +132,7 @@ static struct slice appended(struct exchange *x, struct slice list, struct slice
 static void add_prefix(struct exchange *x, struct fields *fields)
 {
     struct slice before = fields_value(fields, FIELD_X_FORWARDED_PREFIX);
-    struct slice own = percent_encode(x->prefix, PERCENT_PATH, &x->arena);
+    struct slice own = percent_encode(x->mount.prefix, PERCENT_PATH, &x->arena);
     fields_drop(fields, FIELD_X_FORWARDED_PREFIX);
     add(x, fields, FIELD_X_FORWARDED_PREFIX,
         arena_printf(&x->arena, SLICE_FMT SLICE_FMT, SLICE_ARG(before), SLICE_ARG(own)));
@@ -179,7 +179,7 @@ static void add_forwarded(struct exchange *x)
         fields_drop(fields, FIELD_X_FORWARDED_HOST);
         fields_drop(fields, FIELD_X_FORWARDED_PREFIX);
     }
-    if (x->prefix.n)
+    if (x->mount.prefix.n)
         add_prefix(x, fields);
     add_client_cert(x, trusted);
     struct slice client = x->peer_text.n ? x->peer_text : SLICE("unknown");

@@ -43,7 +43,7 @@ void relay_fill_request(struct exchange *x, const struct backend *b, struct code
         .head = &x->req,
         .framing = x->req_framing,
         .target = origin_target(x),
-        .host = x->host_out.n                     ? x->host_out
+        .host = x->mount.host.n                   ? x->mount.host
                 : conf->host_mode == HOST_KEEP    ? x->req.authority
                 : conf->host_mode == HOST_BACKEND ? slice_str(b->host)
                                                   : conf->host,

@@ -121,7 +121,8 @@ bool exchange_reroute(struct exchange *x, const struct reroute *to)
     log_debug(x->id, "%s: " SLICE_FMT " goes on as " SLICE_FMT, to->why, SLICE_ARG(x->req.target),
               SLICE_ARG(to->target));
     rewriting_keep_asked(x);
-    x->host_out = x->prefix = x->prepended = SLICE_NONE;
+    if (to->host.n) /* another site's, maybe */
+        x->site_mount = (struct mount){0};
     forget_response(x);
     restore_fields(x);
     if (!(to->as_get ? drop_body(x) : keep_body(x)) || !set_target(x, to))

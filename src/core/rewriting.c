@@ -81,7 +81,7 @@ void rewriting_fill_facts(struct exchange *x, struct facts *f, struct groups *gr
     f->target = rewriting_asked(x);
     f->authority = x->record.target.p ? x->record.host : x->req.authority;
     f->client_text = x->asker_text;
-    f->prefix = x->prefix;
+    f->prefix = x->mount.prefix;
     f->id = x->id;
     if (x->record.target.p && !uri_split_authority(f->authority, &f->host, &port))
         f->host = SLICE_NONE;
@@ -126,9 +126,7 @@ static void commit_target(struct exchange *x, const struct facts *f, const struc
     bool changed = t->path.p != req->path.p || t->path.n != req->path.n ||
                    t->query.p != req->query.p || t->has_query != req->has_query;
     x->path = f->path;
-    x->host_out = t->host;
-    x->prefix = t->prefix;
-    x->prepended = t->prepended;
+    x->mount = t->mount;
     if (!changed)
         return;
     rewriting_keep_asked(x);
@@ -153,9 +151,7 @@ enum parse rewriting_target(struct exchange *x, const struct rewrite *rewrite, s
         .path = x->req.path,
         .query = x->req.query,
         .has_query = x->req.has_query,
-        .host = x->host_out,
-        .prefix = x->prefix,
-        .prepended = x->prepended,
+        .mount = x->mount,
     };
     size_t max = x->worker->snapshot->gateway.target_bytes;
     enum rule_result result = rules_apply_target(&rewrite->target, f, &t, max, &x->arena, &rule);
@@ -191,14 +187,14 @@ bool rewriting_request(struct exchange *x)
 static struct slice host_for_backend(const struct exchange *x)
 {
     const struct pool_conf *conf = x->attempt.pool->conf;
-    if (x->host_out.n)
-        return x->host_out;
+    if (x->mount.host.n)
+        return x->mount.host;
     return conf->host_mode == HOST_FIXED ? conf->host : SLICE_NONE;
 }
 
 static bool maps_back(const struct exchange *x, const struct rewrite *rewrite)
 {
-    bool changed = x->prefix.n || x->prepended.n || x->host_out.n ||
+    bool changed = x->mount.prefix.n || x->mount.prepended.n || x->mount.host.n ||
                    x->attempt.pool->conf->host_mode != HOST_KEEP;
     return rewrite->map_back == MAP_BACK_ON || (rewrite->map_back == MAP_BACK_AUTO && changed);
 }
@@ -212,8 +208,8 @@ void rewriting_map_back(struct exchange *x)
     if (!is_on && !rewrite->cookie_flags.n)
         return;
     struct mapping m = {.cookie_flags = rewrite->cookie_flags, .is_on = is_on};
-    m.prefix = percent_encode(x->prefix, PERCENT_PATH, &x->arena);
-    m.prepended = percent_encode(x->prepended, PERCENT_PATH, &x->arena);
+    m.prefix = percent_encode(x->mount.prefix, PERCENT_PATH, &x->arena);
+    m.prepended = percent_encode(x->mount.prepended, PERCENT_PATH, &x->arena);
     m.host = host_for_backend(x);
     m.backend = slice_str(x->attempt.backend->host);
     m.scheme = x->https ? SLICE("https") : SLICE("http");

@@ -127,7 +127,8 @@ static enum rule_result apply_strip(const struct rule *rule, struct facts *f, st
     t->path = is_plain(t->path) && is_beneath(t->path, prefix)
                   ? path_behind(t->path, prefix.n)
                   : percent_encode(f->path, PERCENT_PATH, a);
-    t->prefix = f->prefix = t->prefix.n ? joined(a, t->prefix, 0, prefix) : prefix;
+    t->mount.prefix = f->prefix =
+        t->mount.prefix.n ? joined(a, t->mount.prefix, 0, prefix) : prefix;
     return RULE_APPLIED;
 }
 
@@ -140,7 +141,7 @@ static enum rule_result apply_prepend(const struct rule *rule, struct facts *f, 
     t->path = is_plain(t->path) ? t->path : percent_encode(f->path, PERCENT_PATH, a);
     t->path = joined(a, prefix, 0, t->path);
     f->path = joined(a, prefix, 0, f->path);
-    t->prepended = joined(a, prefix, 0, t->prepended);
+    t->mount.prepended = joined(a, prefix, 0, t->mount.prepended);
     return RULE_APPLIED;
 }
 
@@ -158,7 +159,7 @@ static enum rule_result apply_text(const struct rule *rule, struct facts *f, str
     }
     if (!uri_split_authority(out, &host, &port))
         return RULE_NO_HOST;
-    t->host = out;
+    t->mount.host = out;
     return RULE_APPLIED;
 }
 

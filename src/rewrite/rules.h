@@ -65,12 +65,18 @@ enum rule_result {
     RULE_NO_HOST, /* what came out is no host */
 };
 
+/* What of a target is not the backend's affair, but that of who answers for it. Empty: as it came.
+ */
+struct mount {
+    struct slice host;              /* for the Host field */
+    struct slice prefix, prepended; /* taken off the path, put before it */
+};
+
 /* What became of a target: raw path and query as they go on. */
 struct target {
     struct slice path, query;
     bool has_query;
-    struct slice host;              /* for the Host field; empty: not set by a rule */
-    struct slice prefix, prepended; /* taken off, put before; empty: none */
+    struct mount mount;
 };
 
 /* Applies a rule for targets to t; f->path, f->query and f->prefix follow. max: bytes that may come

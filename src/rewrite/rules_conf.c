@@ -274,7 +274,7 @@ static void note_needs(struct rewrite *rewrite, const struct rule_list *list)
 
 void rules_inherit(struct config_reader *r, struct rewrite **route, const struct rewrite *site)
 {
-    if (site && (site->request.n || site->response.n || site->cookie_flags.n || site->map_back)) {
+    if (site) { /* its target's rules too: responses are mapped back */
         struct rewrite *own = rules_of(r, route);
         inherit(r, &own->request, &site->request);
         inherit(r, &own->response, &site->response);

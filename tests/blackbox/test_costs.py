@@ -135,3 +135,42 @@ def test_a_file_allocates_nothing(gateway, tmp_path, counter):
     before = allocations()
     ask(REQUESTS)
     assert (allocations() - before) / REQUESTS <= 0.05
+
+
+# ---- routes and rules ----
+
+BUSY = """
+site * {
+    set-header response X-Site ${host}
+""" + "".join(f"    route /{n}/* *.{n} method=GET {{ respond 404 }}\n" for n in range(8)) + """
+    route ~ ^/user/([0-9]+)$    { respond 404 }
+    route /shop/* header=X-No   { respond 404 }
+    route /shop/* {
+        rewrite ^/shop/(.*)$ /v1/$1
+        rewrite ^/v1/items/([0-9]+)$ /v1/item?id=$1
+        rewrite ^/v1/(.*)$ /api/$1
+        set-header request X-Path "${method} ${path} ${cookie:a}"
+        remove-header response Server
+        proxy app
+    }
+}
+"""
+
+
+def test_ten_routes_and_three_rewrites_take_no_system_call_and_no_allocation(gateway, backend, counter, traced):
+    env, allocations = counter
+    origin = backend(then=serve(lambda r, c: BODY))
+    g = gateway(make_config(origin, threads=1, gateway=QUIET, site=BUSY), env=env)
+    c = g.client()
+
+    def ask(n):
+        for _ in range(n):
+            assert c.get("/shop/items/42?x", "Cookie: a=b\r\n").status == 200
+    ask(50)
+    before = allocations()
+    ask(REQUESTS)
+    assert (allocations() - before) / REQUESTS <= 0.05
+    calls = traced(g.pid, lambda: ask(REQUESTS))
+    calls.pop("epoll_wait", 0)
+    assert sum(calls.values()) <= 4 * REQUESTS + REQUESTS // 10
+    assert origin.requests[-1].target == "/api/item?id=42" and origin.requests[-1]["x-path"] == "GET /api/item b"

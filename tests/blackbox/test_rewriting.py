@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from harness import serve
 from harness.gateway import command
 
 SITE = """
@@ -160,6 +161,39 @@ def test_a_regular_expression_that_explodes_costs_its_request_alone(site):
     site.wait_line("takes too many steps")
 
 
+# ---- where a request goes on ----
+
+MOUNTED = """
+site test {
+    root %s
+    strip-prefix /site
+    set-host inside
+    route /files/*  { strip-prefix /files;  files else next }
+    route /shown/*  { strip-prefix /shown;  set-query "a=b";  set-host other;  files else /else }
+    route *         { proxy app }
+}
+"""
+
+
+def test_what_the_site_has_changed_counts_for_every_route(proxy, tmp_path):
+    (tmp_path / "there").write_text("a file")
+
+    def answer(r, c):
+        c.respond(b"", "302 Found", "Location: /login\r\n")
+    g = proxy(then=serve(answer), site=MOUNTED % tmp_path)
+    assert g.get("/site/files/there").body == b"a file"
+    m = g.get("/site/files/gone?x")
+    r = g.backend.requests[-1]
+    assert (r.target, r["host"], r["x-forwarded-prefix"]) == ("/files/gone?x", "inside", "/site")
+    assert m["location"] == "/site/login"
+    m = g.get("/site/shown/gone?x")
+    r = g.backend.requests[-1]
+    assert (r.target, r["host"], r["x-forwarded-prefix"]) == ("/else?a=b", "inside", "/site")
+    assert m["location"] == "/site/login"
+    said = sluice(tmp_path, MOUNTED % tmp_path, "GET", "http://test/site/files/gone?x")
+    assert "\nsent as GET /files/gone?x host inside\n" in said, said
+
+
 # ---- explain ----
 
 EXPLAINED = """
@@ -184,6 +218,13 @@ site example.org {
     route *                 { files else /index.php }
 }
 """
+
+
+def sluice(tmp_path, site, method, url):
+    (tmp_path / "s.conf").write_text("listen 127.0.0.1:0\npool app { backend 127.0.0.1:1 }\n" + site)
+    r = subprocess.run(command("explain", "-c", tmp_path / "s.conf", method, url), text=True, stdout=subprocess.PIPE,
+                       timeout=60)
+    return re.sub(r" +", " ", r.stdout)
 
 
 def explain(tmp_path, method, url, *more):
