@@ -1,5 +1,6 @@
 """TLS under load: clients of many kinds, certificates renewed meanwhile, readers that are slow."""
 
+import json
 import os
 import re
 import shutil
@@ -20,9 +21,9 @@ def authority(tmp_path):
     return Authority(tmp_path)
 
 
-def listen_block(certificate, *lines):
+def listen_block(*certificates):
     return "127.0.0.1:0 tls {\n    " + "\n    ".join(
-        [f"certificate {certificate.pem} key={certificate.key}", *lines]) + "\n}"
+        f"certificate {c.pem} key={c.key}" for c in certificates) + "\n}"
 
 
 def url(g, path="/"):
@@ -139,3 +140,23 @@ def test_uploads_from_many_clients_arrive_whole(gateway, backend, authority, tmp
     running = [subprocess.Popen(["curl", "-sk", version, "--data-binary", f"@{tmp_path}/body", url(g)],
                                 stdout=subprocess.PIPE) for version in ["--http1.1", "--http2"] * 6]
     assert [p.communicate(timeout=60)[0] for p in running] == [str(sum(body)).encode()] * 12
+
+
+# ---- weaknesses ----
+
+@pytest.mark.plain
+@pytest.mark.alone
+def test_testssl_finds_no_weakness(gateway, authority, tmp_path):
+    """Protocols, ciphers, forward secrecy and the attacks that have names. What waits for time-outs on
+    purpose (CCS, Ticketbleed, the server's defaults) takes minutes and is left out."""
+    both = [authority.issue("localhost", kind=kind, file=kind) for kind in ("ec", "rsa")]
+    g = gateway("listen " + listen_block(*both) + "\nsite * { respond 200 ok }\n")
+    checks = ["-p", "-f", "-R", "-C", "-Z", "-F", "-J", "-D", "-4", "-A", "-L", "-O", "-W", "-H"]
+    report = tmp_path / "report.json"
+    done = subprocess.run(["testssl", "--quiet", "--color", "0", "--warnings", "off", "-n", "none", *checks,
+                           "--jsonfile", str(report), "127.0.0.1:%d" % g.address[1]],
+                          capture_output=True, text=True, timeout=600)
+    findings = json.loads(report.read_text())
+    assert len(findings) > 20, done.stdout
+    bad = [f for f in findings if f["severity"] not in ("OK", "INFO", "LOW")]
+    assert not bad, bad
