@@ -18,9 +18,8 @@ static void settle(struct pool *p, struct backend *b)
 static void begin_window(struct adapt *a, uint64_t now_us)
 {
     a->window_us = now_us;
-    a->answers = a->most_busy = 0;
+    a->answers = a->failures = a->most_busy = 0;
     a->sum_us = 0;
-    a->has_failed = false;
 }
 
 void adapt_configure(struct pool *p, struct backend *b, uint64_t now_us)
@@ -44,14 +43,20 @@ static uint32_t within(const struct pool_conf *conf, uint64_t limit)
                                         : (uint32_t)limit;
 }
 
+/* A tenth or more got no answer. */
+static bool is_failing(const struct adapt *a)
+{
+    return a->failures && a->failures * 9 >= a->answers;
+}
+
 /* How it goes on from what a window has shown; the limit in it was used by most_busy. */
 static uint64_t next_limit(struct adapt *a, const struct pool_conf *conf)
 {
     uint64_t mean_us = a->answers ? a->sum_us / a->answers : 0;
     uint64_t good_us = a->base_us * conf->adaptive_percent / 100;
-    if (a->has_failed || mean_us > good_us) {
+    if (is_failing(a) || mean_us > good_us) {
         a->is_doubling = false;
-        uint64_t shrunk = a->has_failed ? a->limit * 3 / 4 : a->limit * good_us / mean_us;
+        uint64_t shrunk = is_failing(a) ? a->limit * 3 / 4 : a->limit * good_us / mean_us;
         uint64_t least = a->limit / 2;
         return shrunk > least ? shrunk : least;
     }
@@ -88,13 +93,12 @@ void adapt_note(struct pool *p, struct backend *b, const struct pool_outcome *o,
         return;
     if (b->busy + 1 > a->most_busy)
         a->most_busy = b->busy + 1;
-    a->has_failed |= o->verdict == VERDICT_FAIL;
+    a->failures += o->verdict == VERDICT_FAIL;
     if (o->latency_us) {
         a->answers++;
         a->sum_us += o->latency_us;
     }
-    bool is_enough = a->answers >= WINDOW_ANSWERS && now_us - a->window_us >= WINDOW_US;
-    bool is_ill = a->has_failed && !a->is_measuring;
-    if (is_enough || (is_ill && now_us - a->window_us >= WINDOW_US))
+    bool is_enough = a->answers >= WINDOW_ANSWERS || (is_failing(a) && !a->is_measuring);
+    if (is_enough && now_us - a->window_us >= WINDOW_US)
         end_window(p, b, now_us);
 }

@@ -19,12 +19,11 @@ struct adapt {
     uint32_t limit;      /* 0: not in use */
     bool is_measuring;   /* what an answer takes with few requests */
     bool is_doubling;    /* no limit has been met yet */
-    bool has_failed;     /* somebody got no answer in this window */
     uint32_t found;      /* the limit, while it is lower in order to measure */
     uint64_t base_us;    /* with few requests */
     uint64_t measure_us; /* when that is to be measured next */
     uint64_t window_us;  /* the window began; requests begun before do not count in it */
-    uint32_t answers, most_busy;
+    uint32_t answers, failures, most_busy;
     uint64_t sum_us;
 };
 

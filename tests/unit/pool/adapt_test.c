@@ -122,6 +122,23 @@ static void test_no_answers_make_it_smaller(void **state)
     pool_fini(&pool);
 }
 
+static void test_a_few_that_fail_do_not(void **state)
+{
+    (void)state;
+    struct backend *b = start(0);
+    conf.fail_count = 0;
+    for (int i = 0; i < 2000; i++) {
+        const struct pool_outcome o = {VERDICT_FAIL, 0, loop.now_us};
+        round_of(b, 100, 1000, 10 * MILLISECOND);
+        if (i % 4)
+            continue;
+        pool_open_slot(&pool, b);
+        pool_release(&pool, b, 0, &o);
+    }
+    assert_true(b->max_open >= 100 || b->adapt.is_measuring);
+    pool_fini(&pool);
+}
+
 static void test_what_is_configured_is_never_passed_and_counts_alone_without(void **state)
 {
     (void)state;
@@ -146,6 +163,7 @@ int main(void)
         cmocka_unit_test(test_an_application_that_has_become_slower_keeps_its_limit),
         cmocka_unit_test(test_what_is_not_used_does_not_grow),
         cmocka_unit_test(test_no_answers_make_it_smaller),
+        cmocka_unit_test(test_a_few_that_fail_do_not),
         cmocka_unit_test(test_what_is_configured_is_never_passed_and_counts_alone_without),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

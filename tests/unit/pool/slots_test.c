@@ -256,7 +256,9 @@ static void begin(struct exchange *x)
     if (atomic_load(&no_more))
         return;
     x->demand.is_safe = random_below(&w->random, 2);
-    switch (pool_pick(&pool, w->index, &x->demand, &b)) {
+    bool is_hedge = random_below(&w->random, 8) == 0;
+    switch (is_hedge ? pool_hedge(&pool, w->index, &x->demand, &b)
+                     : pool_pick(&pool, w->index, &x->demand, &b)) {
     case PICK_IDLE:
         has_slot(x, b);
         x->conn = conn_reuse(b, w->index, random_below(&w->random, 2), &owner);
@@ -281,9 +283,9 @@ static void begin(struct exchange *x)
 static void finish(struct exchange *x)
 {
     uint32_t how = random_below(&x->worker->random, 100);
-    static const enum verdict verdicts[] = {VERDICT_OK,   VERDICT_OK, VERDICT_OK,  VERDICT_ERROR,
-                                            VERDICT_NONE, VERDICT_OK, VERDICT_FAIL};
-    x->conn->outcome.verdict = verdicts[random_below(&x->worker->random, 7)];
+    static const enum verdict others[] = {VERDICT_ERROR, VERDICT_NONE, VERDICT_FAIL, VERDICT_OK};
+    bool is_other = random_below(&x->worker->random, 4) == 0;
+    x->conn->outcome.verdict = is_other ? others[random_below(&x->worker->random, 4)] : VERDICT_OK;
     x->conn->outcome.latency_us = 1 + random_below(&x->worker->random, 1000);
     leave_slot(x);
     if (how < 80 && x->state == WORKING)
@@ -400,7 +402,7 @@ static void put_right(const struct backend_conf *line)
         assert_int_equal(pool_enable(&pool, text_of_backend(buf, sizeof(buf), i)), 0);
 }
 
-static void torture(int balance, uint32_t pool_max)
+static void torture(int balance, uint32_t pool_max, uint32_t adaptive_percent)
 {
     struct pool_conf conf = test_conf(balance);
     struct backend_conf line = {.text = SLICE_INIT("a"), .weight = 1, .max_conns = MAX_CONNS};
@@ -415,6 +417,11 @@ static void torture(int balance, uint32_t pool_max)
     conf.fail_max_ms = 8;
     conf.queue_length = 64;
     conf.queue_target_ms = 20;
+    conf.hedge_budget = 50;
+    conf.adaptive_percent = adaptive_percent;
+    conf.adaptive_min = 1;
+    conf.adaptive_max = 2 * MAX_CONNS; /* that of the line holds all the same */
+    conf.adaptive_measure_ms = 100;
     atomic_store(&no_more, false);
     atomic_store(&servers_end, false);
     for (int i = 0; i < BACKENDS; i++) {
@@ -472,22 +479,29 @@ static void torture(int balance, uint32_t pool_max)
 static void test_no_backend_ever_has_more_connections_than_it_may(void **state)
 {
     (void)state;
-    torture(BALANCE_ROUND_ROBIN, 0);
+    torture(BALANCE_ROUND_ROBIN, 0, 0);
 }
 
 static void test_nor_has_the_pool(void **state)
 {
     (void)state;
-    torture(BALANCE_LEAST_CONN, POOL_MAX);
+    torture(BALANCE_LEAST_CONN, POOL_MAX, 0);
 }
 
 static void test_and_with_the_other_balancers(void **state)
 {
     (void)state;
-    torture(BALANCE_HASH, POOL_MAX);
-    torture(BALANCE_EWMA, 0);
-    torture(BALANCE_RANDOM_TWO, POOL_MAX);
-    torture(BALANCE_FIRST, POOL_MAX);
+    torture(BALANCE_HASH, POOL_MAX, 0);
+    torture(BALANCE_EWMA, 0, 0);
+    torture(BALANCE_RANDOM_TWO, POOL_MAX, 0);
+    torture(BALANCE_FIRST, POOL_MAX, 0);
+}
+
+static void test_nor_where_the_limit_is_found_and_changes(void **state)
+{
+    (void)state;
+    torture(BALANCE_ROUND_ROBIN, 0, 110);
+    torture(BALANCE_LEAST_CONN, POOL_MAX, 300);
 }
 
 int main(void)
@@ -496,6 +510,7 @@ int main(void)
         cmocka_unit_test(test_no_backend_ever_has_more_connections_than_it_may),
         cmocka_unit_test(test_nor_has_the_pool),
         cmocka_unit_test(test_and_with_the_other_balancers),
+        cmocka_unit_test(test_nor_where_the_limit_is_found_and_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
