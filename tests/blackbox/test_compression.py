@@ -283,3 +283,32 @@ def test_the_log_counts_what_was_sent(proxy):
     g = proxy(then=page(), route=ON)
     m = g.get("/", accept("gzip"))
     assert g.access(1)[0]["sent_bytes"] == len(m.body)
+
+
+def test_files_are_compressed_as_they_are_read(gateway, tmp_path):
+    large = b"".join(b"line %d\n" % n for n in range(400000))
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "large.txt").write_bytes(large)
+    (tmp_path / "www" / "small.txt").write_bytes(TEXT[:50])
+    (tmp_path / "www" / "ready.css").write_bytes(TEXT)
+    (tmp_path / "www" / "ready.css.gz").write_bytes(gzip.compress(TEXT, 9))
+    g = gateway(f"""gateway {{
+    threads 1
+    access-log access.log format=json
+}}
+listen 127.0.0.1:0
+site * {{
+    root {tmp_path}/www
+    compress on
+    route * {{ files {{ precompressed gzip }} }}
+}}
+""")
+    with g.client() as c:
+        for coding in CODINGS:
+            m = c.get("/large.txt", accept(coding))
+            assert decoded(m, coding) == large and m["ETag"].startswith("W/")
+        m = c.get("/large.txt", accept("gzip") + "Range: bytes=5-9\r\n")
+        assert m.status == 206 and m.body == large[5:10] and "Content-Encoding" not in m
+        assert c.get("/small.txt", accept("gzip")).body == TEXT[:50]
+        m = c.get("/ready.css", accept("zstd, gzip"))
+        assert m["Content-Encoding"] == "gzip" and gzip.decompress(m.body) == TEXT and "Content-Length" in m
