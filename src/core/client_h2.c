@@ -168,7 +168,8 @@ static bool write_some(struct client *c)
         if (!before)
             return true;
         if (!stream_flush(&c->stream, &c->out)) {
-            lose(c, "client closed while responses were being sent");
+            lose(c, c->stream.error == -EIO ? "a file became shorter while it was being sent"
+                                            : "client closed while responses were being sent");
             return false;
         }
         if (c->out.bytes < before)
