@@ -100,8 +100,7 @@ static struct slice asked_path(struct exchange *x)
 {
     struct slice path, query, normal;
     struct fault f;
-    const struct slice asked = x->record.target;
-    if (!asked.p || !uri_split_target(asked, &path, &query) ||
+    if (!uri_split_target(rewriting_asked(x), &path, &query) ||
         uri_normalise_path(path, &x->arena, &normal, &f) != PARSE_DONE)
         return x->path;
     return normal;
