@@ -235,8 +235,8 @@ const struct key pool_keys[] = {
      .block = spawn_keys, .close = spawn_conf_close, .syntax = "COMMAND [ARGUMENT...]",
      .help = "runs the application itself: starts as many processes as requests need, watches and "
              "renews them; they are the pool's backends"},
-    {.name = "run", .type = KEY_NONE, .open = open_run, .block = spawn_keys,
-     .help = "how CGI programs are run: user, group, env, umask, limit, cgroup of `spawn`"},
+    {.name = "run", .type = KEY_NONE, .open = open_run, .block = spawn_run_keys, .close = spawn_conf_close,
+     .help = "how CGI programs are run"},
     {.name = "balance", .type = KEY_CUSTOM, .init = "round-robin", .names = pool_balances,
      .set = set_balance, .close = close_balance, .options = balance_options,
      .syntax = "round-robin | least-conn | random-two | ewma | first",

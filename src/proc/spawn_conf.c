@@ -58,6 +58,25 @@ static const struct key socket_options[] = {
     {.name = NULL},
 };
 
+/* As whom and within which limits: of applications and CGI programs alike. */
+#define IDENTITY_KEYS \
+    {.name = "user", .type = KEY_STRING, .at = at(struct spawn_conf, user), .syntax = "NAME", \
+     .help = "who it runs as; needs a start as root. Without it: who the gateway runs as"}, \
+    {.name = "group", .type = KEY_STRING, .at = at(struct spawn_conf, group), .syntax = "NAME", \
+     .help = "the group it runs as; without it the user's own"}, \
+    {.name = "umask", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_umask, .syntax = "OCTAL", \
+     .help = "permissions that files it makes do not get"}, \
+    {.name = "limit", .type = KEY_NONE, .options = limit_options, \
+     .help = "resource limits; `unlimited` lifts one"}, \
+    {.name = "cgroup", .type = KEY_STRING, .at = at(struct spawn_conf, cgroup), .syntax = "DIR", \
+     .help = "directory of the cgroup it is put into; must exist and be writable"}
+
+#define ENV_KEY(more) \
+    {.name = "env", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_env, \
+     .syntax = "NAME=VALUE...", \
+     .help = "variables of its environment, which has else only PATH, HOME, USER, LANG, LC_ALL, " \
+             "TZ and TMPDIR" more}
+
 const struct key spawn_keys[] = {
     {.name = "processes", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_processes, .init = "1",
      .syntax = "MIN..MAX | COUNT",
@@ -88,22 +107,16 @@ const struct key spawn_keys[] = {
     {.name = "backoff", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_backoff,
      .init = "100ms..30s", .syntax = "MIN..MAX",
      .help = "wait before the next start after a failed one; doubled each time"},
-    {.name = "user", .type = KEY_STRING, .at = at(struct spawn_conf, user), .syntax = "NAME",
-     .help = "who it runs as; needs a start as root. Without it: who the gateway runs as"},
-    {.name = "group", .type = KEY_STRING, .at = at(struct spawn_conf, group), .syntax = "NAME",
-     .help = "the group it runs as; without it the user's own"},
+    IDENTITY_KEYS,
     {.name = "directory", .type = KEY_STRING, .at = at(struct spawn_conf, directory),
      .syntax = "DIR", .help = "where it runs; without it where sluice was started"},
-    {.name = "env", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_env,
-     .syntax = "NAME=VALUE...",
-     .help = "variables of its environment, which has else only PATH, HOME, USER, LANG, LC_ALL, "
-             "TZ and TMPDIR; {port}, {path} and {n} are replaced"},
-    {.name = "umask", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_umask, .syntax = "OCTAL",
-     .help = "permissions that files it makes do not get"},
-    {.name = "limit", .type = KEY_NONE, .options = limit_options,
-     .help = "resource limits; `unlimited` lifts one"},
-    {.name = "cgroup", .type = KEY_STRING, .at = at(struct spawn_conf, cgroup), .syntax = "DIR",
-     .help = "directory of the cgroup it is put into; must exist and be writable"},
+    ENV_KEY("; {port}, {path} and {n} are replaced"),
+    {.name = NULL},
+};
+
+const struct key spawn_run_keys[] = {
+    IDENTITY_KEYS,
+    ENV_KEY(" besides the variables of CGI"),
     {.name = NULL},
 };
 /* clang-format on */

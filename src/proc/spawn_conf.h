@@ -44,6 +44,8 @@ struct spawn_conf {
  *     {.name = "spawn", .type = KEY_CUSTOM, .set = spawn_conf_set, .open = (allocates, zeroed),
  *      .block = spawn_keys, .close = spawn_conf_close, .syntax = "COMMAND [ARGUMENT...]"} */
 extern const struct key spawn_keys[];
+/* The same for CGI programs, which are started for a request each. */
+extern const struct key spawn_run_keys[];
 key_set_fn spawn_conf_set;
 key_close_fn spawn_conf_close;
 
