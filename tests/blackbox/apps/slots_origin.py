@@ -53,6 +53,14 @@ class Fcgi(Http):
                 yield answer + record(STDOUT, request, b"") + record(END, request, bytes(8)), self.keep
 
 
+def received(s):
+    """A client that goes before it has its answer resets the connection."""
+    try:
+        return s.recv(65536)
+    except OSError:
+        return b""
+
+
 listener = socket.create_server(("127.0.0.1", 0), backlog=512)
 listener.setblocking(False)
 sel = selectors.DefaultSelector()
@@ -75,7 +83,7 @@ while True:
             print(most, flush=True)
             most = now
         else:
-            data = s.recv(65536)
+            data = received(s)
             waiting += [(s, *answer) for answer in key.data.feed(data)] if data else []
             if not data:
                 sel.unregister(s)

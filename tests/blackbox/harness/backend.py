@@ -185,8 +185,8 @@ class Backend:
         with self.lock:
             for c in list(self.open):
                 c.closed = True
-                try:
-                    c.socket.shutdown(socket.SHUT_RDWR)
+                try:        # not the TLS socket's own way, which would leave its reader raw records
+                    socket.socket.shutdown(c.socket, socket.SHUT_RDWR)
                 except OSError:
                     pass
 
