@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "codec/h2.h"
+#include "core/answer.h"
 #include "core/client.h"
 #include "core/client_h2.h"
 #include "core/exchange.h"
@@ -63,6 +64,22 @@ static void refuse(struct client *c, struct exchange *x, const struct fault *f)
     exchange_run(x);
 }
 
+/* Said in full, for it is the client's software that has to be set up in another way. */
+static void refuse_misplaced(struct client *c, struct exchange *x)
+{
+    become_busy(c, x);
+    log_info(x->id, "refused: %s", c->misplaced);
+    x->close_client = true;
+    x->record.ended_by = END_GATEWAY;
+    x->record.end_reason = slice_str(c->misplaced);
+    answer_begin(x, 400);
+    answer_field(x, FIELD_CONTENT_TYPE, SLICE("text/plain; charset=utf-8"));
+    answer_text(x, slice_str(c->misplaced));
+    answer_text(x, SLICE("\n"));
+    answer_send(x, "refused");
+    exchange_run(x);
+}
+
 /* A client that knows that we speak HTTP/2 begins so (RFC 9113 3.3). False: this one does not. */
 static bool try_preface(struct client *c, struct slice in)
 {
@@ -86,8 +103,7 @@ static bool take_request(struct client *c)
         return false;
     struct exchange *x = start_exchange(c);
     if (c->misplaced) {
-        const struct fault f = {.status = 400, .what = c->misplaced, .rule = "RFC 9110 4.2.2"};
-        refuse(c, x, &f);
+        refuse_misplaced(c, x);
         return true;
     }
     size_t before = in.n;

@@ -21,7 +21,7 @@ static void log_failure(const struct client *c, const char *why)
 static void answer_plainly(struct client *c)
 {
     tls_strip(&c->stream);
-    c->misplaced = "plain HTTP was sent to a port that speaks HTTPS";
+    c->misplaced = "plain HTTP was sent to a port that speaks HTTPS: use https://";
     c->allows_h2 = false;
     client_h1_start(c);
     c->protocol->on_ready(c);

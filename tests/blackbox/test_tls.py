@@ -97,10 +97,19 @@ def test_a_name_has_an_rsa_and_an_ecdsa_certificate(tls, authority):
         assert f"ECDHE-{kind}-AES128-GCM-SHA256" in out
 
 
+def test_sites_bring_certificates(gateway, authority):
+    one, other = authority.issue("one.test"), authority.issue("other.test")
+    g = gateway("listen 127.0.0.1:0 tls\n" + "".join(
+        f"site {c.name} {{ certificate {c.pem} key={c.key}; respond 200 {c.name} }}\n" for c in (one, other)))
+    for name in ("one.test", "other.test"):
+        assert curl(g, authority, name=name) == name.encode()
+        assert presented(g, authority, name) == name
+
+
 def test_plain_http_to_a_tls_port_is_told_so(tls, authority):
     g = tls(authority.issue("localhost"))
     m = g.get("/")
-    assert m.status == 400
+    assert m.status == 400 and b"use https://" in m.body
     g.wait_line("plain HTTP was sent to a port that speaks HTTPS")
 
 

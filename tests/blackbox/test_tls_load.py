@@ -53,6 +53,23 @@ def test_node_fetches_a_hundred_things_at_once(gateway, backend, authority, here
     assert done.stdout == "100 whole, protocol h2\n", done.stdout + done.stderr
 
 
+@pytest.mark.plain
+@pytest.mark.alone
+def test_a_browser_loads_a_page_of_a_hundred_images(gateway, backend, authority, here, tmp_path):
+    page = open(f"{here}/apps/images.html", "rb").read()
+    image = b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>'
+
+    def answer(request, c):
+        is_page = request.target == "/"
+        c.respond(page if is_page else image, fields=f"Content-Type: {'text/html' if is_page else 'image/svg+xml'}\r\n")
+    b = backend(then=serve(answer))
+    g = gateway(make_config(b, listen=listen_block(authority.issue("localhost"))))
+    done = subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors",
+                           f"--user-data-dir={tmp_path}/browser", "--virtual-time-budget=60000", "--dump-dom",
+                           url(g)], capture_output=True, text=True, timeout=120)
+    assert 'data-result="100 whole by h2"' in done.stdout, done.stdout[-300:] + done.stderr[-2000:]
+
+
 # ---- renewal ----
 
 def put_in_place(certificate, path):
