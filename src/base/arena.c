@@ -63,6 +63,14 @@ void *arena_zalloc(struct arena *a, size_t n)
     return memset(arena_alloc(a, n), 0, n);
 }
 
+struct slice arena_join(struct arena *a, struct slice one, struct slice other)
+{
+    char *start = arena_alloc(a, one.n + other.n + 1);
+    slice_put(slice_put(start, one), other);
+    start[one.n + other.n] = '\0';
+    return slice_of(start, one.n + other.n);
+}
+
 struct slice arena_dup(struct arena *a, struct slice s)
 {
     char *p = arena_alloc(a, s.n + 1);

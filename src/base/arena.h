@@ -21,6 +21,8 @@ void *arena_alloc(struct arena *a, size_t n) __attribute__((returns_nonnull));
 void *arena_zalloc(struct arena *a, size_t n) __attribute__((returns_nonnull));
 /* A copy of s, followed by a NUL that does not count. */
 struct slice arena_dup(struct arena *a, struct slice s);
+/* Both, one behind the other. */
+struct slice arena_join(struct arena *a, struct slice one, struct slice other);
 struct slice arena_printf(struct arena *a, const char *format, ...)
     __attribute__((format(printf, 2, 3), nonnull(2)));
 

@@ -113,16 +113,11 @@ void cgi_info_fill(struct cgi_info *info, struct exchange *x)
     add_tls(info, x);
 }
 
-static struct slice joined(struct exchange *x, struct slice one, struct slice other)
-{
-    return arena_printf(&x->arena, SLICE_FMT SLICE_FMT, SLICE_ARG(one), SLICE_ARG(other));
-}
-
 void cgi_info_mount(struct cgi_info *info, struct exchange *x)
 {
     if (!x->mount.prefix.n)
         return;
     if (!info->script_filename.n && info->document_root.n && info->script_name.n)
-        info->script_filename = joined(x, info->document_root, info->script_name);
-    info->script_name = joined(x, x->mount.prefix, info->script_name);
+        info->script_filename = arena_join(&x->arena, info->document_root, info->script_name);
+    info->script_name = arena_join(&x->arena, x->mount.prefix, info->script_name);
 }

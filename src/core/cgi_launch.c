@@ -66,11 +66,6 @@ static size_t mount_length(const struct exchange *x)
     return whole_segments(x->path, longest);
 }
 
-static struct slice joined(struct arena *a, struct slice dir, struct slice name)
-{
-    return arena_printf(a, SLICE_FMT SLICE_FMT, SLICE_ARG(dir), SLICE_ARG(name));
-}
-
 /* What the path means for a program, or for a directory of programs: the route's prefix is where it
  * is mounted. Fills script_name, path_info and script_filename; *program is relative to the
  * definition's directory. 0 or -errno. */
@@ -86,7 +81,7 @@ static int locate(struct exchange *x, const struct app_def *def, struct cgi_info
     info->script_name = slice_first(x->path, mount + file);
     info->path_info = slice_skip(rest, file);
     info->script_filename =
-        is_single ? def->program : joined(&x->arena, dir, slice_first(rest, file));
+        is_single ? def->program : arena_join(&x->arena, dir, slice_first(rest, file));
     if (!info->document_root.n)
         info->document_root = dir;
     *program =

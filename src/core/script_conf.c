@@ -118,14 +118,6 @@ void script_conf_finish(struct script_conf *route, struct slice protocol)
         route->split = SLICE(".php");
 }
 
-static struct slice joined(struct arena *a, struct slice path, struct slice name)
-{
-    char *p = arena_alloc(a, path.n + name.n);
-    memcpy(p, path.p, path.n);
-    memcpy(p + path.n, name.p, name.n);
-    return slice_of(p, path.n + name.n);
-}
-
 /* The first index that is a script; which files there are is not looked at. */
 static bool add_index(const struct script_conf *conf, struct slice path, struct arena *a,
                       struct cgi_info *info)
@@ -134,7 +126,7 @@ static bool add_index(const struct script_conf *conf, struct slice path, struct 
         return false;
     for (uint32_t i = 0; i < conf->index_count; i++)
         if (slice_ends(conf->index[i], conf->split)) {
-            info->script_name = joined(a, path, conf->index[i]);
+            info->script_name = arena_join(a, path, conf->index[i]);
             info->path_info = SLICE_NONE;
             return true;
         }

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "rewrite/map_back.h"
 
+#include "base/text.h"
 #include "http/uri.h"
-
-static struct slice joined(struct arena *a, struct slice one, struct slice other)
-{
-    char *start = arena_alloc(a, one.n + other.n + 1);
-    return slice_of(start, (size_t)(slice_put(slice_put(start, one), other) - start));
-}
 
 /* ---- paths ---- */
 
@@ -23,10 +18,10 @@ static struct slice map_path(const struct mapping *m, struct slice path, struct 
     if (m->prepended.n && is_beneath(path, m->prepended)) {
         path = slice_skip(path, m->prepended.n);
         if (!path.n || path.p[0] != '/')
-            path = joined(a, SLICE("/"), path);
+            path = arena_join(a, SLICE("/"), path);
     }
     if (m->prefix.n && !is_beneath(path, m->prefix))
-        path = joined(a, m->prefix, path);
+        path = arena_join(a, m->prefix, path);
     return path;
 }
 
@@ -81,7 +76,7 @@ static struct slice map_rest(const struct mapping *m, struct slice rest, struct 
         return map_path(m, rest, a);
     if (!m->prefix.n)
         return rest;
-    return map_path(m, joined(a, SLICE("/"), rest), a);
+    return map_path(m, arena_join(a, SLICE("/"), rest), a);
 }
 
 struct slice map_back_url(const struct mapping *m, struct slice url, struct arena *a)
@@ -95,15 +90,15 @@ struct slice map_back_url(const struct mapping *m, struct slice url, struct aren
     if (m->authority.n && is_same(u.authority, m->authority, scheme)) {
         struct slice front = slice_first(url, url.n - u.rest.n);
         struct slice rest = map_rest(m, u.rest, a);
-        return rest.p == u.rest.p ? url : joined(a, front, rest);
+        return rest.p == u.rest.p ? url : arena_join(a, front, rest);
     }
     if (!m->authority.n ||
         (!is_same(u.authority, m->host, scheme) && !is_same(u.authority, m->backend, scheme)))
         return url;
-    struct slice front = joined(a, SLICE("//"), m->authority);
+    struct slice front = arena_join(a, SLICE("//"), m->authority);
     if (u.scheme.n)
-        front = joined(a, m->scheme, joined(a, SLICE(":"), front));
-    return joined(a, front, map_rest(m, u.rest, a));
+        front = arena_join(a, m->scheme, arena_join(a, SLICE(":"), front));
+    return arena_join(a, front, map_rest(m, u.rest, a));
 }
 
 /* "5; url=/x", with quotes or without. */
@@ -125,7 +120,7 @@ struct slice map_back_refresh(const struct mapping *m, struct slice value, struc
         return value;
     struct slice front = slice_first(value, (size_t)(url.p - value.p));
     struct slice behind = slice_skip(value, front.n + url.n);
-    return joined(a, joined(a, front, mapped), behind);
+    return arena_join(a, arena_join(a, front, mapped), behind);
 }
 
 /* ---- cookies ---- */
@@ -180,20 +175,20 @@ static bool is_foreign_domain(const struct mapping *m, struct slice domain)
            !is_domain_of(domain, m->authority);
 }
 
-static struct slice put_attribute(const struct mapping *m, struct slice out, struct slice text,
-                                  bool is_host_bound, struct arena *a)
+/* What of an attribute stays; false: nothing does. */
+static bool map_attribute(const struct mapping *m, struct slice *text, bool is_host_bound,
+                          struct arena *a)
 {
     struct slice name, value;
-    split_attribute(text, &name, &value);
-    if (m->is_on && slice_ieq(name, SLICE("domain")) && is_foreign_domain(m, value))
-        return out;
-    struct slice mapped = value;
-    if (m->is_on && slice_ieq(name, SLICE("path")) && !is_host_bound)
-        mapped = map_cookie_path(m, value, a);
-    out = joined(a, out, SLICE(";"));
-    if (mapped.p == value.p && mapped.n == value.n)
-        return joined(a, out, text);
-    return joined(a, out, joined(a, SLICE(" Path="), mapped));
+    split_attribute(*text, &name, &value);
+    if (slice_ieq(name, SLICE("domain")))
+        return !is_foreign_domain(m, value);
+    if (is_host_bound || !slice_ieq(name, SLICE("path")))
+        return true;
+    struct slice mapped = map_cookie_path(m, value, a);
+    if (mapped.p != value.p || mapped.n != value.n)
+        *text = arena_join(a, SLICE(" Path="), mapped);
+    return true;
 }
 
 static bool has_attribute(struct slice cookie, struct slice wanted)
@@ -208,28 +203,48 @@ static bool has_attribute(struct slice cookie, struct slice wanted)
     return false;
 }
 
-static struct slice add_flags(struct slice flags, struct slice cookie, struct arena *a)
+static void put_flags(struct text *out, struct slice flags, struct slice cookie)
 {
     struct slice text, name, value;
     next_attribute(&flags, &text); /* what is in front of the first ';' */
     while (next_attribute(&flags, &text)) {
         split_attribute(text, &name, &value);
-        if (!has_attribute(cookie, name))
-            cookie = joined(a, cookie, joined(a, SLICE(";"), text));
+        if (has_attribute(cookie, name))
+            continue;
+        text_char(out, ';');
+        text_put(out, text);
     }
-    return cookie;
+}
+
+enum { ATTRIBUTES_MAX = 32 }; /* a cookie with more is left alone: there are eight to know */
+
+static size_t count_attributes(struct slice cookie)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < cookie.n; i++)
+        n += cookie.p[i] == ';';
+    return n;
 }
 
 struct slice map_back_cookie(const struct mapping *m, struct slice value, struct arena *a)
 {
-    struct slice rest = value, text, out;
-    if (!next_attribute(&rest, &out))
+    struct slice rest = value, text, name;
+    size_t count = count_attributes(value);
+    if (count > ATTRIBUTES_MAX || !next_attribute(&rest, &name))
         return value;
     /* Such a cookie is only taken with the path '/' (RFC 6265bis 4.1.3.2). */
-    bool is_host_bound = slice_starts(slice_trim(out), SLICE("__Host-"));
-    while (next_attribute(&rest, &text))
-        out = put_attribute(m, out, text, is_host_bound, a);
-    return add_flags(m->cookie_flags, out, a);
+    bool is_host_bound = slice_starts(slice_trim(name), SLICE("__Host-"));
+    size_t most = value.n + m->cookie_flags.n + count * (m->prefix.n + sizeof(" Path=/"));
+    struct text out = text_of(arena_alloc(a, most + 1), most + 1);
+    text_put(&out, name);
+    while (next_attribute(&rest, &text)) {
+        if (m->is_on && !map_attribute(m, &text, is_host_bound, a))
+            continue;
+        text_char(&out, ';');
+        text_put(&out, text);
+    }
+    put_flags(&out, m->cookie_flags, value);
+    return text_slice(&out);
 }
 
 /* ---- fields ---- */

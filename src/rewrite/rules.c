@@ -58,14 +58,6 @@ static enum rule_result set_path(struct slice raw, struct facts *f, struct targe
     return RULE_APPLIED;
 }
 
-static struct slice joined(struct arena *a, struct slice one, char between, struct slice other)
-{
-    char *start = arena_alloc(a, one.n + other.n + 1), *p = slice_put(start, one);
-    if (between)
-        *p++ = between;
-    return slice_of(start, (size_t)(slice_put(p, other) - start));
-}
-
 static void set_query(struct slice query, struct facts *f, struct target *t)
 {
     t->query = f->query = query;
@@ -89,7 +81,9 @@ static enum rule_result apply_rewrite(const struct rule *rule, struct facts *f, 
         return result;
     struct slice query = slice_skip(out, mark + 1);
     if (rule->appends && t->query.n)
-        query = query.n ? joined(a, query, '&', t->query) : t->query;
+        query = query.n ? arena_printf(a, SLICE_FMT "&" SLICE_FMT, SLICE_ARG(query),
+                                       SLICE_ARG(t->query))
+                        : t->query;
     set_query(query, f, t);
     return RULE_APPLIED;
 }
@@ -128,7 +122,7 @@ static enum rule_result apply_strip(const struct rule *rule, struct facts *f, st
                   ? path_behind(t->path, prefix.n)
                   : percent_encode(f->path, PERCENT_PATH, a);
     t->mount.prefix = f->prefix =
-        t->mount.prefix.n ? joined(a, t->mount.prefix, 0, prefix) : prefix;
+        t->mount.prefix.n ? arena_join(a, t->mount.prefix, prefix) : prefix;
     return RULE_APPLIED;
 }
 
@@ -139,9 +133,9 @@ static enum rule_result apply_prepend(const struct rule *rule, struct facts *f, 
     if (t->path.n + prefix.n > max)
         return RULE_TOO_LONG;
     t->path = is_plain(t->path) ? t->path : percent_encode(f->path, PERCENT_PATH, a);
-    t->path = joined(a, prefix, 0, t->path);
-    f->path = joined(a, prefix, 0, f->path);
-    t->mount.prepended = joined(a, prefix, 0, t->mount.prepended);
+    t->path = arena_join(a, prefix, t->path);
+    f->path = arena_join(a, prefix, f->path);
+    t->mount.prepended = arena_join(a, prefix, t->mount.prepended);
     return RULE_APPLIED;
 }
 

@@ -76,21 +76,14 @@ static int open_name(struct lookup *l, struct slice name, struct file **out)
     return error;
 }
 
-static struct slice joined(struct arena *a, struct slice front, struct slice back)
-{
-    char *p = arena_alloc(a, front.n + back.n);
-    slice_put(slice_put(p, front), back);
-    return slice_of(p, front.n + back.n);
-}
-
 /* A directory of the name of an index is none. */
 static enum found find_index(struct lookup *l, struct slice path, struct slice name)
 {
     for (uint32_t i = 0; i < l->conf->index_count; i++) {
-        l->name = joined(l->arena, name, l->conf->index[i]);
+        l->name = arena_join(l->arena, name, l->conf->index[i]);
         int error = open_name(l, l->name, &l->file);
         if (error == 0 && !l->file->info.is_dir) {
-            l->path = joined(l->arena, path, l->conf->index[i]);
+            l->path = arena_join(l->arena, path, l->conf->index[i]);
             l->is_index = true;
             return FOUND_FILE;
         }
@@ -139,7 +132,7 @@ enum found lookup_path(struct lookup *l, struct slice path)
 struct file *lookup_sibling(struct lookup *l, struct slice extension)
 {
     struct file *file;
-    if (open_name(l, joined(l->arena, l->name, extension), &file))
+    if (open_name(l, arena_join(l->arena, l->name, extension), &file))
         return NULL;
     if (!file->info.is_dir)
         return file;

@@ -81,6 +81,9 @@ static const struct pair cookies[] = {
     {"a=b;", NULL},
     {"", NULL},
     {";", NULL},
+    {"a=b; Path=/"
+     ";;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;",
+     NULL},
 };
 
 typedef struct slice map_fn(const struct mapping *m, struct slice value, struct arena *a);
