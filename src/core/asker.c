@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/asker.h"
 
+#include "http/forwarded.h"
+
 static size_t length_of(const struct sockaddr *peer)
 {
     return peer->sa_family == AF_INET    ? sizeof(struct sockaddr_in)
@@ -54,17 +56,34 @@ static bool search_list(struct slice list, const struct trusted_proxies *trusted
     return true;
 }
 
+/* The same of a Forwarded field. One that is wrong was written by the last one known. */
+static bool search_elements(struct slice value, const struct trusted_proxies *trusted,
+                            struct net_addr *asker)
+{
+    struct forwarded elements;
+    if (!forwarded_parse(value, &elements))
+        return false;
+    for (unsigned i = elements.n; i > 0; i--)
+        if (!read_element(elements.v[i - 1], asker) ||
+            !cidr_any_has(trusted->nets, trusted->count, &asker->sa))
+            return false;
+    return elements.n < FORWARDED_MAX;
+}
+
 bool asker_find(const struct sockaddr *peer, const struct fields *fields,
                 const struct trusted_proxies *trusted, struct net_addr *asker)
 {
+    enum field_id id = trusted->by_forwarded ? FIELD_FORWARDED : FIELD_X_FORWARDED_FOR;
     net_addr_set(asker, peer, (socklen_t)length_of(peer));
-    if (!trusted->count || !fields_has(fields, FIELD_X_FORWARDED_FOR) ||
+    if (!trusted->count || !fields_has(fields, id) ||
         !cidr_any_has(trusted->nets, trusted->count, peer))
         return false;
     for (unsigned i = fields->n; i > 0; i--) {
         const struct field *f = &fields->v[i - 1];
-        bool is_list = f->id == FIELD_X_FORWARDED_FOR && !f->dropped;
-        if (is_list && !search_list(f->value, trusted, asker))
+        if (f->id != id || f->dropped)
+            continue;
+        if (trusted->by_forwarded ? !search_elements(f->value, trusted, asker)
+                                  : !search_list(f->value, trusted, asker))
             break;
     }
     struct net_addr own;

@@ -1,6 +1,7 @@
 /* Who a request comes from: the peer, or, where that is a proxy that is trusted, whom it names in
- * X-Forwarded-For. Proxies add themselves at the end, so that is read backwards: the first that is
- * no trusted proxy asks. What stands before, anybody may have written.
+ * X-Forwarded-For (or Forwarded, RFC 7239: one of them, since a proxy that writes one may let
+ * the other pass as a client has made it up). Proxies add themselves at the end, so that is read
+ * backwards: the first that is no trusted proxy asks. What stands before, anybody may have written.
  * SPDX-License-Identifier: MIT */
 #ifndef CORE_ASKER_H
 #define CORE_ASKER_H
@@ -12,6 +13,7 @@
 struct trusted_proxies {
     const struct cidr *nets;
     size_t count;
+    bool by_forwarded; /* they say it in Forwarded, not in X-Forwarded-For */
 };
 
 /* What is no address ends the search at the one who has written it. Without a port. Whether that is

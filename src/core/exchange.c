@@ -299,7 +299,8 @@ void exchange_pass_over(struct exchange *x, const char *why)
 static void find_asker(struct exchange *x)
 {
     const struct gateway_conf *gateway = &x->worker->snapshot->gateway;
-    const struct trusted_proxies trusted = {gateway->trusted, gateway->trusted_count};
+    const struct trusted_proxies trusted = {gateway->trusted, gateway->trusted_count,
+                                            gateway->client_from == CLIENT_FROM_FORWARDED};
     x->asker_text = x->peer_text;
     if (!asker_find(x->peer, &x->req.fields, &trusted, &x->asker))
         return;

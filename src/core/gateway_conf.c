@@ -111,6 +111,12 @@ static const struct key timeout_options[] = {
     {.name = NULL},
 };
 
+static const struct key_name client_froms[] = {
+    {"x-forwarded-for", CLIENT_FROM_X_FORWARDED_FOR, "a list of addresses"},
+    {"forwarded", CLIENT_FROM_FORWARDED, "for= of Forwarded (RFC 7239)"},
+    {NULL, 0, NULL},
+};
+
 const struct key gateway_keys[] = {
     {.name = "threads", .type = KEY_UINT, .at = at(struct gateway_conf, threads),
      .init = "auto", .zero = "auto", .max = "1024",
@@ -159,6 +165,9 @@ const struct key gateway_keys[] = {
     {.name = "trusted-proxies", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_trusted,
      .syntax = "CIDR ... | unix",
      .help = "clients whose Forwarded and X-Forwarded-* fields count"},
+    {.name = "client-from", .type = KEY_ENUM, .at = at(struct gateway_conf, client_from),
+     .init = "x-forwarded-for", .names = client_froms,
+     .help = "in which field a trusted proxy says who its client is"},
     {.name = "open-files", .type = KEY_UINT, .at = at(struct gateway_conf, open_files.files),
      .init = "256", .zero = "off", .max = "65536", .options = open_files_options,
      .help = "files that each thread keeps open to serve them again"},

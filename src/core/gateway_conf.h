@@ -22,6 +22,9 @@ struct admin_conf {
     struct config_place at;
 };
 
+/* Where a trusted proxy says who its client is. */
+enum client_from { CLIENT_FROM_X_FORWARDED_FOR, CLIENT_FROM_FORWARDED };
+
 struct gateway_conf {
     uint32_t threads;  /* 0: one for each core */
     struct slice user; /* empty: stay who we are */
@@ -48,6 +51,7 @@ struct gateway_conf {
 
     struct cidr *trusted; /* whose Forwarded and X-Forwarded-* count */
     uint32_t trusted_count;
+    int client_from; /* enum client_from */
 
     struct file_cache_conf open_files; /* of each thread */
 

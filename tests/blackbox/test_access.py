@@ -64,6 +64,18 @@ def test_behind_a_trusted_proxy_the_one_it_names_counts(proxy):
     assert line["client"] == "10.1.2.3"
 
 
+def test_a_trusted_proxy_may_say_it_in_forwarded(proxy):
+    g = proxy(then=serve(), site=SITE, gateway=["trusted-proxies 127.0.0.9/32", "client-from forwarded"])
+
+    def asked(value, more=""):
+        return statuses(g, "/inside", "127.0.0.9", fields=f"Forwarded: {value}\r\n{more}")[0]
+    assert asked("for=10.1.2.3;proto=https") == 200
+    assert asked('for=192.0.2.7, for="10.1.2.3:47"') == 200
+    assert asked("for=10.1.2.3, for=192.0.2.7") == 403
+    assert asked("for=10.1.2.3;for=10.1.2.3") == 403, "it does not follow the grammar"
+    assert asked("for=unknown", "X-Forwarded-For: 10.1.2.3\r\n") == 403, "the other field does not count"
+
+
 def test_explain_tells_who_is_let_in(proxy):
     g = proxy(then=serve(), site=SITE)
 

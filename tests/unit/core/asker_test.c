@@ -66,7 +66,7 @@ static void test_the_last_that_is_no_trusted_proxy_asks(void **state)
         for (size_t k = 0; k < 3 && rows[i].lists[k]; k++)
             fields_add(&fields, &arena, FIELD_X_FORWARDED_FOR, SLICE("X-Forwarded-For"),
                        slice_str(rows[i].lists[k]));
-        const struct trusted_proxies trusted = {&net, trusts};
+        const struct trusted_proxies trusted = {&net, trusts, false};
         asker_find(&peer.sa, &fields, &trusted, &asker);
         char buf[NET_ADDR_TEXT_MAX];
         struct text t = text_of(buf, sizeof(buf) - 1);
@@ -87,7 +87,7 @@ static void test_a_unix_socket_may_be_a_trusted_proxy(void **state)
     const struct sockaddr_un peer = {.sun_family = AF_UNIX};
     const struct fields none = {0};
     assert_null(cidr_parse(SLICE("unix"), &net));
-    const struct trusted_proxies trusted = {&net, 1};
+    const struct trusted_proxies trusted = {&net, 1, false};
     asker_find((const struct sockaddr *)&peer, &none, &trusted, &asker);
     assert_int_equal(asker.sa.sa_family, AF_UNIX);
 }
