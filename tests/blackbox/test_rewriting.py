@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import serve
+from harness import H2Client, serve
 from harness.gateway import command
 
 SITE = """
@@ -87,6 +87,28 @@ def test_targets_are_rewritten(site, asked, got):
         assert site.get(asked).status in (400, 404)
     else:
         assert backend_target(site, asked) == got
+
+
+def test_requests_of_http2_are_rewritten_too(site):
+    c = H2Client(site.address)
+    assert c.get("/api/x/y?q=1").status == 200
+    assert c.get("/app/a%2Fb").status == 200
+    m = c.get("/go/there/x")
+    assert m.status == 301 and m["location"] == "https://test/there?back=x"
+    assert [r.target for r in site.backend.requests] == ["/x/y?q=1", "/a%2Fb"]
+    c.close()
+
+
+def test_files_are_found_by_the_rewritten_path(proxy, tmp_path):
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "a b").write_text("a file")
+    (tmp_path / "secret").write_text("no")
+    g = proxy(site=f"site * {{ root {tmp_path}/static; route /img/* {{ rewrite ^/img/(.*)$ /$1; files }}\n"
+              "  route /up/* { rewrite ^/up/(.*)$ /x/../$1; files } }\n")
+    assert g.get("/img/a%20b").body == b"a file"
+    assert g.get("/up/a%20b").body == b"a file"
+    for path in ("/img/..%2fsecret", "/img/%2e%2e/secret", "/up/../secret", "/up/..%2f..%2fsecret", "/img/../secret"):
+        assert g.get(path).status in (400, 404)
 
 
 def test_a_rewritten_request_is_logged_as_it_was_asked(site):
