@@ -13,7 +13,7 @@ static bool may_hedge(const struct exchange *x)
     const struct attempt *at = &x->attempt;
     return at->pool->conf->hedge_ms && !at->hedge.is_done && method_is_safe(x->req.method) &&
            x->req_framing.kind == BODY_NONE && !x->upgrade.n && !at->lane.carrier &&
-           !at->codec->mux && at->backend->addr.ss_family != AF_UNSPEC;
+           at->backend->addr.ss_family != AF_UNSPEC;
 }
 
 void hedge_arm(struct exchange *x)

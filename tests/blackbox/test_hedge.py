@@ -174,6 +174,16 @@ def test_a_client_that_leaves_takes_both_along(pair):
     wait_for(lambda: ask(g, "/pools/app")["connections"]["busy"] == 0, "no slot to be held")
 
 
+def test_fastcgi_is_asked_twice_too(gateway, program, here):
+    slow, quick = (program("/usr/bin/python3", f"{here}/apps/slots_origin.py", "8", ms, "fcgi") for ms in ("20000", "0"))
+    g = gateway(make_config(f"fastcgi://127.0.0.1:{slow.first}", f"fastcgi://127.0.0.1:{quick.first}",
+                            pool=["hedge after=50ms budget=100%"], gateway=ADMIN, threads=1))
+    assert g.get().body == b"ok"
+    pool = ask(g, "/pools/app")
+    assert [b["counters"]["hedges"] for b in pool["backends"]] == [0, 1]
+    assert pool["connections"]["busy"] == 0
+
+
 def test_it_is_off_by_default(gateway, backend):
     a, b = Stalling(backend, "A"), Stalling(backend, "B")
     g = gateway(make_config(a, b, threads=1))
