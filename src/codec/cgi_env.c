@@ -15,11 +15,20 @@ enum {
 /* The byte of a variable's name, or 0 where there is none. */
 static inline char mapped(char c)
 {
-    if (c >= 'a' && c <= 'z')
-        return (char)(c - 'a' + 'A');
-    if ((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
-        return c;
-    return c == '-' ? '_' : '\0';
+    static const char map[256] = {
+        ['-'] = '_',      ['0'] = '0',      ['1'] = '1',      ['2'] = '2',      ['3'] = '3',
+        ['4'] = '4',      ['5'] = '5',      ['6'] = '6',      ['7'] = '7',      ['8'] = '8',
+        ['9'] = '9',
+#define LETTER(lower, upper) [lower] = upper, [upper] = upper
+        LETTER('a', 'A'), LETTER('b', 'B'), LETTER('c', 'C'), LETTER('d', 'D'), LETTER('e', 'E'),
+        LETTER('f', 'F'), LETTER('g', 'G'), LETTER('h', 'H'), LETTER('i', 'I'), LETTER('j', 'J'),
+        LETTER('k', 'K'), LETTER('l', 'L'), LETTER('m', 'M'), LETTER('n', 'N'), LETTER('o', 'O'),
+        LETTER('p', 'P'), LETTER('q', 'Q'), LETTER('r', 'R'), LETTER('s', 'S'), LETTER('t', 'T'),
+        LETTER('u', 'U'), LETTER('v', 'V'), LETTER('w', 'W'), LETTER('x', 'X'), LETTER('y', 'Y'),
+        LETTER('z', 'Z'),
+#undef LETTER
+    };
+    return map[(unsigned char)c];
 }
 
 static bool clash(struct slice with_underscore, struct slice name)

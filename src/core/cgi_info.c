@@ -18,17 +18,24 @@ static void fill_client(struct cgi_info *info, const struct exchange *x)
     info->client_port = net_addr_port(&a);
 }
 
+static uint16_t asked_port(const struct exchange *x, uint16_t usual)
+{
+    struct slice host;
+    int port = -1;
+    bool is_said = x->req.authority.n && uri_split_authority(x->req.authority, &host, &port);
+    return is_said && port > 0 ? (uint16_t)port : usual;
+}
+
 static void fill_server(struct cgi_info *info, struct exchange *x)
 {
     struct sockaddr_storage sa;
     struct net_addr a;
-    int port = -1;
     socklen_t len = x->front->local(x, &sa);
-    if (x->req.authority.n && !uri_split_authority(x->req.authority, &info->server_name, &port))
-        info->server_name = SLICE_NONE;
-    info->server_port = port > 0 ? (uint16_t)port : info->https ? 443 : 80;
-    if (!len || sa.ss_family == AF_UNIX)
+    info->server_name = x->req.host;
+    if (!len || sa.ss_family == AF_UNIX) {
+        info->server_port = asked_port(x, info->https ? 443 : 80);
         return;
+    }
     net_addr_set(&a, (const struct sockaddr *)&sa, len);
     struct text t = text_of(arena_alloc(&x->arena, NET_ADDR_TEXT_MAX), NET_ADDR_TEXT_MAX);
     net_addr_put_host(&t, &a);
