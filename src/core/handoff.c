@@ -205,10 +205,12 @@ static struct slice decoded(struct exchange *x, struct slice path)
     char *p = arena_alloc(&x->arena, path.n), *out = p;
     for (size_t i = 0; i < path.n; i++) {
         uint64_t byte;
-        bool is_encoded =
-            path.p[i] == '%' && i + 2 < path.n && num_hex(slice_of(path.p + i + 1, 2), &byte);
-        *out++ = is_encoded ? (char)byte : path.p[i];
-        i += is_encoded ? 2 : 0;
+        if (path.p[i] == '%' && i + 2 < path.n && num_hex(slice_of(path.p + i + 1, 2), &byte)) {
+            *out++ = (char)byte;
+            i += 2;
+        } else {
+            *out++ = path.p[i];
+        }
     }
     return slice_of(p, (size_t)(out - p));
 }

@@ -165,6 +165,34 @@ def test_files_are_handed_over_to_http2_clients(app):
         assert m.status == 200 and m.body == DATA
 
 
+@pytest.mark.parametrize("more", ["", "printf 'a body that nobody sees'", "exec >&-; sleep 30", "sleep 30"])
+def test_a_cgi_program_hands_over(gateway, tree, more):
+    """Whether it ends, closes its output, or neither."""
+    (tree / "send").write_text("#!/bin/sh\nprintf 'Content-Type: text/x-own\\nX-Sendfile: "
+                               f"{tree}/files/small.txt\\n\\n'\n{more}\n")
+    (tree / "send").chmod(0o755)
+    g = gateway(f"""
+gateway {{ threads 1; access-log off; open-files 64 valid=20ms }}
+listen 127.0.0.1:0
+pool app {{ backend cgi://{tree}/send; hand-over sendfile from={tree}/files }}
+site {{ proxy app }}
+""")
+    g.check_fds = False
+    m = g.client(timeout=20).get("/")
+    assert m.status == 200 and m.body == SMALL and m["content-type"] == "text/x-own"
+
+
+@pytest.mark.parametrize("protocol", ["fastcgi", "scgi"])
+def test_backends_of_other_protocols_hand_over(proxy, program, here, tree, protocol):
+    origin = program("/usr/bin/python3", f"{here}/apps/handing_over.py", protocol, f"{tree}/files/big.bin")
+    g = proxy(f"{protocol}://127.0.0.1:{origin.first}", pool=[f"hand-over sendfile from={tree}/files"],
+              gateway=("open-files 64 valid=20ms",))
+    c = g.client()
+    for _ in range(3):
+        assert c.get("/").body == DATA
+        assert c.get("/", "Range: bytes=7-9\r\n").body == DATA[7:10]
+
+
 # ---- pieces ----
 
 def test_pieces_of_files_make_up_a_body(app):
