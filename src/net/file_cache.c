@@ -29,7 +29,8 @@ static void free_file(struct source *source)
 {
     struct file *f = container_of(source, struct file, source);
     drop_content(f);
-    close(f->source.fd);
+    if (f->source.fd >= 0)
+        close(f->source.fd);
     free(f);
 }
 
@@ -175,6 +176,15 @@ static int open_beneath(struct file_cache *c, const struct file_cache_conf *conf
     return fd;
 }
 
+static void keep_missing(struct file_cache *c, const struct file_cache_conf *conf,
+                         const struct key *key)
+{
+    struct file *f = file_new(c, key, -1, &(struct file_info){0});
+    f->error = -ENOENT;
+    keep(c, conf, f);
+    file_unref(f);
+}
+
 int file_cache_open(struct file_cache *c, const struct file_cache_conf *conf,
                     const struct file_query *q, struct file **out)
 {
@@ -183,6 +193,8 @@ int file_cache_open(struct file_cache *c, const struct file_cache_conf *conf,
     if (!make_key(&key, q))
         return slice_find(q->path, '\0') < q->path.n ? -EINVAL : -ENAMETOOLONG;
     *out = q->path.n ? find(c, &key) : NULL;
+    if (*out && (*out)->error)
+        return (*out)->error;
     if (*out) {
         source_ref(&(*out)->source);
         return 0;
@@ -192,6 +204,8 @@ int file_cache_open(struct file_cache *c, const struct file_cache_conf *conf,
         forget_all(c);
         fd = open_beneath(c, conf, q, &info);
     }
+    if (fd == -ENOENT && q->keeps_missing && conf->files)
+        keep_missing(c, conf, &key);
     if (fd < 0)
         return fd;
     *out = file_new(c, &key, fd, &info);

@@ -33,6 +33,7 @@ struct file_cache {
 /* An open file, or a directory. Counted by its source. */
 struct file {
     struct source source;
+    int error; /* -ENOENT: it is kept that there is none, and this never leaves the cache; 0 */
     struct file_info info;
     struct buf *content; /* all of it, or NULL */
     struct file_cache *cache;
@@ -46,6 +47,7 @@ struct file_query {
     struct slice root; /* a directory's path, of the configuration */
     struct slice path; /* beneath it, relative; empty: the directory itself */
     enum file_links links;
+    bool keeps_missing; /* also that there is none: for names that others' names are made into */
 };
 
 void file_cache_init(struct file_cache *c, struct loop *loop);

@@ -66,10 +66,12 @@ static struct slice name_of(const struct files_conf *conf, struct slice path)
     return slice_skip(path, slice_starts(path, SLICE("/")) ? 1 : 0);
 }
 
-static int open_name(struct lookup *l, struct slice name, struct file **out)
+static int open_name(struct lookup *l, struct slice name, bool keeps_missing, struct file **out)
 {
-    const struct file_query query = {
-        .root = l->conf->root, .path = name, .links = (enum file_links)l->conf->links};
+    const struct file_query query = {.root = l->conf->root,
+                                     .path = name,
+                                     .links = (enum file_links)l->conf->links,
+                                     .keeps_missing = keeps_missing};
     int error = file_cache_open(l->cache, l->cache_conf, &query, out);
     if (l->tell)
         l->tell(l->ctx, name, error);
@@ -81,7 +83,7 @@ static enum found find_index(struct lookup *l, struct slice path, struct slice n
 {
     for (uint32_t i = 0; i < l->conf->index_count; i++) {
         l->name = arena_join(l->arena, name, l->conf->index[i]);
-        int error = open_name(l, l->name, &l->file);
+        int error = open_name(l, l->name, false, &l->file);
         if (error == 0 && !l->file->info.is_dir) {
             l->path = arena_join(l->arena, path, l->conf->index[i]);
             l->is_index = true;
@@ -101,7 +103,7 @@ static enum found find_directory(struct lookup *l, struct slice path, struct sli
     enum found found = find_index(l, path, name);
     if (found == FOUND_FILE || l->status != 404 || !l->conf->listing)
         return found;
-    int error = open_name(l, name, &l->file);
+    int error = open_name(l, name, false, &l->file);
     if (error)
         return nothing(l, error);
     l->name = name;
@@ -121,7 +123,7 @@ enum found lookup_path(struct lookup *l, struct slice path)
     }
     if (slice_ends(path, SLICE("/")))
         return find_directory(l, path, name);
-    int error = open_name(l, name, &l->file);
+    int error = open_name(l, name, false, &l->file);
     if (error)
         return nothing(l, error);
     l->path = path;
@@ -132,7 +134,7 @@ enum found lookup_path(struct lookup *l, struct slice path)
 struct file *lookup_sibling(struct lookup *l, struct slice extension)
 {
     struct file *file;
-    if (open_name(l, arena_join(l->arena, l->name, extension), &file))
+    if (open_name(l, arena_join(l->arena, l->name, extension), true, &file))
         return NULL;
     if (!file->info.is_dir)
         return file;

@@ -98,7 +98,7 @@ static int close_loop(void **state)
 static struct file *must_open(const char *path)
 {
     struct file *f;
-    const struct file_query q = {slice_str(tree_root), slice_str(path), FILE_LINKS_ON};
+    const struct file_query q = {slice_str(tree_root), slice_str(path), FILE_LINKS_ON, false};
     assert_int_equal(file_cache_open(&cache, &conf, &q, &f), 0);
     return f;
 }
@@ -131,6 +131,25 @@ static void test_the_oldest_goes_when_there_are_too_many(void **state)
     file_unref(two);
 }
 
+static void test_it_is_kept_that_there_is_none_where_that_is_asked_for(void **state)
+{
+    struct file *f;
+    struct file_query q = {slice_str(tree_root), SLICE("late"), FILE_LINKS_ON, true};
+    (void)state;
+    assert_int_equal(file_cache_open(&cache, &conf, &q, &f), -ENOENT);
+    tree_put("late", "x");
+    assert_int_equal(file_cache_open(&cache, &conf, &q, &f), -ENOENT);
+    loop.now_ms += conf.valid_ms;
+    assert_int_equal(file_cache_open(&cache, &conf, &q, &f), 0);
+    file_unref(f);
+    q.path = SLICE("later");
+    q.keeps_missing = false;
+    assert_int_equal(file_cache_open(&cache, &conf, &q, &f), -ENOENT);
+    tree_put("later", "x");
+    assert_int_equal(file_cache_open(&cache, &conf, &q, &f), 0);
+    file_unref(f);
+}
+
 static void test_small_files_are_read_once(void **state)
 {
     (void)state;
@@ -148,10 +167,10 @@ static void test_why_a_root_cannot_be_opened_is_known(void **state)
 {
     struct file *f;
     (void)state;
-    const struct file_query q = {SLICE("/nothing/there"), SLICE("a"), FILE_LINKS_ON};
+    const struct file_query q = {SLICE("/nothing/there"), SLICE("a"), FILE_LINKS_ON, false};
     assert_int_equal(file_cache_open(&cache, &conf, &q, &f), -ENOENT);
     assert_int_equal(cache.root_error, -ENOENT);
-    const struct file_query nul = {slice_str(tree_root), SLICE("a\0b"), FILE_LINKS_ON};
+    const struct file_query nul = {slice_str(tree_root), SLICE("a\0b"), FILE_LINKS_ON, false};
     assert_int_equal(file_cache_open(&cache, &conf, &nul, &f), -EINVAL);
 }
 
@@ -164,6 +183,8 @@ int main(void)
                                         open_loop, close_loop),
         cmocka_unit_test_setup_teardown(test_the_oldest_goes_when_there_are_too_many, open_loop,
                                         close_loop),
+        cmocka_unit_test_setup_teardown(test_it_is_kept_that_there_is_none_where_that_is_asked_for,
+                                        open_loop, close_loop),
         cmocka_unit_test_setup_teardown(test_small_files_are_read_once, open_loop, close_loop),
         cmocka_unit_test_setup_teardown(test_why_a_root_cannot_be_opened_is_known, open_loop,
                                         close_loop),
