@@ -5,7 +5,7 @@
 #include "http/status.h"
 #include "http/uri.h"
 
-enum { REPLACE_MAX = 100 }; /* matches in one value */
+enum { REPLACE_MAX = 200 }; /* matches of a rule, in all fields of a message */
 
 const char *rule_result_text(enum rule_result result)
 {
@@ -255,12 +255,12 @@ static void put_piece(struct pieces *p, struct slice s)
 }
 
 static enum rule_result replace(const struct rule *rule, const struct facts *f, struct slice value,
-                                size_t max, struct arena *a, struct pieces *p)
+                                size_t max, unsigned *matches, struct arena *a, struct pieces *p)
 {
     size_t kept = 0, from = 0; /* where what is not yet put begins, and where to look next */
     p->n = 0;
     p->bytes = 0;
-    for (int i = 0; i < REPLACE_MAX && from <= value.n; i++) {
+    while (from <= value.n) {
         struct groups groups;
         struct slice new;
         enum regex_result found = regex_find(rule->regex, value, from, &groups);
@@ -268,6 +268,8 @@ static enum rule_result replace(const struct rule *rule, const struct facts *f, 
             return RULE_COSTLY;
         if (found == REGEX_NO)
             break;
+        if (++*matches > REPLACE_MAX) /* a part of them would be worse than none */
+            return RULE_COSTLY;
         enum rule_result result =
             result_of(template_expand(&rule->value, f, &groups, max, a, &new));
         if (result != RULE_APPLIED)
@@ -299,13 +301,13 @@ static enum rule_result apply_replace(const struct rule *rule, const struct fact
                                       struct fields *fs, size_t max, struct arena *a)
 {
     enum rule_result all = RULE_SKIPPED;
-    unsigned n = fs->n;
+    unsigned n = fs->n, matches = 0;
     for (unsigned i = 0; i < n; i++) {
         struct pieces pieces;
         if (!is_named(rule, &fs->v[i]))
             continue;
         struct slice value = fs->v[i].value.p ? fs->v[i].value : SLICE("");
-        enum rule_result result = replace(rule, f, value, max, a, &pieces);
+        enum rule_result result = replace(rule, f, value, max, &matches, a, &pieces);
         if (result == RULE_SKIPPED)
             continue;
         if (result != RULE_APPLIED)

@@ -148,6 +148,29 @@ static void test_fields_are_replaced_wherever_they_match(void **state)
     }
 }
 
+/* Replacing a part of what matches would let the rest through. */
+static void test_too_many_matches_are_an_error(void **state)
+{
+    (void)state;
+    struct memory memory;
+    struct arena *a = memory_init(&memory);
+    struct regex *list = NULL;
+    struct rule rule = rule_of(RULE_REPLACE, "a", "b", &list, a);
+    char many[201];
+    memset(many, 'a', sizeof(many));
+    rule.name = SLICE("X");
+    for (size_t n = 200; n <= 201; n++) {
+        struct fields fields = {0};
+        struct facts f = {.fields = &fields};
+        fields_add(&fields, a, FIELD_OTHER, SLICE("X"), slice_of(many, 100));
+        fields_add(&fields, a, FIELD_OTHER, SLICE("X"), slice_of(many, n - 100));
+        assert_int_equal(rule_apply_fields(&rule, &f, &fields, 1000, a),
+                         n == 200 ? RULE_APPLIED : RULE_COSTLY);
+    }
+    regex_free_all(list);
+    memory_fini(&memory);
+}
+
 static void test_fields_are_set_added_and_removed(void **state)
 {
     (void)state;
@@ -206,6 +229,7 @@ int main(void)
         cmocka_unit_test(test_targets_are_changed),
         cmocka_unit_test(test_what_a_rule_makes_is_bounded),
         cmocka_unit_test(test_fields_are_replaced_wherever_they_match),
+        cmocka_unit_test(test_too_many_matches_are_an_error),
         cmocka_unit_test(test_fields_are_set_added_and_removed),
         cmocka_unit_test(test_a_status_without_a_body_stays),
     };
