@@ -91,7 +91,7 @@ const struct key spawn_keys[] = {
      .init = "60s", .zero = "off", .min = "1ms", .max = "30d",
      .help = "processes beyond MIN are stopped when fewer have been enough for so long"},
     {.name = "max-requests", .type = KEY_UINT, .at = at(struct spawn_conf, max_requests),
-     .init = "0", .zero = "unlimited", .help = "a process that has served so many is replaced"},
+     .init = "0", .zero = "unlimited", .help = "a process that has served so many, or a few more, is replaced"},
     {.name = "memory", .type = KEY_SIZE, .at = at(struct spawn_conf, memory_bytes),
      .init = "0", .zero = "unlimited",
      .help = "a process whose resident memory is larger is replaced, between requests"},

@@ -20,6 +20,7 @@
 enum {
     TICK_MIN_MS = 20,
     TICK_MAX_MS = 1000,
+    TICK_COUNTED_MS = 100, /* where requests or memory are counted */
     PROBE_MS = 10,
     VACANT_MS = 1000, /* how long requests may wait at the socket of a process that has ended */
 };
@@ -351,12 +352,15 @@ static void look_at_load(struct app *a)
     }
 }
 
+/* How often the load is looked at, besides when somebody waits. */
 static uint64_t tick_ms(const struct app *a)
 {
-    uint64_t ms = a->policy.conf.idle_ms ? a->policy.conf.idle_ms / 8 : TICK_MAX_MS;
+    const struct policy_conf *conf = &a->policy.conf;
+    uint64_t most_ms = conf->max_requests || conf->memory_bytes ? TICK_COUNTED_MS : TICK_MAX_MS;
+    uint64_t ms = conf->idle_ms ? conf->idle_ms / 8 : most_ms;
     if (ms < TICK_MIN_MS)
         return TICK_MIN_MS;
-    return ms < TICK_MAX_MS ? ms : TICK_MAX_MS;
+    return ms < most_ms ? ms : most_ms;
 }
 
 /* The next process in a slot takes over those that wait at its socket; but they must not wait long

@@ -9,6 +9,7 @@ import pytest
 
 from conftest import make_config
 from harness import wait_for
+from harness.admin import ADMIN, sluice
 from harness.apps import PHP_CGI, Fpm, site
 
 # Each request waits until another one runs beside it: with one child that sits idle while a request
@@ -268,3 +269,35 @@ def test_script_that_is_not_there_is_phps_404(gateway, www):
     g = spawned(gateway, www)
     assert g.get("/none.php").status == 404
     assert g.get("/none.php/../../etc/passwd.php").status in (400, 404)
+
+
+@pytest.mark.parametrize("shared", ["off", "on"])
+def test_a_rolling_restart_of_php_costs_no_request_not_even_a_post(gateway, www, shared):
+    g = gateway(make_config(site=site(www), gateway=[*ADMIN, "access-log off"], pool=[
+        "protocol fastcgi", f"spawn {PHP_CGI} -n {{\n processes 2\n socket inherit shared={shared}\n }}"]))
+    g.check_fds = False
+    g.wait_line("admin: listening")
+    over, counts = threading.Event(), [0] * 4
+
+    def work(i):
+        c = g.client(timeout=20)
+        while not over.is_set():
+            assert c.get("/small.php").body == b"ok"
+            assert c.post("/small.php", b"x=1").body == b"ok"
+            counts[i] += 1
+
+    def restart():
+        for _ in range(4):
+            started = sum("started" in line for line in g.lines)
+            goal = [n + 5 for n in counts]
+            assert sluice(g, "pool", "app", "restart").returncode == 0
+            wait_for(lambda: sum("started" in line for line in g.lines) >= started + 2, "two more processes", 20)
+            wait_for(lambda: all(n >= k for n, k in zip(counts, goal)) or failures, "answers", 20)
+        over.set()
+    failures = []
+    restarter = threading.Thread(target=restart)
+    restarter.start()
+    failures += all_of(4, work)
+    restarter.join()
+    assert not failures, failures
+    assert not [line for line in g.lines if "killing it" in line]

@@ -221,14 +221,14 @@ def test_all_processes_end_with_the_gateway(app):
 # ---- renewal ----
 
 def test_a_process_is_renewed_after_its_share_of_requests(app):
-    g = app("processes 1", "max-requests 10", "idle-timeout 80ms")     # which is also how often it is looked at
+    g = app("processes 1", "max-requests 10")
     pids = set()
     wait_for(lambda: pids.add(pid_of(g)) or len(pids) >= 3, "a third process")
     g.wait_line("max-requests reached")
 
 
 def test_a_process_that_uses_too_much_memory_is_renewed_between_requests(app):
-    g = app("processes 1", "memory 80m", "idle-timeout 80ms")
+    g = app("processes 1", "memory 80m")
     pid = pid_of(g)
     assert g.get("/eat?mb=100").body == b"eaten"
     wait_for(lambda: pid_of(g) != pid, "another process")
