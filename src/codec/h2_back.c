@@ -16,7 +16,8 @@
 enum {
     INTERIMS_MAX = 32,      /* 1xx before a response */
     UNPACKED_MAX = 1 << 20, /* bytes a field section may unpack to */
-    WAITING_MAX = 1000,     /* frames for a backend that does not read them */
+    WAITING_MAX = 1000,     /* answers to a backend that does not read them */
+    QUEUE_MAX = 200000,     /* frames of any kind, for two of each stream */
     ERROR_MAX = 160,
 };
 
@@ -461,8 +462,7 @@ static void mux_emit(void *state, struct chain *out)
         chain_copy(out, slice_of(p, (size_t)n));
     }
     b->out = NULL;
-    if (!chain_room(out) &&
-        nghttp2_session_get_outbound_queue_size(b->session) > WAITING_MAX + H2_SEND_BLOCK_MAX)
+    if (!chain_room(out) && nghttp2_session_get_outbound_queue_size(b->session) > QUEUE_MAX)
         fail(b, NGHTTP2_ERR_FLOODED);
 }
 

@@ -150,6 +150,13 @@ static void await_connection(struct exchange *x, const char *why)
     exchange_enter(x, EX_CONNECT, why);
 }
 
+/* Whether its connections are shared with other exchanges (carrier.h). */
+static bool shares(const struct attempt *at)
+{
+    const struct mux *mux = at->codec->mux;
+    return mux && (!mux->is_optional || at->pool->conf->multiplex);
+}
+
 /* What the backend is told of the client before all else. */
 static struct slice lead_of(const struct exchange *x, char buf[PROXY_PUT_MAX])
 {
@@ -170,7 +177,7 @@ static bool open_lane(struct exchange *x, struct backend *b, int *error)
     char lead[PROXY_PUT_MAX];
     struct conn_owner owner = owner_of(x);
     owner.lead = lead_of(x, lead);
-    if (at->codec->mux && (!at->codec->mux->is_optional || at->pool->conf->multiplex))
+    if (shares(at))
         return carrier_dial(x, b, owner.lead, error);
     struct conn *c = b->addr.ss_family == AF_UNSPEC
                          ? run_program(x, b, &owner, error)

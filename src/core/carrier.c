@@ -121,6 +121,8 @@ static void on_closed(void *ctx, bool by_peer)
     (void)by_peer;
     c->state = LOST;
     c->conn = NULL;
+    list_each (node, &c->lanes)
+        container_of(node, struct lane, node)->conn = NULL;
     free_if_over(c);
 }
 

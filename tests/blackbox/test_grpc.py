@@ -44,6 +44,7 @@ class Calls:
         self.bidi = method("stream_stream", "BidiStream")
         self.wait = method("unary_unary", "Wait")
         self.cancelled = method("unary_unary", "Cancelled")
+        self.waiting = method("unary_unary", "Waiting")
         self.fail = method("unary_unary", "Fail")
         self.left = method("unary_unary", "Left")
         self.unknown = method("unary_unary", "Unknown")
@@ -94,7 +95,7 @@ def test_errors_of_the_server_come_as_they_are(calls):
 def test_deadlines_are_passed_on_and_end_the_call_at_both_ends(calls):
     c = calls()
     assert 0 < float(c.left(b"", timeout=50)) < 60          # the unit it is sent in may round it
-    assert code_of(c.wait, b"", timeout=0.3)[0] == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert code_of(c.wait, b"", timeout=1)[0] == grpc.StatusCode.DEADLINE_EXCEEDED
     wait_for(lambda: c.cancelled(b"", timeout=10) == b"1", "the server to have given up")
 
 
@@ -102,6 +103,7 @@ def test_a_cancelled_call_is_cancelled_at_the_server(calls):
     c = calls()
     future = c.wait.future(b"")
     assert c.unary(b"beside", timeout=10) == b"<beside>"
+    wait_for(lambda: c.waiting(b"", timeout=10) == b"1", "the call to have begun")
     future.cancel()
     wait_for(lambda: c.cancelled(b"", timeout=10) == b"1", "the server to be told")
 

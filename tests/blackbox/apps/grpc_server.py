@@ -1,7 +1,8 @@
 """A gRPC server without generated code: messages are bytes. Prints its port.
 
 /test.Calls/Unary, ClientStream, ServerStream, BidiStream: the four kinds
-/test.Calls/Wait: until it is cancelled or its deadline has passed; /test.Calls/Cancelled: how many were
+/test.Calls/Wait: until it is cancelled or its deadline has passed; /test.Calls/Waiting: how many
+    have begun to; /test.Calls/Cancelled: how many were
 /test.Calls/Fail: NOT_FOUND with a message; /test.Calls/Left: the time that is left, in seconds
 """
 
@@ -11,7 +12,7 @@ import threading
 
 import grpc
 
-cancelled = []
+cancelled, waiting = [], []
 
 
 def unary(request, context):
@@ -37,6 +38,7 @@ def bidi_stream(requests, context):
 def wait(request, context):
     done = threading.Event()
     context.add_callback(lambda: (cancelled.append(1), done.set()))
+    waiting.append(1)
     done.wait(30)
     return b""
 
@@ -52,6 +54,7 @@ HANDLERS = {
     "BidiStream": grpc.stream_stream_rpc_method_handler(bidi_stream),
     "Wait": grpc.unary_unary_rpc_method_handler(wait),
     "Cancelled": grpc.unary_unary_rpc_method_handler(lambda r, c: b"%d" % len(cancelled)),
+    "Waiting": grpc.unary_unary_rpc_method_handler(lambda r, c: b"%d" % len(waiting)),
     "Fail": grpc.unary_unary_rpc_method_handler(fail),
     "Left": grpc.unary_unary_rpc_method_handler(lambda r, c: b"%f" % c.time_remaining()),
 }
