@@ -34,8 +34,11 @@ static struct suite suites[] = {
     {0x1303, "ChaCha20-Poly1305", "SHA256", 32, 32, NULL},
 };
 
+static EVP_KDF *hkdf;
+
 static void fetch_all(void)
 {
+    hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
     for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)
         suites[i].fetched = EVP_CIPHER_fetch(NULL, suites[i].cipher, NULL);
 }
@@ -45,7 +48,7 @@ static const struct suite *find_suite(uint16_t id)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, fetch_all);
     for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)
-        if (suites[i].id == id && suites[i].fetched)
+        if (suites[i].id == id && suites[i].fetched && hkdf)
             return &suites[i];
     return NULL;
 }
@@ -74,11 +77,9 @@ static bool expand_label(const struct suite *suite, const struct tls_half *h, co
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info, 10 + label_n),
         OSSL_PARAM_END,
     };
-    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
-    EVP_KDF_CTX *ctx = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
+    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(hkdf);
     bool ok = ctx && EVP_KDF_derive(ctx, out, n, params) == 1;
     EVP_KDF_CTX_free(ctx);
-    EVP_KDF_free(kdf);
     return ok;
 }
 

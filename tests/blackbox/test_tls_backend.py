@@ -112,9 +112,10 @@ def test_the_name_can_be_given(secure, authority):
     assert asked == ["inner.test"]
 
 
-def test_an_address_is_checked_as_one(secure, authority):
-    g = secure(context(authority.issue("backend", "127.0.0.1")), then=serve(), name="127.0.0.1",
-               tls=[f"ca {authority.pem}"])
+@pytest.mark.parametrize("host,name", [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_an_address_is_checked_as_one(gateway, backend, authority, host, name):
+    b = backend(then=serve(), tls=context(authority.issue("backend", host)), host=host)
+    g = gateway(make_config(f"https://{name}:{b.port}", pool=[f"tls {{ ca {authority.pem} }}"]))
     assert g.get().status == 200
 
 

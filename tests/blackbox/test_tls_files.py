@@ -14,6 +14,7 @@ from harness import serve, wait_for
 from harness.certs import Authority
 from harness.gateway import command
 from conftest import make_config
+from test_upgrade import ADMIN, upgraded     # noqa: F401, a fixture
 
 
 @pytest.fixture
@@ -118,6 +119,18 @@ def test_keys_of_root_are_renewed_by_a_gateway_that_is_not(served, authority, tm
     replace(old, new)
     assert os.stat(old.key).st_mode & 0o777 == 0o600
     wait_for(lambda: serial(g, authority) == new.serial, "the new certificate")
+
+
+def test_an_upgrade_reads_keys_of_root_too(upgraded, authority, tmp_path):
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        os.chmod(folder, 0o755)
+    cert = authority.issue("localhost")
+    os.chmod(cert.key, 0o600)
+    u = upgraded(f"gateway {{ {'; '.join(ADMIN)}; user nobody; access-log off }}\n"
+                 f"listen {listen_block(f'certificate {cert.pem} key={cert.key}')}\nsite * {{ respond 200 ok }}\n")
+    assert u.upgrade()[0] == 200
+    u.wait_new()
+    assert serial(u.g, authority) == cert.serial
 
 
 # ---- sluice check ----
