@@ -1,5 +1,6 @@
 /* What a backend sends must come to the same however it is cut, on a connection that lasts for
- * several requests. The first byte of an input chooses the method, the second says how many cuts
+ * several requests, and also when bytes that are body and nothing else go past the codec, as splice
+ * takes them. The first byte of an input chooses the method, the second says how many cuts
  * there are, one byte each follows for how far apart they are, then come the backend's bytes.
  * SPDX-License-Identifier: MIT */
 #ifndef FUZZ_CODEC_PEER_H
@@ -33,6 +34,7 @@ struct fuzz_peer {
     struct fuzz_text heads, body, log;
     enum fuzz_verdict verdict;
     unsigned requests;
+    bool splices; /* plain bytes go past the codec */
 };
 
 static inline void fuzz_add(struct fuzz_text *t, struct slice s)
@@ -104,6 +106,18 @@ static inline bool fuzz_on_event(struct fuzz_peer *p, enum codec_event event, st
     return false;
 }
 
+/* Answers how many bytes at the front of what waits went past the codec. */
+static inline size_t fuzz_splice(struct fuzz_peer *p, struct slice waiting)
+{
+    uint64_t plain = p->codec->plain_left(p->state);
+    size_t n = plain < waiting.n ? (size_t)plain : waiting.n;
+    if (!p->splices || !n)
+        return 0;
+    p->codec->plain_taken(p->state, n);
+    fuzz_add(&p->body, slice_first(waiting, n));
+    return n;
+}
+
 /* What has arrived is copied, so that a read beyond it is seen. Answers what was taken. */
 static inline size_t fuzz_arrive(struct fuzz_peer *p, struct slice waiting)
 {
@@ -111,6 +125,7 @@ static inline size_t fuzz_arrive(struct fuzz_peer *p, struct slice waiting)
     size_t taken = 0;
     bool more = true;
     while (more && p->verdict == FUZZ_OPEN) {
+        taken += fuzz_splice(p, slice_skip(waiting, taken));
         size_t n = waiting.n - taken;
         char *exact = malloc(n + 1);
         if (n)
@@ -129,10 +144,10 @@ static inline size_t fuzz_arrive(struct fuzz_peer *p, struct slice waiting)
 
 static inline void fuzz_play(struct fuzz_peer *p, const struct back_codec *codec,
                              const struct codec_request *request, struct slice bytes,
-                             struct slice gaps)
+                             struct slice gaps, bool splices)
 {
     size_t at = 0, taken = 0;
-    *p = (struct fuzz_peer){.codec = codec, .request = *request};
+    *p = (struct fuzz_peer){.codec = codec, .request = *request, .splices = splices};
     p->state = mem_zalloc(codec->state_bytes);
     p->arena = fuzz_arena_init(&p->memory);
     chain_init(&p->out, &p->memory.pool, SIZE_MAX);
@@ -148,6 +163,14 @@ static inline void fuzz_play(struct fuzz_peer *p, const struct back_codec *codec
     if (p->verdict == FUZZ_OPEN)
         fuzz_on_event(p, codec->eof(p->state, &r), SLICE_NONE, &r);
     HOLDS(p->verdict != FUZZ_OPEN);
+}
+
+static inline void fuzz_compare(const struct fuzz_peer *a, const struct fuzz_peer *b)
+{
+    HOLDS(a->verdict == b->verdict && a->requests == b->requests);
+    HOLDS(fuzz_same(&a->heads, &b->heads));
+    HOLDS(fuzz_same(&a->log, &b->log));
+    HOLDS(fuzz_same(&a->body, &b->body));
 }
 
 static inline void fuzz_peer_fini(struct fuzz_peer *p)
@@ -173,15 +196,15 @@ static inline int fuzz_codec(const struct back_codec *codec, const uint8_t *data
         .head = &head, .target = SLICE("/"), .host = SLICE("h"), .cgi = &cgi, .keep = true};
     size_t cuts = data[1] < n - 2 ? data[1] : n - 2;
     struct slice gaps = slice_of(data + 2, cuts), bytes = slice_of(data + 2 + cuts, n - 2 - cuts);
-    struct fuzz_peer whole, cut;
-    fuzz_play(&whole, codec, &request, bytes, SLICE_NONE);
-    fuzz_play(&cut, codec, &request, bytes, gaps);
-    HOLDS(whole.verdict == cut.verdict && whole.requests == cut.requests);
-    HOLDS(fuzz_same(&whole.heads, &cut.heads));
-    HOLDS(fuzz_same(&whole.log, &cut.log));
-    HOLDS(fuzz_same(&whole.body, &cut.body));
+    struct fuzz_peer whole, cut, past;
+    fuzz_play(&whole, codec, &request, bytes, SLICE_NONE, false);
+    fuzz_play(&cut, codec, &request, bytes, gaps, false);
+    fuzz_play(&past, codec, &request, bytes, gaps, true);
+    fuzz_compare(&whole, &cut);
+    fuzz_compare(&whole, &past);
     fuzz_peer_fini(&whole);
     fuzz_peer_fini(&cut);
+    fuzz_peer_fini(&past);
     return 0;
 }
 
