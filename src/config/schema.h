@@ -31,6 +31,7 @@ enum key_flags {
     KEY_REPEAT = 2,   /* may stand more than once */
     KEY_ONE = 4,      /* KEY_CUSTOM: exactly one word */
     KEY_TEMPLATE = 8, /* the words may have variables of a request in them: ${path} */
+    KEY_TERSE = 16,   /* the manual leaves its options out: another key's are the same */
 };
 
 struct config_reader; /* what a load works with, below */

@@ -50,6 +50,12 @@ static const char *range_of(const struct key *k, char p[SYNTAX_MAX])
     return p;
 }
 
+/* Those that are said of it. */
+static const struct key *options_of(const struct key *k)
+{
+    return k->flags & KEY_TERSE ? NULL : k->options;
+}
+
 /* ---- terminal ---- */
 
 static void text_row(FILE *out, const struct key *k, int depth, bool is_option)
@@ -72,7 +78,7 @@ static void text_table(FILE *out, const struct key *keys, int depth)
 {
     for (const struct key *k = keys; k && k->name; k++) {
         text_row(out, k, depth, false);
-        for (const struct key *o = k->options; o && o->name; o++)
+        for (const struct key *o = options_of(k); o && o->name; o++)
             text_row(out, o, depth + 1, true);
         text_table(out, k->block, depth + 1);
         if (k->block)
@@ -125,7 +131,7 @@ static void markdown_rows(FILE *out, const struct key *keys)
     for (const struct key *k = keys; k && k->name; k++) {
         if (!k->block)
             markdown_row(out, NULL, k);
-        for (const struct key *o = k->options; !k->block && o && o->name; o++)
+        for (const struct key *o = options_of(k); !k->block && o && o->name; o++)
             markdown_row(out, k, o);
     }
 }
@@ -195,7 +201,7 @@ static void man_rows(FILE *out, const struct key *keys)
 {
     for (const struct key *k = keys; k && k->name; k++) {
         man_row(out, NULL, k);
-        for (const struct key *o = k->options; o && o->name; o++)
+        for (const struct key *o = options_of(k); o && o->name; o++)
             man_row(out, k, o);
         if (!k->block)
             continue;

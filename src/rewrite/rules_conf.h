@@ -23,42 +23,52 @@ extern const struct key rules_options[], rules_answer_options[], rules_cookie_op
 /* clang-format off */
 /* The rows of a table: rule_opener calls rules_open(), rewrite_opener rules_of(). */
 #define RULES_KEYS(rule_opener, rewrite_opener)                                                    \
-    {.name = "rewrite", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_TEMPLATE, .set = rules_set,  \
+    {.name = "rewrite", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_TERSE | KEY_TEMPLATE,        \
+     .set = rules_set,                                                                             \
      .open = rule_opener, .options = rules_options,                                                \
-     .syntax = "REGEX TEMPLATE [last] [append]",                                                   \
+     .syntax = "REGEX TEMPLATE [last] [append] [CONDITION ...]",                                   \
      .help = "a path that matches becomes the template; with a '?' in it the query too, behind "   \
              "which 'append' puts the one that was there; 'last' leaves out the rules behind it. " \
              "In a site: before its routes are looked at"},                                        \
-    {.name = "strip-prefix", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_ONE, .set = rules_set,  \
-     .open = rule_opener, .options = rules_options, .syntax = "/PATH",                             \
+    {.name = "strip-prefix", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_TERSE | KEY_ONE,        \
+     .set = rules_set,                                                                             \
+     .open = rule_opener, .options = rules_options, .syntax = "/PATH [CONDITION ...]",             \
      .help = "take this off the front of the path; responses are mapped back (map-back)"},         \
-    {.name = "add-prefix", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_ONE, .set = rules_set,    \
-     .open = rule_opener, .options = rules_options, .syntax = "/PATH",                             \
+    {.name = "add-prefix", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_TERSE | KEY_ONE,          \
+     .set = rules_set,                                                                             \
+     .open = rule_opener, .options = rules_options, .syntax = "/PATH [CONDITION ...]",             \
      .help = "put this in front of the path; responses are mapped back (map-back)"},               \
-    {.name = "set-query", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_ONE | KEY_TEMPLATE,        \
-     .set = rules_set, .open = rule_opener, .options = rules_options, .syntax = "TEMPLATE",        \
+    {.name = "set-query", .type = KEY_CUSTOM,                                                      \
+     .flags = KEY_REPEAT | KEY_TERSE | KEY_ONE | KEY_TEMPLATE,                                     \
+     .set = rules_set, .open = rule_opener, .options = rules_options,                              \
+     .syntax = "TEMPLATE [CONDITION ...]",                                                         \
      .help = "the query becomes this; with \"\" there is none"},                                   \
-    {.name = "set-host", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_ONE | KEY_TEMPLATE,         \
-     .set = rules_set, .open = rule_opener, .options = rules_options, .syntax = "TEMPLATE",        \
+    {.name = "set-host", .type = KEY_CUSTOM,                                                       \
+     .flags = KEY_REPEAT | KEY_TERSE | KEY_ONE | KEY_TEMPLATE,                                     \
+     .set = rules_set, .open = rule_opener, .options = rules_options,                              \
+     .syntax = "TEMPLATE [CONDITION ...]",                                                         \
      .help = "the Host that the backend sees, in place of what its pool says; responses are "      \
              "mapped back (map-back)"},                                                            \
-    {.name = "set-header", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_TEMPLATE,                 \
+    {.name = "set-header", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_TERSE | KEY_TEMPLATE,     \
      .set = rules_set, .open = rule_opener, .options = rules_answer_options,                       \
-     .syntax = "request | response NAME TEMPLATE",                                                 \
+     .syntax = "request | response NAME TEMPLATE [CONDITION ...]",                                 \
      .help = "a field with this value, in place of those of its name; none if it is empty"},       \
-    {.name = "add-header", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_TEMPLATE,                 \
+    {.name = "add-header", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_TERSE | KEY_TEMPLATE,     \
      .set = rules_set, .open = rule_opener, .options = rules_answer_options,                       \
-     .syntax = "request | response NAME TEMPLATE", .help = "one more field"},                      \
-    {.name = "remove-header", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = rules_set,           \
+     .syntax = "request | response NAME TEMPLATE [CONDITION ...]", .help = "one more field"},      \
+    {.name = "remove-header", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_TERSE,                 \
+     .set = rules_set,                                                                             \
      .open = rule_opener, .options = rules_answer_options,                                         \
-     .syntax = "request | response NAME | PREFIX*", .help = "no field of this name"},              \
-    {.name = "replace-header", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_TEMPLATE,             \
+     .syntax = "request | response NAME | PREFIX* [CONDITION ...]",                                \
+     .help = "no field of this name"},                                                             \
+    {.name = "replace-header", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_TERSE | KEY_TEMPLATE, \
      .set = rules_set, .open = rule_opener, .options = rules_answer_options,                       \
-     .syntax = "request | response NAME REGEX TEMPLATE",                                           \
+     .syntax = "request | response NAME REGEX TEMPLATE [CONDITION ...]",                           \
      .help = "what matches in the values of a field becomes the template"},                        \
     {.name = "set-status", .type = KEY_CUSTOM, .flags = KEY_REPEAT | KEY_ONE, .set = rules_set,    \
      .open = rule_opener, .options = rules_answer_options, .syntax = "STATUS",                     \
-     .help = "the status of the response: set-status 503 status=502"},                             \
+     .help = "the status of the response: set-status 503 status=502. The conditions of the rules " \
+             "above are the same; status= is for those of responses"},                             \
     {.name = "map-back", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = rules_set_map_back,          \
      .open = rewrite_opener, .syntax = "auto | on | off",                                          \
      .help = "whether Location, Content-Location, Refresh and Set-Cookie of responses are turned " \
