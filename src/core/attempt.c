@@ -13,6 +13,8 @@
 #include "core/worker.h"
 #include "net/tls.h"
 
+enum { LEFT_OUT_MAX = 100 };
+
 static void forget_tried(struct attempt *at)
 {
     for (uint32_t i = 0; i < at->demand.tried.count; i++)
@@ -268,12 +270,12 @@ uint64_t attempt_limit_ms(const struct exchange *x, uint32_t ms)
 
 /* ---- picking and waiting ---- */
 
-/* One that found its kept connection stale, or that a process of ours has ended, has asked nobody.
- */
+/* One that found its kept connection stale, or that a process of ours has ended, has asked nobody;
+ * nor has one that a connection which takes no more has left out. */
 static uint32_t attempts_of(const struct attempt *at)
 {
     uint32_t ended = at->pool->on_wait ? at->demand.tried.count : 0;
-    return at->pool->conf->attempts + at->fresh_only + ended;
+    return at->pool->conf->attempts + at->fresh_only + at->left_out + ended;
 }
 
 static void fail_for_good(struct exchange *x)
@@ -446,6 +448,16 @@ static bool is_wanted(const struct exchange *x, enum attempt_failure failure)
     return false;
 }
 
+/* By a connection that ends (RFC 9113 6.8), while there are others. Each that does has served
+ * somebody. */
+static bool note_left_out(struct attempt *at, enum attempt_failure failure)
+{
+    bool is_left_out = failure == FAIL_REFUSED && lane_is_leaving(&at->lane);
+    if (is_left_out && at->left_out < LEFT_OUT_MAX)
+        at->left_out++;
+    return is_left_out;
+}
+
 static bool may_retry(const struct exchange *x, enum attempt_failure failure)
 {
     const struct attempt *at = &x->attempt;
@@ -493,12 +505,13 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
                   const char *rule)
 {
     struct attempt *at = &x->attempt;
+    bool is_left_out = note_left_out(at, failure);
     bool again = may_retry(x, failure);
     if (failure == FAIL_TIMEOUT && x->response == MSG_NONE && is_overdue(x))
         why = "no response in time, all attempts together (timeout request)";
     note_failure(x, failure, why, rule);
-    at->is_stale = again && ((failure == FAIL_BROKEN && at->reused) ||
-                             (failure == FAIL_REFUSED && lane_is_leaving(&at->lane)));
+    bool is_unsent = at->lane.carrier && !lane_is_sent(&at->lane);
+    at->is_stale = again && (is_left_out || (failure == FAIL_BROKEN && (at->reused || is_unsent)));
     give_up(x, failure);
     if (hedge_resume(x))
         return;

@@ -29,6 +29,7 @@ struct attempt {
     uint16_t status;        /* what to answer if there is no other: 502, or 504 when time ran out */
     const char *why, *rule; /* the newest failure */
     struct slice redirect;  /* of CGI, inside the gateway, once its response has ended */
+    uint32_t left_out;      /* attempts that a connection's end has left out */
     bool reused;            /* the connection had been there before */
     bool sent;              /* any byte of the request */
     bool is_stale;          /* the newest failure was a kept connection's: no fault of anybody */

@@ -202,6 +202,7 @@ static bool write_some(struct carrier *c)
     struct conn *conn = c->conn;
     for (int i = 0; i < WRITES_PER_TURN; i++) {
         c->mux->emit(c->mux_state, &conn->out);
+        run_news(c); /* also of what could not be sent */
         if (chain_is_empty(&conn->out))
             return true;
         if (!stream_flush(&conn->stream, &conn->out)) {
@@ -210,7 +211,6 @@ static bool write_some(struct carrier *c)
                 lose(c, conn->stream.error, NULL);
             return false;
         }
-        run_news(c);
         if (!conn->stream.writable)
             return true; /* the next edge goes on */
     }

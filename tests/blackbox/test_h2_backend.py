@@ -2,6 +2,9 @@
 
 import concurrent.futures
 import json
+import os
+import shutil
+import socket
 import threading
 
 import pytest
@@ -12,6 +15,7 @@ from harness.h2 import (END_HEADERS, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, MAX_C
 from harness.h2_peer import H2Peer, serve_h2
 
 H2C = ("protocol h2c",)
+NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
 
 
 def shared(*more):
@@ -69,6 +73,47 @@ def test_early_hints_and_heads_without_bodies(proxy, node):
         assert early.interim[0][0] == 103 and early.body == b"late"
         head = c.ask("HEAD", "/hello")
         assert head.status == 200 and head.body == b""
+
+
+@pytest.fixture
+def nginx(program, tmp_path):
+    """Its address. It says goodbye after twenty requests on a connection."""
+    s = socket.create_server(("127.0.0.1", 0), backlog=512)
+    s.setblocking(False)
+    address = "127.0.0.1:%d" % s.getsockname()[1]
+    user = "user root; " if os.geteuid() == 0 else ""
+    (tmp_path / "nginx.conf").write_text(f"""
+        {user}daemon off; pid {tmp_path}/pid; error_log stderr; worker_processes 1;
+        events {{ worker_connections 500; }}
+        http {{
+            access_log off; keepalive_requests 20;
+            client_body_temp_path {tmp_path}/b; proxy_temp_path {tmp_path}/p; fastcgi_temp_path {tmp_path}/f;
+            uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;
+            server {{
+                listen {address} http2;
+                location / {{ return 200 "$request_method $request_uri $server_protocol"; }}
+            }}
+        }}""")
+    program(NGINX, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", "stderr", first_line=False,
+            pass_fds=[s.fileno()], env={**os.environ, "NGINX": f"{s.fileno()};"})
+    yield address
+    s.close()
+
+
+def test_nginx_says_goodbye_all_the_time_and_nobody_notices(proxy, nginx):
+    g = proxy(nginx, pool=H2C)
+
+    def client(i):
+        with H2Client(g.address) as c:
+            numbers = {}
+            for k in range(100):
+                n = c.next_stream()
+                numbers[n] = method = ("GET", "POST")[k % 2]
+                c.send(headers(n, block((":method", method), (":scheme", "http"), (":path", f"/{i}"),
+                                        (":authority", "test"))))
+            return all(c.wait(n).body == f"{method} /{i} HTTP/2.0".encode() for n, method in numbers.items())
+    with concurrent.futures.ThreadPoolExecutor(8) as many:
+        assert all(many.map(client, range(8)))
 
 
 # ---- sharing ----
