@@ -48,6 +48,7 @@ struct tls {
     char *why;           /* NULL: nothing failed */
     bool has_begun;      /* our part of the handshake: a server waits for the client's */
     bool has_heard;      /* something of the peer */
+    bool can_write;      /* so does the socket, while that is hidden from the owner */
     bool is_open;
     bool is_http;
     bool has_closed; /* the peer sent close_notify */

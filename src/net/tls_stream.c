@@ -491,6 +491,14 @@ static bool take_turn(struct tls *t)
     return false;
 }
 
+/* Until the handshake is over the owner does not see that the socket can be written to. */
+static bool hide(struct stream *s, bool is_over)
+{
+    s->tls->can_write = s->writable;
+    s->writable &= is_over;
+    return is_over;
+}
+
 /* In the next turn at the earliest, behind what was ready in it. */
 static void run_waiting(struct deferred *d)
 {
@@ -499,26 +507,32 @@ static void run_waiting(struct deferred *d)
     struct list *node;
     while (count-- && (node = list_shift(&tl->waiting))) {
         struct stream *s = container_of(node, struct tls, waiting)->stream;
-        if (shake(s))
+        s->writable |= s->tls->can_write;
+        if (hide(s, shake(s)))
             s->on_ready(s);
     }
     if (!list_is_empty(&tl->waiting))
         loop_defer(tl->loop, &tl->turn);
 }
 
+/* True: the handshake is over. */
+static bool go_on(struct stream *s)
+{
+    struct tls *t = s->tls;
+    if (t->client && !t->has_begun && (s->reset || !s->writable))
+        return s->reset; /* connecting has failed, or goes on */
+    return !list_is_linked(&t->waiting) && take_turn(t) && shake(s);
+}
+
 static bool tls_on_event(struct stream *s)
 {
     struct tls *t = s->tls;
+    bool is_shaking = !t->is_open && !t->why;
+    s->writable |= is_shaking && t->can_write;
     ssize_t rc = t->held ? send_held(s) : 0;
     if (rc && rc != -EAGAIN && !s->error)
         s->error = (int)rc;
-    if (t->is_open || t->why)
-        return true;
-    if (t->client && !t->has_begun && (s->reset || !s->writable))
-        return s->reset; /* connecting has failed, or goes on */
-    if (list_is_linked(&t->waiting))
-        return false;
-    return take_turn(t) && shake(s);
+    return is_shaking ? hide(s, go_on(s)) : true;
 }
 
 /* ---- the rest of the transport ---- */

@@ -4,6 +4,7 @@ import os
 import shutil
 import ssl
 import struct
+import threading
 
 import pytest
 
@@ -176,6 +177,30 @@ def test_a_handshake_that_stalls_times_out(gateway, backend):
     g = gateway(make_config(f"https://127.0.0.1:{b.port}", pool=["timeout connect=200ms", "retry attempts=1"]))
     assert g.get().status == 504
     g.wait_line(r"the TLS handshake did not end in time \(timeout connect\)")
+
+
+def test_a_body_that_comes_during_the_handshake_is_sent_behind_it(gateway, backend, authority):
+    go_on = threading.Event()
+    tls = context(authority.issue("localhost"))
+
+    def script(c):
+        assert go_on.wait(20)
+        c.socket = tls.wrap_socket(c.socket, server_side=True)
+        c.respond(c.request().body)
+        c.wait_closed()
+    b = backend(script)
+    g = gateway("gateway { threads 1; access-log off }\nlisten 127.0.0.1:0\n"
+                f"pool app {{ backend https://localhost:{b.port}; tls {{ ca {authority.pem} }} }}\n"
+                "site * { route /other { respond 200 }; proxy app }\n")
+    with g.client() as c:
+        c.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nab")
+        wait_for(lambda: b.accepted, "the connection")
+        for piece in ("c", "d"):
+            c.send(piece)
+            assert g.get("/other").status == 200    # the only thread has seen the piece
+        go_on.set()
+        c.send("ef")
+        assert c.response("POST").body == b"abcdef"
 
 
 @pytest.mark.faults
