@@ -517,6 +517,7 @@ def test_looking_at_it_does_not_disturb_requests(managed):
 def test_status_and_pools_for_people_and_for_programs(managed):
     g = managed()
     g.get()
+    wait_for(lambda: ask(g, "/status")["requests"]["total"] == 1, "its end")
     r = sluice(g, "status")
     assert r.returncode == 0 and str(g.pid) in r.stdout and "2xx 1" in r.stdout
     r = sluice(g, "status", "--json")
