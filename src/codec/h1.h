@@ -9,8 +9,8 @@
 
 /* Reads messages off one direction of a connection, one after the other. */
 struct h1_reader {
-    enum { H1_HEAD, H1_BODY, H1_END } at;
-    enum body_kind kind;
+    enum { H1_HEAD, H1_BODY, H1_END } at : 8;
+    enum body_kind kind : 8;
     bool skipped; /* the empty line that may come before a request */
     union {
         size_t scanned;         /* H1_HEAD: of an incomplete one */

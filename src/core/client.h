@@ -48,7 +48,10 @@ struct client {
     struct listener_stats *listener; /* that it came by */
     const struct client_protocol *protocol;
     struct chain out;
-    enum client_state state;
+    enum client_state state : 8;
+    bool allows_h2; /* the listener does */
+    bool is_tls;
+    bool is_running; /* client_h1.c is at it already */
     uint32_t requests;
     uint64_t since_ms;         /* accepted */
     struct tls_peer *tls_peer; /* whose certificate it has shown; NULL: none */
@@ -62,9 +65,6 @@ struct client {
     } peer;
     struct tls_server *awaited_tls; /* a reference: once the proxy has said who it is */
     struct net_addr *told_local;    /* what the proxy says the client has connected to, or NULL */
-    bool allows_h2;                 /* the listener does */
-    bool is_tls;
-    bool is_running; /* client_h1.c is at it already */
 };
 
 /* By which way clients come. */

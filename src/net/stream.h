@@ -58,8 +58,8 @@ struct stream {
     bool reset;        /* the connection is broken both ways (RST) */
     bool eof;          /* all it sent has been read */
     bool finished;     /* stream_finish() was called */
-    struct slice lead; /* goes out before all else; see stream_lead() */
     int error;         /* -errno of the first failure; 0 */
+    struct slice lead; /* goes out before all else; see stream_lead() */
 };
 
 /* fd is connected or connecting, non-blocking; owned from here on. 0 or -errno (fd then closed). */
