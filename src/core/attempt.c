@@ -452,7 +452,9 @@ static bool is_wanted(const struct exchange *x, enum attempt_failure failure)
  * somebody. */
 static bool note_left_out(struct attempt *at, enum attempt_failure failure)
 {
-    bool is_left_out = failure == FAIL_REFUSED && lane_is_leaving(&at->lane);
+    bool is_unsent =
+        failure == FAIL_BROKEN && lane_has_worked(&at->lane) && !lane_is_sent(&at->lane);
+    bool is_left_out = is_unsent || (failure == FAIL_REFUSED && lane_is_leaving(&at->lane));
     if (is_left_out && at->left_out < LEFT_OUT_MAX)
         at->left_out++;
     return is_left_out;
@@ -510,8 +512,8 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
     if (failure == FAIL_TIMEOUT && x->response == MSG_NONE && is_overdue(x))
         why = "no response in time, all attempts together (timeout request)";
     note_failure(x, failure, why, rule);
-    bool is_unsent = at->lane.carrier && !lane_is_sent(&at->lane);
-    at->is_stale = again && (is_left_out || (failure == FAIL_BROKEN && (at->reused || is_unsent)));
+    bool was_there = at->reused || lane_has_worked(&at->lane);
+    at->is_stale = again && (is_left_out || (failure == FAIL_BROKEN && was_there));
     give_up(x, failure);
     if (hedge_resume(x))
         return;

@@ -32,9 +32,10 @@ struct carrier {
     uint32_t count;   /* of them */
     uint32_t offered; /* lanes the pool has to promise, or has promised */
     struct deferred turn, free;
-    bool is_leaving; /* takes no more lanes, by the peer's wish or ours; ends with the last */
-    bool is_told;    /* the pool knows that the connection failed */
-    bool is_pinged;  /* an answer is waited for */
+    bool is_leaving;   /* takes no more lanes, by the peer's wish or ours; ends with the last */
+    bool has_answered; /* some lane: it has worked */
+    bool is_told;      /* the pool knows that the connection failed */
+    bool is_pinged;    /* an answer is waited for */
     uint64_t heard_ms;
     const char *fault; /* LOST: the backend broke this rule */
     int error;         /* LOST: -errno, 0: it has closed */
@@ -362,6 +363,7 @@ void carrier_leave(struct lane *l)
             l->own_outcome.verdict = VERDICT_NONE;
         c->is_told = true;
     }
+    c->has_answered |= l->own_outcome.latency_us > 0;
     c->mux->leave(c->mux_state, &l->shared);
     chain_clear(&l->shared.in);
     chain_clear(&l->shared.out);
@@ -447,6 +449,11 @@ bool carrier_stands(const struct carrier *c)
 bool carrier_is_leaving(const struct carrier *c)
 {
     return c->is_leaving;
+}
+
+bool carrier_has_answered(const struct carrier *c)
+{
+    return c->has_answered;
 }
 
 const char *carrier_fault(const struct carrier *c)

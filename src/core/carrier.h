@@ -28,6 +28,7 @@ bool carrier_join(struct exchange *x, struct backend *b);
 
 bool carrier_stands(const struct carrier *c);
 bool carrier_is_leaving(const struct carrier *c);
+bool carrier_has_answered(const struct carrier *c);
 const char *carrier_fault(const struct carrier *c);
 size_t carrier_flush(struct lane *l);
 void carrier_consume(struct lane *l, size_t n);

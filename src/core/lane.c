@@ -109,6 +109,11 @@ bool lane_is_leaving(const struct lane *l)
     return l->carrier && carrier_is_leaving(l->carrier);
 }
 
+bool lane_has_worked(const struct lane *l)
+{
+    return l->carrier && carrier_has_answered(l->carrier);
+}
+
 void lane_end(struct lane *l, bool is_reusable)
 {
     struct conn *c = l->conn;

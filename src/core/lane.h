@@ -62,6 +62,9 @@ const char *lane_fault(const struct lane *l);
  * connection of the same backend. */
 bool lane_is_leaving(const struct lane *l);
 
+/* Whether it is of a shared connection that has answered others: if that breaks, it has ended. */
+bool lane_has_worked(const struct lane *l);
+
 /* The exchange is done with it. is_reusable: the message ended well and another may follow. */
 void lane_end(struct lane *l, bool is_reusable);
 
