@@ -188,7 +188,6 @@ def test_memory_returns_after_a_crowd(proxy):
     assert g.rss_kb() - after < 2048
 
 
-@pytest.mark.plain
 def test_memory_goes_back_to_the_kernel_after_a_crowd_of_slow_readers(proxy):
     def script(c):
         while (r := c.request()) is not None:
