@@ -1,7 +1,7 @@
-/* Sluice, an application gateway. Everything is in the library; see core/cli.h.
+/* Sluice, an application gateway. Everything is in the library; see cli/cli.h.
  * SPDX-License-Identifier: MIT */
 #include "admin/admin.h"
-#include "core/cli.h"
+#include "cli/cli.h"
 
 int main(int argc, char **argv)
 {

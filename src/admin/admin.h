@@ -4,8 +4,8 @@
 #ifndef ADMIN_ADMIN_H
 #define ADMIN_ADMIN_H
 
-#include "core/cli_args.h"
-#include "core/gateway.h"
+#include "cli/cli_args.h"
+#include "house/gateway.h"
 
 /* For cli_main(). */
 extern const struct gateway_service admin_service;

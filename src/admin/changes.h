@@ -14,7 +14,7 @@
 
 #include <jansson.h>
 
-#include "core/gateway.h"
+#include "house/gateway.h"
 
 struct changes;
 

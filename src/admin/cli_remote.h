@@ -6,7 +6,7 @@
 #include <jansson.h>
 
 #include "admin/remote.h"
-#include "core/cli.h"
+#include "cli/cli.h"
 
 /* Where the gateway listens: --admin, or the configuration's `admin`. False, and a message. */
 bool cli_find_gateway(const struct cli_args *args, struct remote_address *address);

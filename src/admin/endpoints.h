@@ -6,8 +6,8 @@
 #include <jansson.h>
 
 #include "admin/server.h"
-#include "core/gateway.h"
 #include "core/stats.h"
+#include "house/gateway.h"
 #include "pool/view.h"
 
 enum { ENDPOINT_ARGS_MAX = 2 };

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "codec/h1.h"
-#include "core/listening.h"
+#include "house/listening.h"
 #include "http/date.h"
 #include "http/status.h"
 #include "net/handover.h"

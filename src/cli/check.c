@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/check.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "house/tls_back.h"
+#include "house/tls_front.h"
+#include "net/resolve.h"
+
+enum { RESOLVE_MS = 3000 };
+
+static void check_user(const struct gateway_conf *g, struct config_diag *diag)
+{
+    if (g->user.n && !getpwnam(g->user.p))
+        config_error(diag, g->at, "there is no user '" SLICE_FMT "'", SLICE_ARG(g->user));
+    if (g->group.n && !getgrnam(g->group.p))
+        config_error(diag, g->at, "there is no group '" SLICE_FMT "'", SLICE_ARG(g->group));
+    if (g->user.n && geteuid() != 0)
+        config_warn(diag, g->at, "'user' has no effect unless sluice is started by root");
+}
+
+static bool is_stream(struct slice path)
+{
+    return path.n == 0 || slice_eq(path, SLICE("stdout")) || slice_eq(path, SLICE("stderr"));
+}
+
+/* Whether what is at path, or, where there is nothing yet, its directory, can be written: 0 or an
+ * errno. Nothing is created. */
+static int cannot_write(struct slice path, struct config_diag *diag)
+{
+    if (access(path.p, W_OK) == 0)
+        return 0;
+    int error = errno;
+    size_t n = path.n;
+    while (n && path.p[n - 1] != '/')
+        n--;
+    struct slice directory = n ? arena_dup(&diag->arena, slice_first(path, n)) : SLICE(".");
+    if (error != ENOENT)
+        return error;
+    return access(directory.p, W_OK | X_OK) == 0 ? 0 : errno;
+}
+
+static void check_log(struct slice path, struct config_place at, struct config_diag *diag)
+{
+    int error = is_stream(path) ? 0 : cannot_write(path, diag);
+    if (error)
+        config_error(diag, at, "cannot write the log " SLICE_FMT ": %s", SLICE_ARG(path),
+                     strerror(error));
+}
+
+/* Warnings only: the folders may be made by what starts the gateway. */
+static void check_admin(const struct gateway_conf *g, struct config_diag *diag)
+{
+    int error = g->state_path.n ? cannot_write(g->state_path, diag) : 0;
+    if (error)
+        config_warn(diag, g->at, "cannot write the state file " SLICE_FMT ": %s",
+                    SLICE_ARG(g->state_path), strerror(error));
+    for (uint32_t i = 0; i < g->admin_count; i++) {
+        const struct admin_conf *a = &g->admin[i];
+        bool is_path =
+            a->address.kind == ADDRESS_UNIX && a->address.path.n && a->address.path.p[0] != '@';
+        error = is_path ? cannot_write(arena_dup(&diag->arena, a->address.path), diag) : 0;
+        if (error)
+            config_warn(diag, a->at, "cannot make the socket " SLICE_FMT ": %s", SLICE_ARG(a->text),
+                        strerror(error));
+    }
+}
+
+struct lookup {
+    const struct backend_conf *backend;
+    struct config_diag *diag;
+};
+
+static void on_resolved(void *ctx, const struct resolve_answer *answer)
+{
+    const struct lookup *l = ctx;
+    if (answer->status != RESOLVE_OK)
+        config_warn(l->diag, l->backend->at, "cannot resolve '" SLICE_FMT "': %s",
+                    SLICE_ARG(l->backend->srv.n ? l->backend->srv : l->backend->endpoint.host),
+                    resolve_status_text(answer->status));
+}
+
+static void check_backend(const struct backend_conf *b, const struct gateway_conf *g,
+                          struct config_diag *diag)
+{
+    struct lookup lookup = {.backend = b, .diag = diag};
+    struct resolver_conf conf = {.nameservers = g->nameservers.n ? g->nameservers.p : NULL,
+                                 .timeout_ms = RESOLVE_MS};
+    if (b->endpoint.path.n && access(b->endpoint.path.p, F_OK) != 0)
+        config_warn(diag, b->at, "there is no socket " SLICE_FMT " now",
+                    SLICE_ARG(b->endpoint.path));
+    if (b->srv.n)
+        resolve_srv_blocking(&conf, b->srv, on_resolved, &lookup);
+    else if (!b->endpoint.path.n && !b->program.n && !address_is_literal(b->endpoint.host))
+        resolve_blocking(&conf, b->endpoint.host, b->endpoint.port, on_resolved, &lookup);
+}
+
+static void check_tls(const struct snapshot *s, struct config_diag *diag)
+{
+    struct tls_store store = {.opener = -1};
+    for (uint32_t i = 0; i < s->listen_count; i++)
+        if (s->listens[i].is_tls)
+            tls_server_unref(tls_front_new(s, &s->listens[i], &store, NULL, diag));
+    for (uint32_t i = 0; i < s->pool_count; i++)
+        if (s->pools[i].tls.is_on)
+            tls_client_unref(tls_back_new(&s->pools[i], &store, diag));
+    tls_store_fini(&store);
+}
+
+/* A warning only: they may be there when the gateway runs, or only where it runs. */
+static void check_roots(const struct site_conf *site, struct config_diag *diag)
+{
+    struct stat st;
+    for (uint32_t i = 0; i < site->route_count; i++) {
+        const struct route_conf *route = &site->routes[i];
+        if (!route->needs_root)
+            continue;
+        const char *root = arena_dup(&diag->arena, route->script.root).p;
+        int error = stat(root, &st) < 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+        if (error)
+            config_warn(diag, route->action_at, "cannot serve files of '%s' (root): %s", root,
+                        strerror(error));
+    }
+}
+
+void check_surroundings(const struct snapshot *s, struct config_diag *diag)
+{
+    check_user(&s->gateway, diag);
+    check_log(s->gateway.access_path, s->gateway.access_at, diag);
+    check_log(s->gateway.error_path, s->gateway.error_at, diag);
+    check_admin(&s->gateway, diag);
+    check_tls(s, diag);
+    for (uint32_t i = 0; i < s->site_count; i++)
+        check_roots(&s->sites[i], diag);
+    for (uint32_t i = 0; i < s->pool_count; i++)
+        for (uint32_t j = 0; j < s->pools[i].backend_count; j++)
+            check_backend(&s->pools[i].backends[j], &s->gateway, diag);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+#include "house/names.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/resolve.h"
+#include "pool/members.h"
+
+enum { ASK_AGAIN_MS = 5000, TTL_MIN_S = 1 };
+
+struct name {
+    struct list node;
+    struct names *names;
+    struct pool *pool;
+    const struct backend_conf *line;
+    struct timer again;
+};
+
+struct names {
+    struct loop *loop;
+    struct resolver *resolver;
+    struct resolver_conf conf; /* nameservers is ours */
+    struct list list;
+};
+
+struct names *names_new(struct loop *l, const struct gateway_conf *conf, int *error)
+{
+    struct names *n = mem_zalloc(sizeof(*n));
+    n->loop = l;
+    n->conf.timeout_ms = conf->resolve_ms;
+    if (conf->nameservers.n)
+        n->conf.nameservers = mem_dup(conf->nameservers.p, conf->nameservers.n);
+    list_init(&n->list);
+    n->resolver = resolver_new(l, &n->conf, error);
+    if (n->resolver)
+        return n;
+    names_free(n);
+    return NULL;
+}
+
+void names_free(struct names *n)
+{
+    struct list *node;
+    if (n->resolver)
+        resolver_free(n->resolver);
+    while ((node = list_shift(&n->list))) {
+        struct name *name = container_of(node, struct name, node);
+        timer_fini(n->loop, &name->again);
+        free(name);
+    }
+    free((void *)(uintptr_t)n->conf.nameservers);
+    free(n);
+}
+
+static unsigned family_bit(const struct pool_address *a)
+{
+    return a->sa.ss_family == AF_INET6 ? RESOLVE_V6 : RESOLVE_V4;
+}
+
+/* What the pool has of the line; *count of it. To be freed. */
+static struct pool_address *known(const struct name *name, uint32_t *count)
+{
+    uint32_t room = pool_get_addresses(name->pool, name->line, NULL, 0);
+    struct pool_address *list = mem_alloc((room + 1) * sizeof(*list));
+    *count = pool_get_addresses(name->pool, name->line, list, room);
+    return list;
+}
+
+static unsigned known_families(const struct name *name)
+{
+    uint32_t count;
+    unsigned families = 0;
+    struct pool_address *list = known(name, &count);
+    for (uint32_t i = 0; i < count; i++)
+        families |= family_bit(&list[i]);
+    free(list);
+    return families;
+}
+
+/* Of a family that the name server could not be asked for, what was known stays. */
+static uint32_t keep_unknown(const struct name *name, unsigned families, struct pool_address **list,
+                             uint32_t n)
+{
+    uint32_t count;
+    struct pool_address *was = known(name, &count);
+    *list = mem_grow(*list, n + count + 1, sizeof(**list));
+    for (uint32_t i = 0; i < count; i++)
+        if (families & family_bit(&was[i]))
+            (*list)[n++] = was[i];
+    free(was);
+    return n;
+}
+
+static void use_answer(struct name *name, const struct resolve_answer *answer)
+{
+    struct pool_address *list = mem_zalloc((answer->count + 1) * sizeof(*list));
+    uint32_t count = answer->count;
+    for (unsigned i = 0; i < answer->count; i++) {
+        memcpy(&list[i].sa, &answer->addrs[i].sa, answer->addrs[i].len);
+        list[i].len = answer->addrs[i].len;
+        if (answer->records) { /* a weight of 0 is next to none (RFC 2782) */
+            list[i].weight = answer->records[i].weight ? answer->records[i].weight : 1;
+            list[i].tier = answer->records[i].priority;
+        }
+    }
+    if (answer->unknown)
+        count = keep_unknown(name, answer->unknown, &list, count);
+    pool_set_addresses(name->pool, name->line, list, count);
+    free(list);
+}
+
+static struct slice name_of(const struct backend_conf *line)
+{
+    return line->srv.n ? line->srv : line->endpoint.host;
+}
+
+static void on_answer(void *ctx, const struct resolve_answer *answer)
+{
+    struct name *name = ctx;
+    uint64_t again_ms = ASK_AGAIN_MS;
+    if (answer->status == RESOLVE_OK) {
+        use_answer(name, answer);
+        if (answer->ttl_s == RESOLVE_TTL_NEVER)
+            return;
+        if (answer->ttl_s)
+            again_ms = (answer->ttl_s > TTL_MIN_S ? answer->ttl_s : TTL_MIN_S) * 1000ul;
+    } else { /* what was known stays in use */
+        log_warn(0, "pool " SLICE_FMT ": cannot resolve " SLICE_FMT ": %s",
+                 SLICE_ARG(name->pool->conf->name), SLICE_ARG(name_of(name->line)),
+                 resolve_status_text(answer->status));
+    }
+    timer_set(name->names->loop, &name->again, again_ms);
+}
+
+static void on_over(struct timer *t)
+{
+    struct name *name = container_of(t, struct name, again);
+    const struct backend_conf *line = name->line;
+    struct resolver *r = name->names->resolver;
+    struct resolve *q =
+        line->srv.n ? resolve_start_srv(r, line->srv, on_answer, name)
+                    : resolve_start(r, line->endpoint.host, line->endpoint.port, on_answer, name);
+    resolve_expect(q, known_families(name));
+}
+
+static void set_unix(struct pool *pool, const struct backend_conf *line)
+{
+    struct pool_address a = {.len = sizeof(struct sockaddr_un)};
+    struct sockaddr_un *un = (struct sockaddr_un *)&a.sa;
+    struct slice path = slice_first(line->endpoint.path, sizeof(un->sun_path) - 1);
+    un->sun_family = AF_UNIX;
+    memcpy(un->sun_path, path.p, path.n);
+    pool_set_addresses(pool, line, &a, 1);
+}
+
+/* A program has no address; what stands for one tells whoever connects. */
+static void set_program(struct pool *pool, const struct backend_conf *line)
+{
+    struct pool_address a = {.sa.ss_family = AF_UNSPEC, .len = sizeof(sa_family_t)};
+    pool_set_addresses(pool, line, &a, 1);
+}
+
+void names_follow(struct names *n, struct pool *pool, const struct backend_conf *line,
+                  bool is_known)
+{
+    if (line->program.n) {
+        set_program(pool, line);
+        return;
+    }
+    if (line->endpoint.path.n) {
+        set_unix(pool, line);
+        return;
+    }
+    struct name *name = mem_zalloc(sizeof(*name));
+    *name = (struct name){.names = n, .pool = pool, .line = line};
+    list_init(&name->node);
+    list_append(&n->list, &name->node);
+    timer_init(&name->again, on_over);
+    if (is_known)
+        timer_set(n->loop, &name->again, 0);
+    else if (line->srv.n)
+        resolve_srv_blocking(&n->conf, line->srv, on_answer, name);
+    else
+        resolve_blocking(&n->conf, line->endpoint.host, line->endpoint.port, on_answer, name);
+}
