@@ -130,6 +130,12 @@ static struct slot *slot_at(struct mux_conn *m, uint16_t id)
     return id >= 1 && id <= LANES_MAX && m->slots[id - 1].state != FREE ? &m->slots[id - 1] : NULL;
 }
 
+/* Nobody has an answer before it has a question; its lane could leave it behind. */
+static bool is_asked(const struct slot *s)
+{
+    return s && (!s->lane || s->lane->is_begun);
+}
+
 /* A record begins; its header goes to the lane, too. */
 static bool open_record(struct mux_conn *m, struct slice in)
 {
@@ -139,7 +145,7 @@ static bool open_record(struct mux_conn *m, struct slice in)
     m->content = FCGI_HEADER_BYTES + ((uint32_t)u[4] << 8 | u[5]) + u[6];
     if (u[0] != FCGI_VERSION)
         m->error = "record of an unknown version";
-    else if (!slot_at(m, m->id))
+    else if (!is_asked(slot_at(m, m->id)))
         m->error = "record of a request that is not ours";
     return !m->error;
 }

@@ -90,7 +90,7 @@ static void join_cookies(struct h2_section *s)
         if (f->id == FIELD_COOKIE)
             p = slice_put(slice_put(p, f->value), SLICE("; "));
     }
-    fields_drop(s->fields, FIELD_COOKIE);
+    fields_expel(s->fields, field_text(FIELD_COOKIE));
     add_own(s, FIELD_COOKIE, slice_of(start, bytes - 2));
 }
 
@@ -185,6 +185,8 @@ static bool set_framing(struct h2_section *s, bool is_end, bool is_tunnel, struc
 {
     if (framing_of_request(s->head, framing, &s->fault) != PARSE_DONE)
         return false;
+    if (is_tunnel && framing->kind != BODY_NONE)
+        return refuse(s, 400, "Content-Length of a tunnel", "RFC 9110 9.3.6");
     if (is_end || is_tunnel || s->head->method == METHOD_CONNECT)
         *framing = (struct framing){.kind = BODY_NONE};
     else if (framing->kind == BODY_NONE)

@@ -60,13 +60,6 @@ static void drop(struct exchange *x)
 
 /* ---- the answer ---- */
 
-static void drop_named(struct fields *fields, struct slice name)
-{
-    struct field *f;
-    while ((f = fields_find_name(fields, name)))
-        f->dropped = true;
-}
-
 static enum admit let_in(struct exchange *x, const struct auth_conf *conf, struct slice user)
 {
     struct fields *fields = &x->req.fields;
@@ -75,7 +68,7 @@ static enum admit let_in(struct exchange *x, const struct auth_conf *conf, struc
     if (!conf->passes)
         fields_drop(fields, FIELD_AUTHORIZATION);
     if (conf->header.n) {
-        drop_named(fields, conf->header);
+        fields_expel(fields, conf->header);
         fields_add(fields, &x->arena, field_lookup(conf->header), conf->header, user);
     }
     return ADMIT_PASS;

@@ -17,9 +17,7 @@
 static void set_field(struct exchange *x, struct slice name, struct slice value)
 {
     struct fields *fields = &x->req.fields;
-    struct field *f;
-    while ((f = fields_find_name(fields, name)))
-        f->dropped = true;
+    fields_expel(fields, name);
     if (value.n)
         fields_add(fields, &x->arena, FIELD_OTHER, name, value);
 }

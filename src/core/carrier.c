@@ -12,7 +12,6 @@
 enum {
     READS_PER_TURN = 4, /* of up to BUF_LARGE each; then others get their turn */
     WRITES_PER_TURN = 8,
-    PAUSE_MS = 1, /* before what a full lane left unread is tried again */
 };
 
 /*  CONNECTING  lanes wait for it to stand

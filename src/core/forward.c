@@ -7,9 +7,9 @@
 #include "http/percent.h"
 #include "net/tls.h"
 
-static void drop_named(struct fields *fields, struct slice name)
+static void drop_named(struct fields *fields, unsigned count, struct slice name)
 {
-    for (unsigned i = 0; i < fields->n; i++) {
+    for (unsigned i = 0; i < count; i++) {
         struct field *f = &fields->v[i];
         if (slice_ieq(f->name, name) && !(field_flags(f->id) & FIELD_KEEP))
             f->dropped = true;
@@ -17,22 +17,23 @@ static void drop_named(struct fields *fields, struct slice name)
 }
 
 /* Fields that the Connection field names are hop-by-hop (RFC 9110 7.6.1), but a peer cannot have
- * fields removed by it that frame or route the message. */
-static void drop_nominated(struct fields *fields)
+ * fields removed by it that frame or route the message, nor what we have added to the count that
+ * came from it: who it has proved to be, say. */
+static void drop_nominated(struct fields *fields, unsigned count)
 {
-    for (unsigned i = 0; i < fields->n; i++) {
+    for (unsigned i = 0; i < count; i++) {
         if (fields->v[i].id != FIELD_CONNECTION)
             continue;
         struct slice list = fields->v[i].value, name;
         while (slice_next_token(&list, &name))
-            drop_named(fields, name);
+            drop_named(fields, count, name);
     }
 }
 
-static void drop_hop_by_hop(struct fields *fields)
+static void drop_hop_by_hop(struct fields *fields, unsigned count)
 {
     if (fields_has(fields, FIELD_CONNECTION))
-        drop_nominated(fields);
+        drop_nominated(fields, count);
     for (unsigned i = 0; i < fields->n; i++)
         if (field_flags(fields->v[i].id) & FIELD_HOP)
             fields->v[i].dropped = true;
@@ -219,7 +220,7 @@ void forward_request(struct exchange *x)
     struct request_head *req = &x->req;
     x->upgrade = x->req_framing.kind == BODY_NONE ? wanted_upgrade(req) : SLICE_NONE;
     x->takes_trailers = fields_has_token(&req->fields, FIELD_TE, SLICE("trailers"));
-    drop_hop_by_hop(&req->fields);
+    drop_hop_by_hop(&req->fields, x->field_count);
     fields_drop(&req->fields, FIELD_HOST); /* the codec writes it first (RFC 9110 7.2) */
     if (req->minor < 1)
         fields_drop(&req->fields, FIELD_EXPECT); /* RFC 9110 10.1.1 */
@@ -233,6 +234,6 @@ void forward_response(struct exchange *x, struct response_head *head)
 {
     if (head->status == 101)
         x->upgrade = fields_value(&head->fields, FIELD_UPGRADE);
-    drop_hop_by_hop(&head->fields);
+    drop_hop_by_hop(&head->fields, head->fields.n);
     add_via(x, &head->fields, head->is_h2 ? SLICE("2.0") : minor_text(head->minor));
 }

@@ -19,7 +19,7 @@ static void restore_fields(struct exchange *x)
     fs->n = x->field_count;
     fs->seen = 0;
     for (unsigned i = 0; i < fs->n; i++) {
-        fs->v[i].dropped = false;
+        fs->v[i].dropped = fs->v[i].is_gone;
         fs->seen |= UINT64_C(1) << fs->v[i].id;
     }
     if (x->expectation_met)

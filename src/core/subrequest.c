@@ -137,6 +137,7 @@ static void copy_request(struct exchange *x, const struct exchange *parent)
         if (!f->dropped && !is_left_out((enum field_id)f->id))
             fields_add(&x->req.fields, &x->arena, f->id, f->name, f->value);
     }
+    x->field_count = x->req.fields.n; /* what is added is ours */
     x->req_framing = (struct framing){.kind = BODY_NONE};
     x->request = MSG_COMPLETE;
 }
@@ -168,7 +169,6 @@ struct subrequest *subrequest_new(struct exchange *parent, const struct route_co
 void subrequest_start(struct subrequest *s)
 {
     struct exchange *x = s->exchange;
-    x->field_count = x->req.fields.n;
     exchange_enter(x, EX_ACT, "request of our own");
     exchange_run(x);
 }

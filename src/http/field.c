@@ -173,3 +173,25 @@ void fields_drop(struct fields *fs, enum field_id id)
             f->dropped = true;
     fs->seen &= ~(UINT64_C(1) << id);
 }
+
+static inline char dashed(char c)
+{
+    return c == '_' ? '-' : c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+static bool is_alike(struct slice a, struct slice b)
+{
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++)
+        if (dashed(a.p[i]) != dashed(b.p[i]))
+            return false;
+    return true;
+}
+
+void fields_expel(struct fields *fs, struct slice name)
+{
+    for (struct field *f = fs->v; f < fields_end(fs); f++)
+        if (is_alike(f->name, name))
+            f->dropped = f->is_gone = true;
+}

@@ -24,6 +24,7 @@ struct field {
     struct slice value; /* without surrounding OWS */
     uint8_t id;         /* enum field_id */
     bool dropped;       /* taken out by a rewrite or as hop-by-hop: not sent on */
+    bool is_gone;       /* dropped for good: a request that begins again is without it, too */
 };
 
 /* Lines in the order received. Grows in an arena; `seen` has bit 1 << id of every known one. */
@@ -62,6 +63,9 @@ struct slice fields_value(const struct fields *fs, enum field_id id);
 bool fields_has_token(const struct fields *fs, enum field_id id, struct slice token);
 /* Marks all lines with this id dropped; fields_has is false from then on. */
 void fields_drop(struct fields *fs, enum field_id id);
+/* Every line of this name goes for good, and of those that an application might take for it: some
+ * see '_' and '-' as the same. */
+void fields_expel(struct fields *fs, struct slice name);
 
 /* Behind the last line; a list without lines lies nowhere. */
 static inline struct field *fields_end(const struct fields *fs)

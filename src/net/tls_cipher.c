@@ -193,6 +193,7 @@ void tls_give_up_ssl(struct tls *t)
         return;
     if (SSL_version(t->ssl) != TLS1_3_VERSION || SSL_has_pending(t->ssl) || !cipher ||
         !tls_record_begin(t->record, SSL_CIPHER_get_protocol_id(cipher))) {
+        explicit_bzero(t->record, sizeof(*t->record));
         free(t->record);
         t->record = NULL;
         return;

@@ -294,8 +294,10 @@ static ssize_t tls_write(struct stream *s, struct chain *out)
     ssize_t rc = send_held(s);
     if (!rc && !t->held_plain) {
         ssize_t plain = encrypt(s, out);
-        if (plain < 0)
+        if (plain < 0) {
+            tls_loop_of(s)->used = 0; /* what there is of it is no other stream's */
             return plain;
+        }
         t->held_plain = (uint32_t)plain;
         rc = send_out(s);
     }

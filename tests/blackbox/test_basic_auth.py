@@ -104,10 +104,12 @@ def test_curl_asks_and_gets_in_by_http_1_and_2(guarded):
 
 def test_the_backend_learns_the_user_and_cannot_be_lied_to(guarded):
     g = guarded()
-    assert g.get("/header", basic("sha256", "secret") + "x-remote-user: admin\r\n").status == 200
+    assert g.get("/header", basic("sha256", "secret") + "x-remote-user: admin\r\nX_Remote_User: root\r\n"
+                 "Connection: X-Remote-User\r\n").status == 200
     assert g.get("/pass", basic("sha256", "secret")).status == 200
     told, passed = g.backend.requests
     assert told.all("X-Remote-User") == ["sha256"] and "Authorization" not in told
+    assert "X_Remote_User" not in told
     assert passed["Authorization"] == basic("sha256", "secret").strip().partition(": ")[2]
     assert {line.get("user") for line in g.access(2)} == {"sha256"}
 

@@ -2,10 +2,13 @@
 
 import concurrent.futures
 import sys
+import threading
 
 import pytest
 
-from harness import H2Client, wait_for
+from harness import H2Client, fcgi, wait_for
+from harness.admin import ADMIN
+from harness.admin import ask as ask_admin
 from harness.h2 import headers, request, rst_stream
 
 SHARED = ("protocol fastcgi", "max-conns 1", "keep-alive multiplex=on idle=4", "buffer off")
@@ -17,6 +20,10 @@ def app(program, here):
     def start(says):
         return "127.0.0.1:" + program(sys.executable, f"{here}/apps/fcgi_mux.py", says).first
     return start
+
+
+def in_flight(g):
+    return ask_admin(g, "/status")["requests"]["in_flight"]
 
 
 def ask(c, path):
@@ -97,3 +104,32 @@ def test_records_that_are_nobodys_end_the_connection(proxy, octets):
         c.wait_closed()
     g = proxy(then=script, pool=[*SHARED, "retry attempts=1"], threads=1)
     assert g.get("/").status == 502
+
+
+def test_an_answer_before_its_question_ends_the_connection(proxy):
+    """Where the application reads nothing more, a request cannot be sent, and may leave again."""
+    asked, gone = threading.Event(), threading.Event()
+
+    def script(c):
+        c.recv(16)
+        values = [(b"FCGI_MPXS_CONNS", b"1"), (b"FCGI_MAX_REQS", b"4")]
+        c.send(fcgi.record(fcgi.VALUES, 0, b"".join(bytes([len(n), len(v)]) + n + v for n, v in values)))
+        assert asked.wait(20)
+        c.send(fcgi.record(fcgi.STDOUT, 3, b"x" * 10)[:9])
+        assert gone.wait(20)
+        c.send(b"x" * 9)
+        c.wait_closed()
+    pool = [*SHARED, "retry attempts=1", "timeout idle=20s"]
+    g = proxy(then=script, pool=pool, threads=1, gateway=ADMIN)
+    first, second = g.client(timeout=1), H2Client(g.address)
+    first.send(f"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {1 << 30}\r\n\r\n")
+    while first.try_send(bytes(1 << 20)):
+        pass
+    n = ask(second, "/")
+    wait_for(lambda: in_flight(g) == 2, "the second request")
+    asked.set()
+    second.send(rst_stream(n))
+    wait_for(lambda: in_flight(g) < 2, "its end")
+    gone.set()
+    first.close()
+    assert g.get("/").status == 502 and g.running()

@@ -69,6 +69,30 @@ def test_a_yes_lets_the_request_through_with_fields_of_the_answer(guarded):
     assert "X-Secret" not in got and got["Range"] == "bytes=0-1"
 
 
+def test_a_client_can_neither_strip_nor_imitate_what_is_said_of_it(guarded):
+    g = guarded()
+    hops = ("Connection: Remote-User, X-Team, X-Original-URI, X-Original-Method, X-Own\r\nX-Own: 1\r\n"
+            "Remote_User: root\r\nX_Team: red\r\nX_Original_URI: /free\r\n")
+    assert g.get("/secret", cookie("user=ann") + hops).status == 200
+    asked, = g.auth.requests
+    assert asked.all("X-Original-URI") == ["/secret"] and asked["X-Original-Method"] == "GET"
+    assert "X-Own" not in asked and "X_Original_URI" not in asked
+    got, = g.backend.requests
+    assert got.all("Remote-User") == ["ann"] and got.all("X-Team") == ["blue"] and "X-Own" not in got
+    assert "Remote_User" not in got and "X_Team" not in got
+
+
+def test_what_a_client_says_of_itself_does_not_come_back_with_a_redirect(guarded):
+    def app(request, c):
+        c.respond(fields="" if request.target == "/inside" else "X-Accel-Redirect: /inside\r\n")
+    site = SITE.replace("route /open*", "route /inside { internal; auth off; proxy app }\n    route /open*")
+    g = guarded(app=serve(app), site=site, pool=("hand-over accel",))
+    assert g.get("/", cookie("user=ann") + "Remote-User: root\r\nX-Team: red\r\nX-Other: 1\r\n").status == 200
+    _, second = g.backend.requests
+    assert second.target == "/inside" and second["X-Other"] == "1"
+    assert "Remote-User" not in second and "X-Team" not in second
+
+
 def test_a_no_is_passed_on_as_it_is(guarded):
     g = guarded()
     with g.client() as c:

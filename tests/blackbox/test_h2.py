@@ -555,6 +555,14 @@ def test_websocket_over_http_2(proxy, h2):
     assert s.body == b"helloponglast" and s.ended
 
 
+def test_a_websocket_has_no_length(proxy, h2):
+    g = proxy(then=serve())
+    c = h2(g)
+    c.send(headers(1, connect_request("/ws", ("content-length", "9")), END_HEADERS))
+    assert c.wait_status(1).status == 400
+    assert not g.backend.requests
+
+
 def test_websocket_refused_by_the_backend(proxy, h2):
     def answer(r, c):
         c.respond("no", status="403 Forbidden" if r.target == "/403" else "200 OK")

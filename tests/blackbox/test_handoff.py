@@ -266,6 +266,16 @@ def test_another_route_may_be_a_pools(app):
     assert second.method == "GET" and second.body == b"" and "content-type" not in second
 
 
+def test_cookies_that_came_apart_stay_together(app):
+    def fields(request):
+        return "" if request.target == "/hidden/x" else "X-Accel-Redirect: /hidden/x\r\n"
+    g = app(fields)
+    with H2Client(g.address) as c:
+        c.send(h2_get(1, "/", ("cookie", "a=1"), ("cookie", "b=2")))
+        assert c.wait_status(1).status == 200
+    assert [r.all("Cookie") for r in g.backend.requests] == [["a=1; b=2"]] * 2
+
+
 def test_a_loop_of_redirects_ends(app):
     g = app("X-Accel-Redirect: /loop\r\n")
     assert g.get("/").status == 500
