@@ -339,7 +339,7 @@ def test_events_tell_of_changes(three):
 
 @pytest.mark.load
 def test_changes_under_load_lose_no_request(three, backend):
-    g, a, b, c = three(threads=4)
+    g, a, b, c = three(threads=4, gateway_keys=[*STATE, "access-log off"])
     d = backend(then=named("d"))
     stop, failures, counts = threading.Event(), [], []
 

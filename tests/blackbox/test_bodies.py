@@ -1,12 +1,16 @@
 """Bodies travel through a bounded window: however large, and however slow who takes them."""
 
+import signal
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
+from conftest import make_config
 from harness import wait_for
+from harness.certs import Authority
 
 pytestmark = [pytest.mark.alone, pytest.mark.plain]
 SIZE = 2 << 30
@@ -99,6 +103,39 @@ def test_a_2_gb_download_to_a_slow_reader(proxy, chunked):
     taken = drain(c.socket, 1 << 62, len(c.reader.buffer))
     assert taken >= SIZE and (chunked or taken == SIZE)
     assert g.peak_kb() - before < ALLOWED_KB, "resident memory grew on the way"
+
+
+@pytest.mark.parametrize("tls, version", [(True, "--http1.1"), (False, "--http2-prior-knowledge"), (True, "--http2")],
+                         ids=["tls", "h2", "h2-tls"])
+def test_2_gb_over_tls_and_http2_to_a_client_that_stops_reading(gateway, backend, tmp_path, tls, version):
+    """curl, which is held by a signal until nothing moves any more."""
+    meter = Meter()
+
+    def script(c):
+        c.request()
+        c.socket.settimeout(60)
+        c.send(f"HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n")
+        pour(c.socket, SIZE, meter)
+    listen = "127.0.0.1:0"
+    if tls:
+        cert = Authority(tmp_path).issue("localhost")
+        listen += f" tls {{ certificate {cert.pem} key={cert.key} }}"
+    g = gateway(make_config(backend(script), listen=listen, threads=1))
+    before = g.rss_kb()
+    g.reset_peak()
+    curl = subprocess.Popen(["curl", "-sSk", version, "-o", "/dev/null", "-w", "%{http_version} %{size_download}",
+                             f"{'https' if tls else 'http'}://127.0.0.1:{g.address[1]}/"],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: meter.bytes, "the response to begin")
+        curl.send_signal(signal.SIGSTOP)
+        meter.wait_still()
+        assert meter.bytes < SIZE
+    finally:
+        curl.send_signal(signal.SIGCONT)
+    out, err = curl.communicate(timeout=120)
+    assert out == f"{'1.1' if version == '--http1.1' else '2'} {SIZE}", err
+    assert g.peak_kb() - before < 2 * ALLOWED_KB, "resident memory grew on the way"
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
