@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+#include "house/gateway_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "pool/members.h"
+
+/* ---- logs ---- */
+
+/* *out stays NULL for a log that is off. */
+static int open_log(struct gateway *g, struct slice path, struct log_output **out)
+{
+    int error = 0;
+    *out = NULL;
+    if (!path.n)
+        return 0;
+    char *name = mem_dup(path.p, path.n);
+    *out = log_output_open(g->log_writer, name, &error);
+    if (!*out)
+        fprintf(stderr, "sluice: cannot open log %s: %s\n", name, strerror(-error));
+    free(name);
+    return *out ? 0 : error;
+}
+
+static int set_error_log(struct gateway *g, const struct gateway_conf *conf)
+{
+    struct log_output *old = g->error_log, *next;
+    int error = open_log(g, conf->error_path, &next);
+    if (error)
+        return error;
+    log_set_level((enum log_level)conf->error_level);
+    log_writer_install(g->log_writer, next, LOG_TEXT);
+    g->error_log = next;
+    if (old)
+        log_output_close(old);
+    return 0;
+}
+
+/* ---- putting a configuration in place ---- */
+
+static bool has_line(const struct pool_conf *conf, struct slice text)
+{
+    for (uint32_t i = 0; i < conf->backend_count; i++)
+        if (slice_eq(conf->backends[i].text, text))
+            return true;
+    return false;
+}
+
+/* Gives a pool that goes on its new configuration, and follows the names of its lines. */
+static void follow_pool(struct gateway *g, struct gateway_pool *gp, const struct pool_conf *conf,
+                        bool is_shared, struct tls_client *tls)
+{
+    const struct pool_conf *old = gp->pool.conf;
+    if (is_shared)
+        pool_set_conf(&gp->pool, conf);
+    pool_set_tls(&gp->pool, tls);
+    for (uint32_t w = 0; !is_shared && w < g->worker_count; w++)
+        pool_set_loop(&gp->pool, w, &g->workers[w].loop);
+    for (uint32_t i = 0; i < conf->backend_count; i++)
+        names_follow(g->names, &gp->pool, &conf->backends[i],
+                     is_shared && has_line(old, conf->backends[i].text));
+    if (!gp->probes)
+        gp->probes = probes_new(&g->loop, &gp->pool, gp->codec);
+}
+
+/* Takes over the contexts if it succeeds. */
+static int follow_pools(struct gateway *g, struct generation *next, struct tls_client **tls)
+{
+    struct names *old = g->names;
+    int error;
+    struct names *names = names_new(&g->loop, &next->snapshot->gateway, &error);
+    if (!names)
+        return gateway_failed("resolver", error);
+    g->names = names;
+    for (uint32_t i = 0; i < next->snapshot->pool_count; i++)
+        follow_pool(g, next->pools[i], &next->snapshot->pools[i], generation_shares_pool(next, i),
+                    tls[i]);
+    if (old)
+        names_free(old);
+    return 0;
+}
+
+static struct worker_change *make_change(struct gateway *g, uint32_t worker)
+{
+    const struct gateway_conf *conf = &g->current->snapshot->gateway;
+    struct worker_change *c = mem_zalloc(sizeof(*c));
+    c->worker = &g->workers[worker];
+    c->tenure = tenure_new(g->current, &g->loop);
+    c->client_limit = (conf->conns + g->worker_count - 1) / g->worker_count;
+    list_each (node, &g->listenings.list) {
+        struct listening *l = container_of(node, struct listening, node);
+        if (!l->is_wanted) {
+            c->removed = mem_grow(c->removed, c->removed_count + 1, sizeof(*c->removed));
+            c->removed[c->removed_count++] = l->id;
+            continue;
+        }
+        if (l->is_given)
+            worker_set_tls(c->worker, l->id, l->tls);
+        for (uint32_t i = worker; !l->is_given && i < l->fd_count; i += g->worker_count) {
+            c->added = mem_grow(c->added, c->added_count + 1, sizeof(*c->added));
+            c->added[c->added_count++] =
+                (struct worker_socket){l->id, l->fds[i], &l->stats[worker],
+                                       l->tls ? tls_server_ref(l->tls) : NULL, l->address};
+        }
+    }
+    return c;
+}
+
+static void tell_workers(struct gateway *g)
+{
+    for (uint32_t i = 0; i < g->worker_count; i++) {
+        struct worker_change *change = make_change(g, i);
+        if (g->are_running)
+            worker_send(change);
+        else
+            worker_apply(change);
+    }
+}
+
+int gateway_put_in_place(struct gateway *g, struct snapshot *s, struct app_defs *defs)
+{
+    struct log_output *access_log = NULL;
+    struct tls_client **tls = NULL;
+    int error = set_error_log(g, &s->gateway);
+    if (!error)
+        error = open_log(g, s->gateway.access_path, &access_log);
+    if (!error)
+        error = gateway_make_tls(g, s, &tls);
+    if (!error)
+        error = listenings_prepare(&g->listenings, s);
+    if (error) {
+        gateway_drop_tls(tls, s->pool_count);
+        if (access_log)
+            log_output_close(access_log);
+        app_defs_unref(defs);
+        snapshot_unref(s);
+        return error;
+    }
+    struct generation *next =
+        generation_new(s, access_log, defs, g->current, g->worker_count, ++g->generations);
+    error = follow_pools(g, next, tls);
+    if (error) {
+        gateway_drop_tls(tls, s->pool_count);
+        listenings_revert(&g->listenings);
+        generation_unhold(next);
+        return error;
+    }
+    free(tls);
+    struct generation *old = g->current;
+    g->current = next;
+    if (g->apps)
+        apps_follow(g->apps, next);
+    listenings_switch_tls(&g->listenings);
+    tell_workers(g);
+    gateway_watch_certificates(g);
+    if (old)
+        generation_unhold(old);
+    listenings_commit(&g->listenings);
+    return 0;
+}
+
+/* ---- loading another one ---- */
+
+/* Settings of a running process that only a start can change. */
+static void warn_of_fixed_settings(const struct gateway *g, const struct snapshot *s)
+{
+    const struct gateway_conf *was = &g->current->snapshot->gateway, *is = &s->gateway;
+    if (was->threads != is->threads)
+        log_warn(0, "reload: 'threads' takes effect at the next start");
+    if (!slice_eq(was->user, is->user) || !slice_eq(was->group, is->group))
+        log_warn(0, "reload: 'user' and 'group' take effect at the next start");
+}
+
+bool gateway_reload(struct gateway *g, struct config_diag *diag)
+{
+    struct app_defs *defs;
+    if (g->phase != GATEWAY_SERVES)
+        return config_error(diag, (struct config_place){0}, "the gateway is stopping");
+    if (g->upgrade.is_under_way)
+        return config_error(diag, (struct config_place){0}, "an upgrade is under way");
+    struct snapshot *s = g->source->load(g->source->ctx, diag);
+    if (!s)
+        return false;
+    if (!gateway_ask_definitions(g, s, &defs, diag)) {
+        snapshot_unref(s);
+        return false;
+    }
+    warn_of_fixed_settings(g, s);
+    int error = gateway_put_in_place(g, s, defs);
+    if (error)
+        return config_error(diag, (struct config_place){0}, "cannot put it in place: %s",
+                            strerror(-error));
+    log_info(0, "configuration %u is in place", g->generations);
+    g->service->reloaded(g->service_state);
+    return true;
+}
+
+void gateway_reload_by_signal(struct gateway *g)
+{
+    struct config_diag diag;
+    config_diag_init(&diag);
+    bool ok = gateway_reload(g, &diag);
+    struct slice text = config_diag_print(&diag, &diag.arena);
+    for (struct slice line; text.n;
+         text = slice_skip(text, line.n < text.n ? line.n + 1 : line.n)) {
+        line = slice_first(text, slice_find(text, '\n'));
+        log_at(ok ? LEVEL_WARN : LEVEL_ERROR, 0, "reload: " SLICE_FMT, SLICE_ARG(line));
+    }
+    if (!ok)
+        log_error(0, "reload failed: the configuration in place goes on serving");
+    config_diag_fini(&diag);
+}
