@@ -76,7 +76,11 @@ static enum codec_event start_body(struct cgi_reader *r, struct codec_result *re
     if (framing->kind == BODY_TUNNEL)
         return cgi_bad(result, "switched protocols unasked", "RFC 9110 15.2.2");
     if (result->response->status / 100 == 1) {
+        uint32_t interims = r->interims + 1;
+        if (interims > INTERIMS_MAX)
+            return cgi_bad(result, "too many interim responses", "RFC 9110 15.2");
         cgi_reader_init(r, r->method);
+        r->interims = interims;
         return CODEC_HEAD;
     }
     r->framing = *framing;

@@ -18,6 +18,7 @@ struct cgi_reader {
     uint64_t left; /* BODY_LENGTH: bytes to come */
     char *held;    /* the beginning of a head that comes in pieces; in the exchange's arena */
     size_t held_n, held_cap, scanned;
+    uint32_t interims;
 };
 
 void cgi_reader_init(struct cgi_reader *r, enum method method);

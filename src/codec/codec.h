@@ -29,6 +29,9 @@ enum codec_event {
     CODEC_REFUSED, /* result.fault: the backend has not executed the request; another may */
 };
 
+/* 1xx before a response: each takes memory, and a backend could go on for ever. */
+enum { INTERIMS_MAX = 32 };
+
 struct codec_result {
     struct response_head *response; /* where CODEC_HEAD puts it; given by the caller */
     struct framing framing;         /* of the body behind the head */

@@ -14,6 +14,7 @@ void h1_reader_init(struct h1_reader *r)
     r->at = H1_HEAD;
     r->scanned = 0;
     r->skipped = false;
+    r->interims = 0;
 }
 
 static enum codec_event bad(struct codec_result *result, uint16_t status, const char *what,
@@ -102,8 +103,11 @@ enum codec_event h1_read_response(struct h1_reader *r, struct slice *in, enum me
         framing_of_response(result->response, method, &result->framing, &result->fault) !=
             PARSE_DONE)
         return CODEC_BAD;
-    if (result->response->status / 100 == 1 && result->framing.kind != BODY_TUNNEL)
-        r->scanned = 0; /* interim: another head follows */
+    bool is_interim = result->response->status / 100 == 1 && result->framing.kind != BODY_TUNNEL;
+    if (is_interim && ++r->interims > INTERIMS_MAX)
+        return bad(result, 502, "too many interim responses", "RFC 9110 15.2");
+    if (is_interim)
+        r->scanned = 0; /* another head follows */
     else
         start_body(r, &result->framing);
     return CODEC_HEAD;

@@ -11,7 +11,8 @@
 struct h1_reader {
     enum { H1_HEAD, H1_BODY, H1_END } at : 8;
     enum body_kind kind : 8;
-    bool skipped; /* the empty line that may come before a request */
+    bool skipped;     /* the empty line that may come before a request */
+    uint8_t interims; /* before the response */
     union {
         size_t scanned;         /* H1_HEAD: of an incomplete one */
         uint64_t left;          /* BODY_LENGTH: bytes to come */

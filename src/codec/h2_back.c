@@ -14,7 +14,6 @@
 #include "http/status.h"
 
 enum {
-    INTERIMS_MAX = 32,      /* 1xx before a response */
     UNPACKED_MAX = 1 << 20, /* bytes a field section may unpack to */
     WAITING_MAX = 1000,     /* answers to a backend that does not read them */
     QUEUE_MAX = 200000,     /* frames of any kind, for two of each stream */
@@ -168,7 +167,7 @@ static void end_head(struct stream_lane *s, struct reply *r, bool is_end)
     } else if (r->head.status == 101) {
         set_fault(s, "101 over HTTP/2", "RFC 9113 8.6");
     } else if (is_interim && ++s->interims > INTERIMS_MAX) {
-        set_fault(s, "too many interim responses", NULL);
+        set_fault(s, "too many interim responses", "RFC 9110 15.2");
     } else if (set_framing(s, r, is_end)) {
         s->has_head = !is_interim;
         *s->replies_end = r;

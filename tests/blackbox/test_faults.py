@@ -116,9 +116,9 @@ def test_endless_interim_responses_end(proxy):
                 c.send("HTTP/1.1 103 Early Hints\r\n\r\n" * 100)
         except OSError:
             c.closed = True
-    c = proxy(then=script, pool=ONCE + ["timeout response=500ms"]).client()
+    c = proxy(then=script, pool=ONCE).client()
     c.send("GET / HTTP/1.0\r\nHost: t\r\n\r\n")
-    assert c.response().status in (502, 504)
+    assert c.response().status == 502
 
 
 # ---- in the body ----
