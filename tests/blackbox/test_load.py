@@ -32,8 +32,6 @@ def test_200_connections_on_4_threads(proxy, demo):
     """Keep-alive load, with clients beside it that leave, send slowly, upload, pipeline and break rules."""
     g = proxy(*demo, threads=4, pool=["keep-alive idle=16 timeout=2s requests=50", "timeout response=20s"],
               gateway=["timeout head=5s body=5s idle=3s"])
-    # Logging never makes a request wait: where the writer gets no processor, lines are dropped and counted.
-    g.expect_error("log lines were dropped")
     end = time.monotonic() + SECONDS
     wrk = subprocess.Popen(["wrk", "-t1", "-c200", f"-d{SECONDS}s", f"{g.url}/headers"],
                            stdout=subprocess.PIPE, text=True)
