@@ -96,7 +96,10 @@ bench: all
 	@tools/install-packages bench
 	@bench/run $(BUILD) $(HARNESS)
 
+# A later PREFIX than that of the first build counts too.
 install: all
+	@grep -qx 'prefix = $(PREFIX)' $(BUILD)/meson-private/cmd_line.txt || \
+	    meson configure $(BUILD) -Dprefix=$(PREFIX)
 	@meson install -C $(BUILD)
 
 clean:
