@@ -1,5 +1,5 @@
 /* HTTP/1.1 (RFC 9112), both sides: one reader and one writer of messages, used towards clients and
- * towards backends. The row for backends is h1_back_codec; the front is core/client.c's.
+ * towards backends. The row for backends is h1_back_codec; the front is core/client_h1.c's.
  * SPDX-License-Identifier: MIT */
 #ifndef CODEC_H1_H
 #define CODEC_H1_H

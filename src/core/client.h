@@ -1,8 +1,9 @@
 /* A client's connection: accepting it, its end, and what is common to the protocols spoken on it.
  *
- * What is read and written is the business of a struct client_protocol: HTTP/1.1 at first, which
- * hands the connection over to HTTP/2 when the client begins with that protocol's preface. A
- * protocol gives each request an exchange and is that exchange's front.
+ * What is read and written is the business of a struct client_protocol, and one hands over to the
+ * next: what a proxy says of the client, then TLS (each where the listener has it), then HTTP/1.1
+ * or HTTP/2, as TLS has agreed or the client's preface says. The last gives each request an
+ * exchange and is that exchange's front.
  * SPDX-License-Identifier: MIT */
 #ifndef CORE_CLIENT_H
 #define CORE_CLIENT_H

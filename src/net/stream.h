@@ -1,4 +1,4 @@
-/* A byte stream to a peer: a connected socket beneath a transport (plain TCP or unix here).
+/* A byte stream to a peer: a connected socket beneath a transport (plain, or TLS).
  *
  * Edge-triggered and registered once: a stream remembers whether it may be readable or writable;
  * reads and writes clear that when the kernel has no more, and the next edge sets it again. A

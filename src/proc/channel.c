@@ -227,6 +227,12 @@ static void receive(struct channel *c)
     loop_defer(c->loop, &c->again);
 }
 
+void channel_hear(struct channel *c)
+{
+    while (channel_is_open(c) && receive_one(c))
+        ;
+}
+
 static void receive_again(struct deferred *d)
 {
     struct channel *c = container_of(d, struct channel, again);

@@ -41,6 +41,9 @@ void channel_close(struct channel *c); /* makes no callback; harmless when close
 void channel_fini(struct channel *c);
 bool channel_is_open(const struct channel *c);
 
+/* Takes all that has arrived by now, without waiting for the loop to say so. */
+void channel_hear(struct channel *c);
+
 /* Sends m, now or when there is room; fds stay the caller's. 0 or -errno: -E2BIG, -ENOTCONN. A
  * broken connection is seen by on_closed later. */
 int channel_send(struct channel *c, const struct message *m, const int *fds, uint32_t fd_count)

@@ -259,7 +259,6 @@ static void walk(struct wire *w, struct message *m)
     switch (m->type) {
     case MESSAGE_DEFINE: walk_def(w, &m->def); break;
     case MESSAGE_FORGET: walk_u32(w, &m->forget, UINT32_MAX, ""); break;
-    case MESSAGE_SEAL:
     case MESSAGE_CHANNEL: break;
     case MESSAGE_START: walk_order(w, &m->order); break;
     case MESSAGE_SIGNAL: walk_signal(w, &m->signal); break;

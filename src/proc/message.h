@@ -39,10 +39,9 @@ struct strings {
 const char *strings_next(const struct strings *s, const char **at);
 
 enum message_type {
-    /* to the spawner; the first three only where nothing was sealed */
+    /* to the spawner; the first two only by the first channel */
     MESSAGE_DEFINE = 1, /* struct spawn_def */
     MESSAGE_FORGET,     /* index of a definition that is used no more */
-    MESSAGE_SEAL,       /* nothing is defined by this channel any more */
     MESSAGE_CHANNEL,    /* one descriptor: a further, sealed channel */
     MESSAGE_START,      /* struct spawn_order, and its descriptors */
     MESSAGE_SIGNAL,     /* struct spawn_signal */

@@ -145,9 +145,24 @@ static void add_child(struct peer *p, const struct spawn_order *o, enum spawn_ki
     s->child_count++;
 }
 
+/* What is ordered was defined before, but by another channel, which may not have been read yet. */
+static const struct known *find_ordered(struct peer *p, uint32_t index)
+{
+    struct server *s = p->server;
+    const struct known *k = find_known(s, index);
+    if (k)
+        return k;
+    list_each (it, &s->peers) {
+        struct peer *other = container_of(it, struct peer, node);
+        if (other != p && !other->sealed)
+            channel_hear(&other->channel);
+    }
+    return find_known(s, index);
+}
+
 static void start_child(struct peer *p, const struct spawn_order *o, const struct channel_fds *fds)
 {
-    const struct known *k = find_known(p->server, o->def);
+    const struct known *k = find_ordered(p, o->def);
     enum spawn_stage stage = STAGE_DEFINITION;
     pid_t pid = -ENOENT;
     if (fds->count != o->fd_count || find_id(p, o->id))
@@ -327,8 +342,6 @@ static void change_known(struct peer *p, const struct message *m, struct slice p
     struct known *k;
     if (p->sealed)
         refuse(p, "a definition by a channel that is sealed");
-    else if (m->type == MESSAGE_SEAL)
-        p->sealed = true;
     else if (m->type == MESSAGE_FORGET && (k = find_known(s, m->forget)))
         forget(s, k);
     else if (m->type == MESSAGE_DEFINE && s->known_count < SPAWNER_DEFS_MAX)
@@ -341,8 +354,7 @@ static void on_message(struct channel *c, const struct message *m, struct slice 
     struct peer *p = container_of(c, struct peer, channel);
     switch (m->type) {
     case MESSAGE_DEFINE:
-    case MESSAGE_FORGET:
-    case MESSAGE_SEAL: change_known(p, m, packet); break;
+    case MESSAGE_FORGET: change_known(p, m, packet); break;
     case MESSAGE_CHANNEL: open_channel(p, fds); break;
     case MESSAGE_START: start_child(p, &m->order, fds); break;
     case MESSAGE_SIGNAL: signal_child(p, &m->signal); break;
@@ -458,12 +470,6 @@ int spawner_define(int channel, const struct spawn_def *def)
 int spawner_forget(int channel, uint32_t index)
 {
     struct message m = {.type = MESSAGE_FORGET, .forget = index};
-    return channel_send_blocking(channel, &m, NULL, 0);
-}
-
-int spawner_seal(int channel)
-{
-    struct message m = {.type = MESSAGE_SEAL};
     return channel_send_blocking(channel, &m, NULL, 0);
 }
 

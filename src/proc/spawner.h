@@ -29,10 +29,10 @@ struct spawner {
  */
 int spawner_start(struct spawner *out) __attribute__((warn_unused_result));
 
-/* On a channel that is not sealed; these may wait until the spawner has room. 0 or -errno. */
+/* On the first channel, the only one that is not sealed; these may wait until the spawner has room.
+ * 0 or -errno. */
 int spawner_define(int channel, const struct spawn_def *def) __attribute__((warn_unused_result));
 int spawner_forget(int channel, uint32_t index) __attribute__((warn_unused_result));
-int spawner_seal(int channel) __attribute__((warn_unused_result));
 /* Opens a further, sealed channel, for another thread or process: its descriptor or -errno. */
 int spawner_channel(int channel) __attribute__((warn_unused_result));
 

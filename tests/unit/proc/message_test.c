@@ -34,7 +34,6 @@ static const struct message samples[] = {
     {.type = MESSAGE_DEFINE,
      .def = {.kind = SPAWN_CGI, .directory = SLICE_INIT("/usr/lib/cgi-bin"), .argv = {.p = ""}}},
     {.type = MESSAGE_FORGET, .forget = 3},
-    {.type = MESSAGE_SEAL},
     {.type = MESSAGE_CHANNEL},
     {.type = MESSAGE_START,
      .order = {.id = 1,
@@ -124,7 +123,7 @@ static void test_what_is_out_of_range_is_refused(void **state)
 {
     (void)state;
     const struct spawn_def app = samples[0].def;
-    const struct spawn_order order = samples[5].order;
+    const struct spawn_order order = samples[4].order;
     struct message bad[] = {
         {.type = MESSAGE_DEFINE, .def = app},
         {.type = MESSAGE_DEFINE, .def = app},

@@ -155,6 +155,23 @@ static void test_why_it_did_not_start_is_told(void **state)
     }
 }
 
+static void test_what_was_defined_by_another_channel_meanwhile_runs(void **state)
+{
+    (void)state;
+    static const struct spawn_def late = {.index = 60, .argv = TEXTS("/bin/sh\0-c\0exit 3\0", 3)};
+    struct spawn_order order = {.def = late.index};
+    assert_int_equal(kill(r.spawner.pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(r.spawner.pid, NULL, WUNTRACED), r.spawner.pid);
+    assert_int_equal(spawn_start(&r.spawn, &r.child, &order, NULL), 0); /* it sees this first */
+    assert_int_equal(spawner_define(r.spawner.fd, &late), 0);
+    assert_int_equal(kill(r.spawner.pid, SIGCONT), 0);
+    run();
+    assert_int_equal(r.error, 0);
+    if (r.child.state != CHILD_NONE)
+        run();
+    assert_int_equal(r.exit.status, 3);
+}
+
 static void test_a_sealed_channel_defines_nothing(void **state)
 {
     (void)state;
@@ -192,6 +209,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_process_runs_and_its_exit_is_told, begin, end),
         cmocka_unit_test_setup_teardown(test_a_signal_reaches_it, begin, end),
         cmocka_unit_test_setup_teardown(test_why_it_did_not_start_is_told, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_was_defined_by_another_channel_meanwhile_runs,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(test_a_sealed_channel_defines_nothing, begin, end),
         cmocka_unit_test_setup_teardown(test_processes_end_with_their_channel, begin, end),
     };
