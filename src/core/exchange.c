@@ -19,6 +19,7 @@
 #include "core/relay.h"
 #include "core/rewriting.h"
 #include "core/worker.h"
+#include "http/percent.h"
 #include "http/status.h"
 #include "http/uri.h"
 
@@ -216,6 +217,20 @@ void exchange_abort(struct exchange *x, const char *why)
 
 /* ---- states ---- */
 
+/* What was matched is what goes on: a backend that leaves dot segments where they are would take
+ * "/private/../public" for something private, which nobody was asked about. No client sends them by
+ * itself (RFC 3986 6.2.2.3). */
+static void remove_dots(struct exchange *x)
+{
+    struct request_head *req = &x->req;
+    log_info(x->id, "dot segments of " SLICE_FMT " are removed", SLICE_ARG(req->target));
+    req->path = req->target = percent_encode(x->path, PERCENT_PATH, &x->arena);
+    req->form = TARGET_ORIGIN;
+    if (req->has_query)
+        req->target = arena_printf(&x->arena, SLICE_FMT "?" SLICE_FMT, SLICE_ARG(req->path),
+                                   SLICE_ARG(req->query));
+}
+
 static enum parse check_request(struct exchange *x, struct fault *f)
 {
     if (x->req.method == METHOD_CONNECT)
@@ -224,8 +239,13 @@ static enum parse check_request(struct exchange *x, struct fault *f)
         !slice_ieq(fields_value(&x->req.fields, FIELD_EXPECT), SLICE("100-continue")))
         return fault_bad(f, 417, "unknown expectation", "RFC 9110 10.1.1");
     x->path = x->req.path;
-    return x->req.form == TARGET_ASTERISK ? PARSE_DONE
-                                          : uri_normalise_path(x->req.path, &x->arena, &x->path, f);
+    if (x->req.form == TARGET_ASTERISK)
+        return PARSE_DONE;
+    if (uri_normalise_path(x->req.path, &x->arena, &x->path, f) != PARSE_DONE)
+        return PARSE_BAD;
+    if (x->path.p != x->req.path.p && uri_has_dots(x->req.path))
+        remove_dots(x);
+    return PARSE_DONE;
 }
 
 static enum parse rewrite(struct exchange *x, const struct rewrite *rules, struct facts *facts,

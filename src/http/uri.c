@@ -103,6 +103,28 @@ enum parse uri_normalise_path(struct slice raw, struct arena *a, struct slice *o
     return PARSE_DONE;
 }
 
+/* The byte in front, decoded, which is taken off. */
+static char take_byte(struct slice *raw)
+{
+    uint64_t byte;
+    bool is_encoded = raw->p[0] == '%' && raw->n > 2 && num_hex(slice_of(raw->p + 1, 2), &byte);
+    char c = is_encoded ? (char)byte : raw->p[0];
+    *raw = slice_skip(*raw, is_encoded ? 3 : 1);
+    return c;
+}
+
+bool uri_has_dots(struct slice raw)
+{
+    unsigned dots = 0; /* that the segment consists of so far; 3: it is none of these */
+    while (raw.n) {
+        char c = take_byte(&raw);
+        if (c == '/' && (dots == 1 || dots == 2))
+            return true;
+        dots = c == '/' ? 0 : c == '.' && dots < 3 ? dots + 1 : 3;
+    }
+    return dots == 1 || dots == 2;
+}
+
 bool uri_split_authority(struct slice authority, struct slice *host, int *port)
 {
     struct slice digits;

@@ -14,6 +14,8 @@
 /* *out: raw itself when it is in normal form already, else a copy in the arena. */
 enum parse uri_normalise_path(struct slice raw, struct arena *a, struct slice *out, struct fault *f)
     __attribute__((warn_unused_result));
+/* Whether a valid path has dot segments, however they are encoded. */
+bool uri_has_dots(struct slice raw);
 
 /* Splits "host", "host:port", "[v6]:port"; port is -1 if absent. False if it is no valid authority
  * for HTTP (userinfo, bad port, bad characters). host keeps its brackets off. */

@@ -12,14 +12,21 @@ static bool is_beneath(struct slice path, struct slice prefix)
            (path.n == prefix.n || slice_find(SLICE("/?#"), path.p[prefix.n]) < 3);
 }
 
+/* More of them, or what browsers take for them, would begin the name of another host. */
+static struct slice with_one_slash(struct slice path, struct arena *a)
+{
+    size_t n = 0;
+    while (n < path.n && (path.p[n] == '/' || path.p[n] == '\\'))
+        n++;
+    bool is_plain = n == 1 && path.p[0] == '/';
+    return is_plain ? path : arena_join(a, SLICE("/"), slice_skip(path, n));
+}
+
 /* path begins with '/'; a query or fragment may be behind it. */
 static struct slice map_path(const struct mapping *m, struct slice path, struct arena *a)
 {
-    if (m->prepended.n && is_beneath(path, m->prepended)) {
-        path = slice_skip(path, m->prepended.n);
-        if (!path.n || path.p[0] != '/')
-            path = arena_join(a, SLICE("/"), path);
-    }
+    if (m->prepended.n && is_beneath(path, m->prepended))
+        path = with_one_slash(slice_skip(path, m->prepended.n), a);
     if (m->prefix.n && !is_beneath(path, m->prefix))
         path = arena_join(a, m->prefix, path);
     return path;

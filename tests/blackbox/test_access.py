@@ -42,6 +42,18 @@ def test_nothing_of_a_refused_request_reaches_the_backend(proxy):
     assert line["status"] == 403 and line["reason"] == "the client's address is denied"
 
 
+def test_a_backend_sees_the_path_that_was_matched(proxy):
+    g = proxy(then=serve(), site=SITE)
+    for target in ("/closed/../open?a=/../b", "/closed/%2e%2E/open?a=/../b", "/closed/x%2f..%2F..%2fopen?a=/../b",
+                   "http://test/closed/../open?a=/../b"):
+        assert statuses(g, target, "127.0.0.1") == [200]
+        assert g.backend.requests.pop().target == "/open?a=/../b", target
+    for target in ("/open/../closed", "/open%2f..%2fclosed", "//closed", "/%63losed", "/x/..//closed/"):
+        assert statuses(g, target, "127.0.0.1") == [403], target
+    assert statuses(g, "/open//a%2fb%20/..c", "127.0.0.1") == [200]
+    assert g.backend.requests.pop().target == "/open//a%2fb%20/..c", "nothing else is changed"
+
+
 def test_a_way_round_by_an_internal_redirect_is_closed_too(proxy):
     g = proxy(then=serve(), site=SITE)
     assert g.get("/hop").status == 403

@@ -110,6 +110,19 @@ static void test_a_normal_path_is_not_copied(void **state)
     assert_ptr_equal(out.p, raw.p);
 }
 
+static void test_dot_segments_are_seen(void **state)
+{
+    (void)state;
+    static const char *const with[] = {"/a/../b", "/a/./b",    "/..",         "/.",      "/a/..",
+                                       "/%2e/a",  "/a/.%2E/b", "/a%2f..%2Fb", "/a/.%2f", "//./a"};
+    static const char *const without[] = {"/",      "/a",  "/.a",    "/...",  "/a/..b/c",
+                                          "/a./b.", "//a", "/a%2fb", "/%2ea", "/..;/a"};
+    for (size_t i = 0; i < sizeof(with) / sizeof(with[0]); i++)
+        assert_true(uri_has_dots(slice_str(with[i])));
+    for (size_t i = 0; i < sizeof(without) / sizeof(without[0]); i++)
+        assert_false(uri_has_dots(slice_str(without[i])));
+}
+
 static void test_authorities_are_split(void **state)
 {
     (void)state;
@@ -187,6 +200,7 @@ int main(void)
         cmocka_unit_test(test_paths_are_decoded_and_straightened),
         cmocka_unit_test(test_paths_without_a_normal_form_are_refused),
         cmocka_unit_test(test_a_normal_path_is_not_copied),
+        cmocka_unit_test(test_dot_segments_are_seen),
         cmocka_unit_test(test_authorities_are_split),
         cmocka_unit_test(test_what_is_no_authority_is_refused),
     };

@@ -122,7 +122,13 @@ static void test_what_was_put_before_the_path_comes_off(void **state)
     (void)state;
     const struct mapping m = {.prepended = SLICE_INIT("/base"), .is_on = true};
     static const struct pair cases[] = {
-        {"/base/x", "/x"}, {"/base", "/"}, {"/base?x", "/?x"}, {"/basement", NULL}, {"/x", NULL},
+        {"/base/x", "/x"},
+        {"/base", "/"},
+        {"/base?x", "/?x"},
+        {"/basement", NULL},
+        {"/x", NULL},
+        {"/base//evil.example", "/evil.example"}, /* no other host by that */
+        {"/base/\\evil.example", "/evil.example"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         check(map_back_url, &m, &cases[i]);
