@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { SAFE_DIGITS = 19 }; /* so many fit into 64 bits, whatever they are */
+
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')
@@ -19,7 +21,11 @@ bool num_dec(struct slice s, uint64_t *out)
     uint64_t v = 0;
     for (size_t i = 0; i < s.n; i++) {
         unsigned d = (unsigned)(unsigned char)s.p[i] - '0';
-        if (d > 9 || __builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, d, &v))
+        if (d > 9)
+            return false;
+        if (i < SAFE_DIGITS)
+            v = v * 10 + d;
+        else if (__builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, d, &v))
             return false;
     }
     *out = v;
@@ -83,7 +89,7 @@ bool num_ms(struct slice s, uint64_t *ms)
 }
 
 /* Counts first, so that every digit is written once, where it belongs. */
-static size_t put(char *p, uint64_t v, unsigned base)
+static inline __attribute__((always_inline)) size_t put(char *p, uint64_t v, unsigned base)
 {
     size_t n = 1;
     for (uint64_t rest = v / base; rest; rest /= base)

@@ -2,6 +2,7 @@
 #include "core/exchange.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,7 +84,8 @@ struct exchange *exchange_new(struct worker *w)
     } else {
         x = mem_alloc(sizeof(*x));
     }
-    memset(x, 0, sizeof(*x));
+    memset(x, 0, offsetof(struct exchange, asker));
+    x->asker.len = 0;
     counter_add(&w->stats.begun, 1);
     x->worker = w;
     x->id = (uint64_t)(w->index + 1) << 48 | ++w->next_id;
@@ -480,33 +482,36 @@ static struct slice version_of(const struct request_head *req)
 static void log_access(struct exchange *x, uint64_t now_us)
 {
     struct worker *w = x->worker;
-    struct access_record *r = &x->record;
-    r->wall_us = loop_wall_us() - (int64_t)(now_us - x->start_us);
-    r->id = x->id;
-    r->user = x->auth_user;
-    r->client = x->asker_text.n ? x->asker_text : x->peer_text;
-    if (!r->target.p) { /* else it is what the client asked for, before internal redirects */
-        r->method = x->req.method_text;
-        r->target = x->req.target;
-        r->host = x->req.authority;
-    }
-    r->version = version_of(&x->req);
-    r->status = x->response == MSG_NONE ? 0 : x->resp.status;
-    r->sent_bytes = x->resp_bytes;
-    r->received_bytes = x->req_bytes;
-    r->referer = fields_value(&x->req.fields, FIELD_REFERER);
-    r->user_agent = fields_value(&x->req.fields, FIELD_USER_AGENT);
-    r->pool = x->attempt.pool ? x->attempt.pool->conf->name : SLICE_NONE;
-    r->backend = x->attempt.backend ? slice_str(x->attempt.backend->text) : SLICE_NONE;
-    r->attempts = x->attempt.count;
-    r->phase_us[PHASE_HEAD] = span(x->start_us, x->read_us);
-    r->phase_us[PHASE_QUEUE] = !x->dial_us ? -1 : x->wait_us ? span(x->wait_us, x->dial_us) : 0;
-    r->phase_us[PHASE_CONNECT] = span(x->dial_us, x->begin_us);
-    r->phase_us[PHASE_FIRST] = span(x->begin_us, x->head_us);
-    r->phase_us[PHASE_TOTAL] = span(x->start_us, now_us);
+    const struct attempt *at = &x->attempt;
+    rewriting_keep_asked(x);
+    struct access_record record = {
+        .wall_us = loop_wall_us() - (int64_t)(now_us - x->start_us),
+        .id = x->id,
+        .user = x->auth_user,
+        .client = x->asker_text.n ? x->asker_text : x->peer_text,
+        .method = x->record.method,
+        .target = x->record.target,
+        .host = x->record.host,
+        .version = version_of(&x->req),
+        .status = x->response == MSG_NONE ? 0 : x->resp.status,
+        .sent_bytes = x->resp_bytes,
+        .received_bytes = x->req_bytes,
+        .referer = fields_value(&x->req.fields, FIELD_REFERER),
+        .user_agent = fields_value(&x->req.fields, FIELD_USER_AGENT),
+        .pool = at->pool ? at->pool->conf->name : SLICE_NONE,
+        .backend = at->backend ? slice_str(at->backend->text) : SLICE_NONE,
+        .attempts = at->count,
+        .ended_by = x->record.ended_by,
+        .end_reason = x->record.end_reason,
+    };
+    record.phase_us[PHASE_HEAD] = span(x->start_us, x->read_us);
+    record.phase_us[PHASE_QUEUE] = !x->dial_us ? -1 : x->wait_us ? span(x->wait_us, x->dial_us) : 0;
+    record.phase_us[PHASE_CONNECT] = span(x->dial_us, x->begin_us);
+    record.phase_us[PHASE_FIRST] = span(x->begin_us, x->head_us);
+    record.phase_us[PHASE_TOTAL] = span(x->start_us, now_us);
     char line[ACCESS_LINE_MAX];
     size_t n = access_log_put(line, sizeof(line),
-                              (enum access_format)w->snapshot->gateway.access_format, r);
+                              (enum access_format)w->snapshot->gateway.access_format, &record);
     log_writer_put(w->tenure->generation->access_log, slice_of(line, n));
 }
 

@@ -120,8 +120,7 @@ struct exchange {
     bool https;                      /* came encrypted */
     const struct tls_peer *tls_peer; /* the client's certificate; NULL: none */
     struct slice peer_text;          /* address of the client, without port */
-    struct net_addr asker; /* who asks: the client, or whom a trusted proxy names (asker.h) */
-    struct slice asker_text;
+    struct slice asker_text; /* who asks, see below */
     struct slice path;       /* normalised; what rules have made of it */
     struct slice matched;    /* the path by which the route was found */
     struct mount mount;      /* what rules have changed that responses are to be mapped back by */
@@ -173,13 +172,22 @@ struct exchange {
     enum field_id fail_id;           /* a field for the answer if it fails; 0: none */
     struct slice fail_value;
 
-    struct access_record record;         /* for the log; times in us of the loop's clock */
+    struct {
+        struct slice method, target, host; /* as asked for, once changed; p NULL before that */
+        struct slice end_reason;
+        enum access_end ended_by;
+    } record;                            /* for the log */
+    /* In us of the loop's clock. */
     uint64_t start_us;                   /* first byte of the request */
     uint64_t read_us;                    /* its head was complete */
     uint64_t wait_us;                    /* began to wait for a slot */
     uint64_t dial_us, begin_us, head_us; /* of the newest attempt: began, request begun, answered */
     uint64_t req_bytes, resp_bytes;      /* body bytes */
     uint64_t flushed_bytes;              /* to a client of HTTP/1 */
+
+    /* Who asks: the client, or whom a trusted proxy names (asker.h). It comes last, as all before
+     * it is cleared for each request, but of this only the length. */
+    struct net_addr asker;
 };
 
 /* An exchange in state ROUTE with nothing in it but an arena; the caller fills req, req_framing,

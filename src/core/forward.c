@@ -34,9 +34,7 @@ static void drop_hop_by_hop(struct fields *fields, unsigned count)
 {
     if (fields_has(fields, FIELD_CONNECTION))
         drop_nominated(fields, count);
-    for (unsigned i = 0; i < fields->n; i++)
-        if (field_flags(fields->v[i].id) & FIELD_HOP)
-            fields->v[i].dropped = true;
+    fields_drop_hop_by_hop(fields);
 }
 
 static void add(struct exchange *x, struct fields *fields, enum field_id id, struct slice value)

@@ -12,12 +12,11 @@
 
 void rewriting_keep_asked(struct exchange *x)
 {
-    struct access_record *r = &x->record;
-    if (r->target.p)
+    if (x->record.target.p)
         return;
-    r->method = x->req.method_text;
-    r->target = x->req.target;
-    r->host = x->req.authority;
+    x->record.method = x->req.method_text;
+    x->record.target = x->req.target;
+    x->record.host = x->req.authority;
 }
 
 /* Of an absolute-form (RFC 9112 3.2.2) what is behind the authority. */

@@ -122,10 +122,8 @@ void fields_grow(struct fields *fs, struct arena *a)
     fs->cap = (uint16_t)cap;
 }
 
-struct field *fields_find(const struct fields *fs, enum field_id id)
+struct field *fields_find_line(const struct fields *fs, enum field_id id)
 {
-    if (!fields_has(fs, id))
-        return NULL;
     for (struct field *f = fs->v; f < fields_end(fs); f++)
         if (f->id == id && !f->dropped)
             return f;
@@ -164,10 +162,22 @@ bool fields_has_token(const struct fields *fs, enum field_id id, struct slice to
     return false;
 }
 
-void fields_drop(struct fields *fs, enum field_id id)
+void fields_drop_hop_by_hop(struct fields *fs)
 {
-    if (!fields_has(fs, id))
+    static const uint64_t hop = 0
+#define FIELD(id, name, flags) | ((flags) & HOP ? UINT64_C(1) << FIELD_##id : 0)
+#include "http/field.def"
+#undef FIELD
+        ;
+    if (!(fs->seen & hop))
         return;
+    for (struct field *f = fs->v; f < fields_end(fs); f++)
+        if (hop >> f->id & 1)
+            f->dropped = true;
+}
+
+void fields_drop_lines(struct fields *fs, enum field_id id)
+{
     for (struct field *f = fs->v; f < fields_end(fs); f++)
         if (f->id == id)
             f->dropped = true;

@@ -54,15 +54,34 @@ static inline struct field *fields_add(struct fields *fs, struct arena *a, enum 
     return f;
 }
 
+static inline bool fields_has(const struct fields *fs, enum field_id id)
+{
+    return fs->seen & (UINT64_C(1) << id);
+}
+
+/* For the two below: most fields asked for are not there, and that is seen without a call. */
+struct field *fields_find_line(const struct fields *fs, enum field_id id);
+void fields_drop_lines(struct fields *fs, enum field_id id);
+
 /* The first line that is not dropped, or NULL. */
-struct field *fields_find(const struct fields *fs, enum field_id id);
+static inline struct field *fields_find(const struct fields *fs, enum field_id id)
+{
+    return fields_has(fs, id) ? fields_find_line(fs, id) : NULL;
+}
+/* Marks all lines with this id dropped; fields_has is false from then on. */
+static inline void fields_drop(struct fields *fs, enum field_id id)
+{
+    if (fields_has(fs, id))
+        fields_drop_lines(fs, id);
+}
+/* The same for all that belong to one connection (RFC 9110 7.6.1), which fields_has goes on to
+ * tell. */
+void fields_drop_hop_by_hop(struct fields *fs);
 struct field *fields_find_name(const struct fields *fs, struct slice name);
 /* Its value, or SLICE_NONE. */
 struct slice fields_value(const struct fields *fs, enum field_id id);
 /* Whether any line of a list-valued field (of tokens) has this token, case-insensitively. */
 bool fields_has_token(const struct fields *fs, enum field_id id, struct slice token);
-/* Marks all lines with this id dropped; fields_has is false from then on. */
-void fields_drop(struct fields *fs, enum field_id id);
 /* Every line of this name goes for good, and of those that an application might take for it: some
  * see '_' and '-' as the same. */
 void fields_expel(struct fields *fs, struct slice name);
@@ -71,11 +90,6 @@ void fields_expel(struct fields *fs, struct slice name);
 static inline struct field *fields_end(const struct fields *fs)
 {
     return fs->n ? fs->v + fs->n : fs->v;
-}
-
-static inline bool fields_has(const struct fields *fs, enum field_id id)
-{
-    return fs->seen & (UINT64_C(1) << id);
 }
 
 #endif

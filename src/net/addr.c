@@ -74,11 +74,16 @@ static void put_unix(struct text *t, const struct net_addr *a)
 static void put_v4(struct text *t, const struct in_addr *in)
 {
     const uint8_t *bytes = (const uint8_t *)&in->s_addr; /* network order */
+    char out[INET_ADDRSTRLEN], *p = out;
     for (int i = 0; i < 4; i++) {
-        if (i)
-            text_char(t, '.');
-        text_dec(t, bytes[i]);
+        if (bytes[i] >= 100)
+            *p++ = (char)('0' + bytes[i] / 100);
+        if (bytes[i] >= 10)
+            *p++ = (char)('0' + bytes[i] / 10 % 10);
+        *p++ = (char)('0' + bytes[i] % 10);
+        *p++ = '.';
     }
+    text_put(t, slice_of(out, (size_t)(p - out - 1)));
 }
 
 static void put_v6(struct text *t, const struct in6_addr *in)
