@@ -42,10 +42,6 @@ static void gather_free(struct gather *g)
 static void take_view(void *ctx, const struct client_view *view)
 {
     struct part *p = ctx;
-    if (p->count >= p->gather->limit) {
-        p->left_out++;
-        return;
-    }
     if ((p->count & (p->count - 1)) == 0) /* 0 and powers of two: doubled */
         p->views = mem_grow(p->views, p->count ? p->count * 2 : 1, sizeof(*p->views));
     p->views[p->count++] = *view;
@@ -56,7 +52,7 @@ static void on_back(struct post *post);
 static void on_asked(struct post *post)
 {
     struct part *p = container_of(post, struct part, post);
-    clients_view(p->worker, take_view, p);
+    p->left_out = clients_view(p->worker, p->gather->limit, take_view, p);
     p->post.run = on_back;
     loop_post(p->worker->main_loop, &p->post);
 }

@@ -219,19 +219,27 @@ static void view_client(const struct client *c, const struct exchange *x, struct
         view_exchange(x, c->worker->loop.now_us, v);
 }
 
-void clients_view(struct worker *w, void (*show)(void *ctx, const struct client_view *view),
-                  void *ctx)
+uint32_t clients_view(struct worker *w, uint64_t limit,
+                      void (*show)(void *ctx, const struct client_view *view), void *ctx)
 {
+    uint32_t left_out = 0;
+    uint64_t shown = 0;
     list_each (node, &w->clients) {
         const struct client *c = container_of(node, struct client, free.node);
         const struct exchange *x = NULL;
         do {
-            struct client_view v = {0};
             x = c->state == CLIENT_OPEN ? c->protocol->exchange_after(c, x) : NULL;
+            if (shown == limit) {
+                left_out++;
+                continue;
+            }
+            struct client_view v = {0};
             view_client(c, x, &v);
             show(ctx, &v);
+            shown++;
         } while (x && c->protocol->exchange_after(c, x));
     }
+    return left_out;
 }
 
 /* ---- stopping ---- */

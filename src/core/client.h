@@ -103,10 +103,10 @@ struct client_view {
     uint64_t received_bytes, sent_bytes;
 };
 
-/* Shows every client of this worker, on its own thread: once for each exchange under way, else
- * once. */
-void clients_view(struct worker *w, void (*show)(void *ctx, const struct client_view *view),
-                  void *ctx);
+/* Shows the clients of this worker, on its own thread: once for each exchange under way, else once;
+ * up to so many. Answers how many more there are, which costs next to nothing. */
+uint32_t clients_view(struct worker *w, uint64_t limit,
+                      void (*show)(void *ctx, const struct client_view *view), void *ctx);
 
 /* For the protocols. */
 
