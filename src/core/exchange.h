@@ -120,9 +120,9 @@ struct exchange {
     bool https;                      /* came encrypted */
     const struct tls_peer *tls_peer; /* the client's certificate; NULL: none */
     struct slice peer_text;          /* address of the client, without port */
-    struct slice asker_text; /* who asks, see below */
-    struct slice path;       /* normalised; what rules have made of it */
-    struct slice matched;    /* the path by which the route was found */
+    struct slice asker_text;         /* who asks, see below */
+    struct slice path;               /* normalised; what rules have made of it */
+    struct slice matched;            /* the path by which the route was found */
     struct mount mount;      /* what rules have changed that responses are to be mapped back by */
     struct mount site_mount; /* the same, of the site's rules alone: it counts for every route */
     const struct cgi_param *params; /* in place of the route's, where they depend on the request */
@@ -176,7 +176,7 @@ struct exchange {
         struct slice method, target, host; /* as asked for, once changed; p NULL before that */
         struct slice end_reason;
         enum access_end ended_by;
-    } record;                            /* for the log */
+    } record; /* for the log */
     /* In us of the loop's clock. */
     uint64_t start_us;                   /* first byte of the request */
     uint64_t read_us;                    /* its head was complete */

@@ -53,10 +53,7 @@ static struct slice wanted_upgrade(const struct request_head *req)
 
 static bool is_token_text(struct slice s)
 {
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] == ':' || s.p[i] == '[')
-            return false;
-    return s.n > 0;
+    return s.n && slice_find(s, ':') == s.n && slice_find(s, '[') == s.n;
 }
 
 /* RFC 7239 4: a value that is no token is quoted; addresses of IPv6 stand in brackets (6). */

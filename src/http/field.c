@@ -164,11 +164,10 @@ bool fields_has_token(const struct fields *fs, enum field_id id, struct slice to
 
 void fields_drop_hop_by_hop(struct fields *fs)
 {
-    static const uint64_t hop = 0
-#define FIELD(id, name, flags) | ((flags) & HOP ? UINT64_C(1) << FIELD_##id : 0)
+    uint64_t hop = 0;
+#define FIELD(id, name, flags) hop |= (flags)&HOP ? UINT64_C(1) << FIELD_##id : 0;
 #include "http/field.def"
 #undef FIELD
-        ;
     if (!(fs->seen & hop))
         return;
     for (struct field *f = fs->v; f < fields_end(fs); f++)
