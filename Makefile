@@ -7,7 +7,8 @@
 #   make format     clang-format in place    make tidy     clang-tidy
 #   make install    to PREFIX (DESTDIR is respected)
 #
-# Each target installs the Debian packages it needs, when some are missing (tools/packages.txt).
+# Each target installs the Debian packages it needs, when some are missing (tools/packages.txt); the
+# tests also need one of npm, which goes into the build folder (tools/install-npm).
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -58,6 +59,7 @@ run: all
 
 test: all
 	@tools/install-packages test
+	@tools/install-npm $(BUILD)
 	@tools/run-tests $(BUILD)
 
 unit: all
