@@ -12,7 +12,7 @@ import pytest
 
 from harness import serve, wait_for
 from harness.certs import Authority
-from harness.gateway import command
+from harness.gateway import anybodys_program, command, open_way
 from conftest import make_config
 from test_upgrade import ADMIN, upgraded     # noqa: F401, a fixture
 
@@ -47,13 +47,6 @@ def served(gateway, backend, authority):
         return gateway(make_config(b, listen=listen_block(f"certificate {certificate.pem} key={certificate.key}"),
                                    gateway=gateway_keys, **more))
     return start
-
-
-def open_way(path):
-    """Lets another user come to path, too."""
-    for folder in [path, *path.parents]:
-        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
-            os.chmod(folder, 0o755)
 
 
 def test_a_changed_file_is_served_without_a_reload(served, authority):
@@ -129,11 +122,11 @@ def test_keys_of_root_are_renewed_by_a_gateway_that_is_not(served, authority, tm
 
 
 def test_an_upgrade_reads_keys_of_root_too(upgraded, authority, tmp_path):
-    open_way(tmp_path)
     cert = authority.issue("localhost")
     os.chmod(cert.key, 0o600)
     u = upgraded(f"gateway {{ {'; '.join(ADMIN)}; user nobody; access-log off }}\n"
-                 f"listen {listen_block(f'certificate {cert.pem} key={cert.key}')}\nsite * {{ respond 200 ok }}\n")
+                 f"listen {listen_block(f'certificate {cert.pem} key={cert.key}')}\nsite * {{ respond 200 ok }}\n",
+                 program=anybodys_program(tmp_path))
     assert u.upgrade()[0] == 200
     u.wait_new()
     assert serial(u.g, authority) == cert.serial

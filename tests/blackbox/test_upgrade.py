@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import pwd
-import shutil
 import signal
 import socket
 import sys
@@ -15,7 +14,7 @@ import pytest
 from conftest import make_config
 from harness import serve, wait_for
 from harness.admin import ADMIN, AdminClient, ask
-from harness.gateway import BIN
+from harness.gateway import BIN, anybodys_program
 
 
 class Load:
@@ -95,8 +94,8 @@ class Upgraded:
 def upgraded(gateway):
     made = []
 
-    def start(config):
-        g = gateway(config)
+    def start(config, **more):
+        g = gateway(config, **more)
         wait_for(lambda: (g.folder / "admin.sock").exists(), "the admin server")
         made.append(Upgraded(g))
         return made[-1]
@@ -220,7 +219,7 @@ def test_a_program_that_cannot_be_started_or_never_serves_is_given_up(gateway, b
     own.symlink_to(BIN)
     conf = tmp_path / "own.conf"
     conf.write_text(make_config(backend(then=serve()), gateway=[*ADMIN, "upgrade-timeout 500ms"]))
-    g = gateway(None, arguments=["run", "-c", conf], program=str(own))
+    g = gateway(None, arguments=["run", "-c", conf], program=own)
     g.expect_error("upgrade failed")
     wait_for(lambda: (g.folder / "admin.sock").exists(), "the admin server")
     own.unlink()
@@ -273,12 +272,7 @@ def test_the_service_manager_is_told_who_serves(upgraded, config):
 
 def test_who_has_given_up_root_can_be_replaced_too(gateway, backend, tmp_path):
     """By what that user may start."""
-    for folder in [tmp_path, *tmp_path.parents]:
-        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
-            os.chmod(folder, 0o755)
-    own = tmp_path / "sluice"
-    shutil.copy(BIN, own)
-    os.chmod(own, 0o755)
+    own = anybodys_program(tmp_path)
     conf = tmp_path / "own.conf"
     conf.write_text(make_config(backend(then=serve()), gateway=[*ADMIN, "user nobody", "access-log off"]))
     g = gateway(None, arguments=["run", "-c", conf], program=str(own))
