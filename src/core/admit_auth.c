@@ -26,6 +26,9 @@ const struct key admit_auth_options[] = {
      .syntax = "NAME[,NAME...]",
      .help = "forward: fields of the answer that the backend gets with the request; what clients "
              "send by these names never reaches it"},
+    {.name = "cookies", .type = KEY_BOOL, .at = at(struct auth_conf, adds_cookies), .init = "off",
+     .help = "forward: Set-Cookie of an answer that lets a request through goes on to the client, "
+             "with whatever the response is; without it, only what refuses brings cookies"},
     {.name = "timeout", .type = KEY_MS, .at = at(struct auth_conf, timeout_ms), .init = "10s",
      .min = "1ms", .max = "1h", .help = "forward: for the answer, all told (504)"},
     {.name = NULL},

@@ -26,6 +26,7 @@ struct auth_conf {
     struct slice *copy; /* fields of the answer that go on to the backend */
     uint32_t copy_count;
     uint32_t timeout_ms;
+    bool adds_cookies; /* of the answer to the response */
     bool is_authorizer;
 };
 

@@ -79,6 +79,19 @@ static void copy_fields(struct exchange *x, const struct auth_conf *conf,
     }
 }
 
+/* A login that is prolonged: for whatever response there will be, even of an error. */
+static void grant_cookies(struct exchange *x, const struct subrequest *s)
+{
+    for (unsigned i = 0; i < s->fields.n; i++) {
+        const struct field *f = &s->fields.v[i];
+        if (f->id != FIELD_SET_COOKIE || f->dropped)
+            continue;
+        if (!x->granted)
+            x->granted = arena_zalloc(&x->arena, sizeof(*x->granted));
+        fields_add(x->granted, &x->arena, f->id, f->name, f->value);
+    }
+}
+
 static bool is_passed_on(enum field_id id)
 {
     return id != FIELD_CONTENT_LENGTH && id != FIELD_SERVER && id != FIELD_DATE;
@@ -108,6 +121,8 @@ static enum admit conclude(struct exchange *x, const struct auth_conf *conf, str
     if (!s->failed && allows) {
         keep_variables(x, s);
         copy_fields(x, conf, s);
+        if (conf->adds_cookies)
+            grant_cookies(x, s);
         chain_clear(&s->body);
         return ADMIT_PASS;
     }

@@ -155,8 +155,16 @@ static void put_hsts(struct exchange *x)
     fields_add(&x->resp.fields, &x->arena, FIELD_OTHER, name, value);
 }
 
+static void put_granted(struct exchange *x)
+{
+    for (unsigned i = 0; x->granted && i < x->granted->n; i++)
+        fields_add(&x->resp.fields, &x->arena, x->granted->v[i].id, x->granted->v[i].name,
+                   x->granted->v[i].value);
+}
+
 void exchange_put_head(struct exchange *x)
 {
+    put_granted(x);
     error_pages_mark(x);
     put_hsts(x);
     compress_begin(x);

@@ -132,6 +132,7 @@ struct exchange {
     struct slice auth_type, auth_user;   /* as whom it was let in; empty: nobody */
     const struct cgi_param *auth_params; /* what a FastCGI authorizer has set */
     uint32_t auth_param_count;
+    struct fields *granted;         /* by who let it in, for the response's head; NULL: none */
     struct charge *charges;         /* what gates have counted it as */
     void *gate_state;               /* what it waits with */
     const struct serve_conf *serve; /* how it is served: the route's, once that is found */

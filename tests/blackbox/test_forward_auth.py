@@ -13,6 +13,8 @@ def judge(request, c):
     """Lets in whom the cookie names; sends the others away in several ways."""
     cookie = request["Cookie"] or ""
     if cookie.startswith("user="):
+        if cookie == "user=renewed":
+            return c.respond(b"", "200 OK", "Set-Cookie: session=2; HttpOnly\r\nSet-Cookie: seen=1\r\nX-Own: 1\r\n")
         c.respond(b"x" * 100, "202 Accepted", f"Remote-User: {cookie[5:]}\r\nX-Team: blue\r\nX-Secret: 1\r\n")
     elif cookie == "login":
         c.respond(b"<a href=/login>", "302 Found", "Location: https://login.example/\r\nSet-Cookie: a=b\r\n")
@@ -110,6 +112,28 @@ def test_a_no_is_passed_on_as_it_is(guarded):
     assert [m.target for m in g.backend.requests] == ["/open"]
     lines = g.access(5)
     assert [line["status"] for line in lines] == [401, 302, 403, 403, 200], "our own requests have no line"
+
+
+@pytest.mark.parametrize("route,status", [("proxy app", 200), ("respond 204", 204), ("respond 404", 404), ("proxy none", 502)])
+def test_cookies_of_a_yes_reach_the_client_with_any_response(guarded, route, status):
+    def answer(request, c):
+        c.respond(b"ok", fields="Set-Cookie: own=1\r\n")
+    g = guarded(app=serve(answer), site=f"""pool auth {{ backend %s }}
+pool none {{ backend 127.0.0.1:1 }}
+site * {{
+    route /silent {{ auth forward auth; proxy app }}
+    route *       {{ auth forward auth cookies=on; {route} }}
+}}""")
+    g.expect_error("127.0.0.1:1")
+    own = ["own=1"] if status == 200 else []
+    for client in g.client(), H2Client(g.address):
+        with client as c:
+            field = (("cookie", "user=renewed"),) if isinstance(c, H2Client) else (cookie("user=renewed"),)
+            m = c.get("/", *field)
+            assert m.status == status and "x-own" not in m
+            assert m.all("set-cookie") == own + ["session=2; HttpOnly", "seen=1"]
+            assert c.get("/silent", *field).all("set-cookie") == ["own=1"]
+            assert all(r["Set-Cookie"] is None for r in g.backend.requests)
 
 
 @pytest.mark.parametrize("odd,status", [("500", 502), ("503", 503), ("304", 502), ("large", 502)])

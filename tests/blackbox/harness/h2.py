@@ -111,6 +111,12 @@ class Stream:
     def __getitem__(self, name):
         return dict(self.fields).get(name)
 
+    def __contains__(self, name):
+        return name in dict(self.fields)
+
+    def all(self, name):
+        return [v for n, v in self.fields if n == name]
+
     def __repr__(self):
         return f"<{self.status} {self.fields} {self.bytes} bytes ended={self.ended} error={self.error}>"
 
