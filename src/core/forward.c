@@ -42,13 +42,31 @@ static void add(struct exchange *x, struct fields *fields, enum field_id id, str
     fields_add(fields, &x->arena, id, field_text(id), value);
 }
 
-/* RFC 9112 7.8, 9110 7.8: the last hop's wish; ours towards the backend is made anew. */
-static struct slice wanted_upgrade(const struct request_head *req)
+/* Requests in a tunnel are routed by nobody and let in by nobody: a tunnel is not for HTTP. */
+static bool is_http(struct slice protocol)
 {
+    static const struct slice names[] = {SLICE_INIT("h2c"), SLICE_INIT("h2"), SLICE_INIT("h3"),
+                                         SLICE_INIT("HTTP"), SLICE_INIT("TLS")};
+    struct slice name = slice_first(protocol, slice_find(protocol, '/'));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (slice_ieq(name, names[i]))
+            return true;
+    return false;
+}
+
+/* RFC 9112 7.8, 9110 7.8: the last hop's wish; ours towards the backend is made anew. */
+static struct slice wanted_upgrade(struct exchange *x)
+{
+    const struct request_head *req = &x->req;
     if (req->minor < 1 || !fields_has(&req->fields, FIELD_UPGRADE) ||
         !fields_has_token(&req->fields, FIELD_CONNECTION, SLICE("upgrade")))
         return SLICE_NONE;
-    return fields_value(&req->fields, FIELD_UPGRADE);
+    struct slice list = fields_value(&req->fields, FIELD_UPGRADE), protocol;
+    char *start = arena_alloc(&x->arena, list.n * 2 + 1), *p = start;
+    while (slice_next_token(&list, &protocol))
+        if (!is_http(protocol))
+            p = slice_put(slice_put(p, p > start ? SLICE(", ") : SLICE("")), protocol);
+    return slice_of(start, (size_t)(p - start));
 }
 
 static bool is_token_text(struct slice s)
@@ -213,7 +231,7 @@ static void add_request_id(struct exchange *x)
 void forward_request(struct exchange *x)
 {
     struct request_head *req = &x->req;
-    x->upgrade = x->req_framing.kind == BODY_NONE ? wanted_upgrade(req) : SLICE_NONE;
+    x->upgrade = x->req_framing.kind == BODY_NONE ? wanted_upgrade(x) : SLICE_NONE;
     x->takes_trailers = fields_has_token(&req->fields, FIELD_TE, SLICE("trailers"));
     drop_hop_by_hop(&req->fields, x->field_count);
     fields_drop(&req->fields, FIELD_HOST); /* the codec writes it first (RFC 9110 7.2) */

@@ -597,6 +597,16 @@ def test_an_early_response_while_the_body_goes_on(proxy):
 
 # ---- upgrade ----
 
+@pytest.mark.parametrize("asked, goes_on", [("h2c", None), ("H2C, chat/1,HTTP/2.0 , TLS/1.2, x", "chat/1, x"), ("", None)])
+def test_a_tunnel_is_not_for_http(proxy, asked, goes_on):
+    """What is asked in a tunnel, no route has seen."""
+    g = proxy(then=serve())
+    m = g.get("/", f"Connection: Upgrade\r\nUpgrade: {asked}\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n")
+    assert m.status == 200
+    r, = g.backend.requests
+    assert r["Upgrade"] == goes_on and ("upgrade" in r.tokens("connection")) == bool(goes_on)
+
+
 def test_upgrade_makes_a_tunnel(proxy):
     """RFC 9110 7.8"""
     def script(c):
