@@ -85,8 +85,10 @@ struct mux;
  * connection; or, of a protocol that shares connections, as the lane. */
 struct back_codec {
     const char *name;
-    uint16_t default_port; /* 0: a port must be given */
-    const char *alpn;      /* its name where TLS agrees on it (RFC 7301); NULL: none */
+    uint16_t default_port;     /* 0: a port must be given */
+    const char *name_over_tls; /* NULL: none of its own, and no port */
+    uint16_t port_over_tls;
+    const char *alpn; /* its name where TLS agrees on it (RFC 7301); NULL: none */
     size_t state_bytes;
     /* A connection occupies a process of the application, of which there are few: a slow client
      * must not hold one, nor a connection that is kept. Decides defaults: see pool_conf.h. */
@@ -94,6 +96,8 @@ struct back_codec {
     bool wants_cgi;    /* codec_request.cgi must be there */
     bool needs_length; /* a request body must be of known length: no BODY_CHUNKED */
     bool finishes;     /* the request's end is told by shutting down our side of the connection */
+    bool authorizes;   /* an application can be asked in the role of an authorizer */
+    const char *script_end; /* where paths are split if nothing says where: ".php"; NULL: nowhere */
 
     /* Whether this request can be said in the protocol at all; asked once, before a backend is
      * picked. NULL: every request can. PARSE_DONE or PARSE_BAD. */

@@ -110,6 +110,8 @@ static bool back_is_reusable(const void *state)
 const struct back_codec h1_back_codec = {
     .name = "http",
     .default_port = 80,
+    .name_over_tls = "https",
+    .port_over_tls = 443,
     .state_bytes = sizeof(struct h1_back),
     .begin = back_begin,
     .put_body = back_put_body,

@@ -666,6 +666,8 @@ static bool back_is_reusable(const void *state)
 const struct back_codec h2c_back_codec = {
     .name = "h2c",
     .default_port = 80,
+    .name_over_tls = "h2",
+    .port_over_tls = 443,
     .alpn = "h2",
     .state_bytes = sizeof(struct stream_lane),
     .begin = back_begin,

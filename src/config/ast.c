@@ -427,3 +427,15 @@ bool config_parse_file(struct slice path, const struct config_loader *loader, st
     return config_error(diag, (struct config_place){0}, "cannot read " SLICE_FMT ": %s",
                         SLICE_ARG(path), why);
 }
+
+struct slice config_directive_text(const struct directive *d, struct arena *a)
+{
+    struct slice text = d->name.text;
+    for (uint32_t i = 0; i < d->arg_count; i++)
+        text =
+            arena_printf(a, SLICE_FMT " " SLICE_FMT, SLICE_ARG(text), SLICE_ARG(d->args[i].text));
+    for (uint32_t i = 0; i < d->option_count; i++)
+        text = arena_printf(a, SLICE_FMT " " SLICE_FMT "=" SLICE_FMT, SLICE_ARG(text),
+                            SLICE_ARG(d->options[i].option), SLICE_ARG(d->options[i].text));
+    return text;
+}

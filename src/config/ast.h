@@ -62,4 +62,7 @@ bool config_parse_file(struct slice path, const struct config_loader *loader, st
 bool config_parse_text(struct slice name, struct slice text, const struct config_loader *loader,
                        struct arena *a, struct config_diag *diag, struct directive **first);
 
+/* The line as it was written, but for its spaces, quotes and the order of its options. */
+struct slice config_directive_text(const struct directive *d, struct arena *a);
+
 #endif

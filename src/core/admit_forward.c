@@ -176,11 +176,12 @@ static bool finish(struct config_reader *r, struct snapshot *s, const struct sit
     script_conf_inherit(r, &route->script, &site->script);
     if (!action_finish(r, s, route))
         return false;
-    script_conf_finish(&route->script, route->pool->protocol);
+    const struct back_codec *codec = codec_find(route->pool->codec);
+    script_conf_finish(&route->script, codec);
     serve_conf_init(&route->serve);
     route->serve.request_ms = conf->timeout_ms;
     serve_conf_finish(&route->serve, &s->gateway, route->pool);
-    conf->is_authorizer = slice_eq(route->pool->protocol, SLICE("fastcgi"));
+    conf->is_authorizer = codec && codec->authorizes;
     snapshot_use_pool(s, route->pool_index);
     return true;
 }

@@ -217,26 +217,13 @@ static bool set_key(struct config_reader *r, const struct directive *d,
            config_error(r->diag, word->text_at, "'key' takes " REQUEST_KEY_SYNTAX);
 }
 
-/* The line as it is written. */
-static struct slice text_of_line(struct arena *a, const struct directive *d)
-{
-    struct slice text = d->name.text;
-    for (uint32_t i = 0; i < d->arg_count; i++)
-        text =
-            arena_printf(a, SLICE_FMT " " SLICE_FMT, SLICE_ARG(text), SLICE_ARG(d->args[i].text));
-    for (uint32_t i = 0; i < d->option_count; i++)
-        text = arena_printf(a, SLICE_FMT " " SLICE_FMT "=" SLICE_FMT, SLICE_ARG(text),
-                            SLICE_ARG(d->options[i].option), SLICE_ARG(d->options[i].text));
-    return text;
-}
-
 /* NULL for one that switches off. */
 static struct limit *open_limit(struct config_reader *r, const struct directive *d,
                                 struct admission *a, const struct gate *gate)
 {
     struct limit *limit = arena_zalloc(r->arena, sizeof(*limit));
     bool is_off = d->arg_count == 1 && slice_eq(d->args[0].text, SLICE("off"));
-    limit->text = text_of_line(r->arena, d);
+    limit->text = config_directive_text(d, r->arena);
     limit->at = d->name.at;
     admission_add(r, a, gate, is_off ? NULL : limit);
     return limit;

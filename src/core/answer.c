@@ -40,7 +40,7 @@ void answer_text(struct exchange *x, struct slice text)
 
 void answer_error_page(struct exchange *x, uint16_t status)
 {
-    enum error_format format = error_page_format(fields_value(&x->req.fields, FIELD_ACCEPT));
+    enum error_format format = error_page_format(&x->req.fields);
     char *page = arena_alloc(&x->arena, ERROR_PAGE_MAX);
     size_t n = error_page_put(page, ERROR_PAGE_MAX, format, status, x->id);
     answer_field(x, FIELD_CONTENT_TYPE, error_page_type(format));

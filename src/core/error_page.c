@@ -2,6 +2,7 @@
 #include "core/error_page.h"
 
 #include "base/text.h"
+#include "http/accept.h"
 #include "http/status.h"
 
 /* What a visitor can do with it. No row: the sentence of its class. */
@@ -43,34 +44,13 @@ const char *error_page_sentence(uint16_t status)
                         : "Something went wrong inside this site.";
 }
 
-/* Whether a range of Accept has the weight 0, "not acceptable" (RFC 9110 12.4.2). */
-static bool is_refused(struct slice params)
+enum error_format error_page_format(const struct fields *fields)
 {
-    while (params.n) {
-        struct slice p = slice_trim(slice_first(params, slice_find(params, ';')));
-        if (slice_ieq(slice_first(p, 2), SLICE("q="))) {
-            for (size_t i = 2; i < p.n; i++) {
-                if (p.p[i] != '0' && p.p[i] != '.')
-                    return false;
-            }
-            return true;
-        }
-        size_t at = slice_find(params, ';');
-        params = slice_skip(params, at < params.n ? at + 1 : at);
-    }
-    return false;
-}
-
-enum error_format error_page_format(struct slice accept)
-{
-    struct slice range;
-    while (slice_next_token(&accept, &range)) {
-        size_t at = slice_find(range, ';');
-        struct slice type = slice_trim(slice_first(range, at));
-        if (slice_ieq(type, SLICE("text/html")) || slice_ieq(type, SLICE("application/xhtml+xml")))
-            return is_refused(slice_skip(range, at)) ? ERROR_PLAIN : ERROR_HTML;
-    }
-    return ERROR_PLAIN;
+    static const struct slice html[] = {SLICE_INIT("text/html"),
+                                        SLICE_INIT("application/xhtml+xml")};
+    struct accept accept = {.names = html, .n = 2};
+    accept_types(&accept, fields);
+    return accept.weight[0] || accept.weight[1] ? ERROR_HTML : ERROR_PLAIN;
 }
 
 struct slice error_page_type(enum error_format format)

@@ -8,13 +8,13 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "http/field.h"
 
 enum error_format { ERROR_PLAIN, ERROR_HTML };
 enum { ERROR_PAGE_MAX = 2048 };
 
-/* HTML for those who say that they read it (browsers), plain text for the rest (curl, programs).
- * accept: the value of Accept (RFC 9110 12.5.1), empty if absent. */
-enum error_format error_page_format(struct slice accept);
+/* HTML for those whose Accept names it (browsers), plain text for the rest (curl, programs). */
+enum error_format error_page_format(const struct fields *fields);
 struct slice error_page_type(enum error_format format); /* for Content-Type */
 /* Writes the page at p (ERROR_PAGE_MAX bytes are enough); answers its length. id 0: none shown. */
 size_t error_page_put(char *p, size_t n, enum error_format format, uint16_t status, uint64_t id);

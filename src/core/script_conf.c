@@ -112,10 +112,10 @@ void script_conf_inherit(struct config_reader *r, struct script_conf *route,
             add_param(r, route, &site->params[i], &site->templates[i]);
 }
 
-void script_conf_finish(struct script_conf *route, struct slice protocol)
+void script_conf_finish(struct script_conf *route, const struct back_codec *codec)
 {
-    if (!route->split.n && route->root.n && slice_eq(protocol, SLICE("fastcgi")))
-        route->split = SLICE(".php");
+    if (!route->split.n && route->root.n && codec && codec->script_end)
+        route->split = slice_str(codec->script_end);
 }
 
 /* The first index that is a script; which files there are is not looked at. */

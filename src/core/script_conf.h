@@ -29,8 +29,9 @@ key_set_fn script_set_root, script_set_index, script_set_split, script_set_scrip
 /* What the route has not said is as the site has it. Its parameters come first. */
 void script_conf_inherit(struct config_reader *r, struct script_conf *route,
                          const struct script_conf *site);
-/* What neither has said is as is usual for the protocol. */
-void script_conf_finish(struct script_conf *route, struct slice protocol);
+/* What neither has said is as is usual for the protocol. NULL: it is unknown, which was reported.
+ */
+void script_conf_finish(struct script_conf *route, const struct back_codec *codec);
 
 /* Splits the normalised path into SCRIPT_NAME and PATH_INFO: `script` names it, or the extension
  * ends it, or it is the index of a directory; else the application is one program, mounted at the

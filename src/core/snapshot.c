@@ -123,50 +123,56 @@ static void set_protocol_defaults(struct pool_conf *pool, const struct back_code
         pool->keep_ms = codec->holds_process ? KEEP_PROCESS_MS : KEEP_MS;
 }
 
-/* Protocols that are another one over TLS, where that has a name and a port of its own. */
-static const struct over_tls {
-    struct slice name, codec;
-    uint16_t port;
-} over_tls[] = {
-    {SLICE_INIT("https"), SLICE_INIT("http"), 443},
-    {SLICE_INIT("h2"), SLICE_INIT("h2c"), 443},
-};
-
-static const struct over_tls *find_over_tls(struct slice name)
+/* NULL: no protocol is called that. */
+static const struct back_codec *find_codec(struct slice protocol, bool *over_tls)
 {
-    for (size_t i = 0; i < sizeof(over_tls) / sizeof(over_tls[0]); i++)
-        if (slice_eq(over_tls[i].name, name))
-            return &over_tls[i];
+    const struct back_codec *codec;
+    for (size_t i = 0; (codec = codec_at(i)); i++) {
+        *over_tls = codec->name_over_tls && slice_eq(protocol, slice_str(codec->name_over_tls));
+        if (*over_tls || slice_eq(protocol, slice_str(codec->name)))
+            return codec;
+    }
     return NULL;
+}
+
+static struct slice add_known(struct arena *a, struct slice known, const char *name)
+{
+    return arena_printf(a, SLICE_FMT "%s%s", SLICE_ARG(known), known.n ? ", " : "", name);
+}
+
+static bool unknown_protocol(struct config_reader *r, const struct pool_conf *pool)
+{
+    struct suggest near = suggest_for(pool->protocol);
+    struct slice known = SLICE_NONE, over_tls = SLICE_NONE;
+    const struct back_codec *codec;
+    for (size_t i = 0; (codec = codec_at(i)); i++) {
+        suggest_try(&near, codec->name);
+        known = add_known(r->arena, known, codec->name);
+        if (!codec->name_over_tls)
+            continue;
+        suggest_try(&near, codec->name_over_tls);
+        over_tls = add_known(r->arena, over_tls, codec->name_over_tls);
+    }
+    if (near.best)
+        return config_error(r->diag, pool->protocol_at,
+                            "unknown protocol '" SLICE_FMT "'\ndid you mean '%s'?",
+                            SLICE_ARG(pool->protocol), near.best);
+    return config_error(r->diag, pool->protocol_at,
+                        "unknown protocol '" SLICE_FMT "'\nknown: " SLICE_FMT ", " SLICE_FMT,
+                        SLICE_ARG(pool->protocol), SLICE_ARG(known), SLICE_ARG(over_tls));
 }
 
 static bool finish_pool(struct config_reader *r, struct pool_conf *pool)
 {
+    bool over_tls;
     pool_conf_guess_protocol(pool);
-    const struct over_tls *over = find_over_tls(pool->protocol);
-    pool->codec = over ? over->codec : pool->protocol;
-    pool->tls.is_on |= over != NULL;
-    const struct back_codec *codec = codec_find(pool->codec);
-    if (codec)
-        set_protocol_defaults(pool, codec);
-    if (codec)
-        return pool_conf_finish(r, pool, over ? over->port : codec->default_port);
-    struct suggest near = suggest_for(pool->protocol);
-    struct slice known = SLICE("known: ");
-    for (size_t i = 0; codec_at(i); i++) {
-        suggest_try(&near, codec_at(i)->name);
-        known = arena_printf(r->arena, SLICE_FMT "%s%s", SLICE_ARG(known), i ? ", " : "",
-                             codec_at(i)->name);
-    }
-    for (size_t i = 0; i < sizeof(over_tls) / sizeof(over_tls[0]); i++) {
-        suggest_try(&near, over_tls[i].name.p);
-        known = arena_printf(r->arena, SLICE_FMT ", " SLICE_FMT, SLICE_ARG(known),
-                             SLICE_ARG(over_tls[i].name));
-    }
-    if (near.best)
-        known = arena_printf(r->arena, "did you mean '%s'?", near.best);
-    return config_error(r->diag, pool->protocol_at, "unknown protocol '" SLICE_FMT "'\n" SLICE_FMT,
-                        SLICE_ARG(pool->protocol), SLICE_ARG(known));
+    const struct back_codec *codec = find_codec(pool->protocol, &over_tls);
+    if (!codec)
+        return unknown_protocol(r, pool);
+    pool->codec = slice_str(codec->name);
+    pool->tls.is_on |= over_tls;
+    set_protocol_defaults(pool, codec);
+    return pool_conf_finish(r, pool, over_tls ? codec->port_over_tls : codec->default_port);
 }
 
 static bool finish_route(struct config_reader *r, struct snapshot *s, const struct site_conf *site,
@@ -186,7 +192,7 @@ static bool finish_route(struct config_reader *r, struct snapshot *s, const stru
     if (!route->pool)
         return true;
     snapshot_use_pool(s, route->pool_index);
-    script_conf_finish(&route->script, route->pool->protocol);
+    script_conf_finish(&route->script, codec_find(route->pool->codec));
     return true;
 }
 

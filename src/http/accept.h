@@ -1,4 +1,5 @@
-/* Content codings that a client takes (RFC 9110 12.5.3): Accept-Encoding with its weights.
+/* What a client takes: the content codings of Accept-Encoding (RFC 9110 12.5.3) and the media types
+ * of Accept (12.5.1), with their weights.
  * SPDX-License-Identifier: MIT */
 #ifndef HTTP_ACCEPT_H
 #define HTTP_ACCEPT_H
@@ -23,5 +24,7 @@ struct accept {
  * ACCEPT_FULL if "*" does not say otherwise, but counts as wanted least (1) unless it is named. A
  * field that is missing or does not follow the grammar asks for nothing. */
 void accept_encoding(struct accept *a, const struct fields *fields);
+/* The same of media types, but a range with a wildcard names none of them. */
+void accept_types(struct accept *a, const struct fields *fields);
 
 #endif

@@ -1,4 +1,4 @@
-/* Tokens of an Accept-Encoding field value. The slice may end anywhere: the lexer sees a NUL there,
+/* Tokens of an Accept-Encoding or Accept field value. The slice may end anywhere: the lexer sees a NUL there,
  * and never reads it.
  * SPDX-License-Identifier: MIT */
 #include "http/accept_internal.h"
@@ -24,6 +24,11 @@
     // RFC 9110 12.4.2
     qvalue = "0" ("." [0-9]{0,3})? | "1" ("." "0"{0,3})?;
     weight = [ \t]* ";" [ \t]* 'q=' qvalue;
+    // RFC 9110 12.5.1
+    range  = tchar+ "/" tchar+;
+    // RFC 9110 5.6.4, 5.6.6
+    quoted = ["] ([\t !#-[\]-~\x80-\xff] | "\\" [\t -~\x80-\xff])* ["];
+    parameter = [ \t]* ";" ([ \t]* tchar+ "=" (tchar+ | quoted))?;
 */
 
 int accept_lex(struct slice *rest, struct slice *token)
@@ -34,6 +39,8 @@ int accept_lex(struct slice *rest, struct slice *token)
     /*!re2c
     tchar+  { found = ACCEPT_TOKEN; goto done; }
     weight  { found = ACCEPT_WEIGHT; goto done; }
+    range   { found = ACCEPT_RANGE; goto done; }
+    parameter { found = ACCEPT_PARAMETER; goto done; }
     comma   { found = ACCEPT_COMMA; goto done; }
     *       { return ACCEPT_TOKEN_BAD; }
     $       { return ACCEPT_TOKEN_END; }

@@ -221,19 +221,6 @@ static struct rule_list *list_of(struct rewrite *rewrite, const struct directive
     return is_request ? &rewrite->request : &rewrite->response;
 }
 
-/* The directive, as it was written but for its spaces. */
-static struct slice text_of_rule(struct arena *a, const struct directive *d)
-{
-    struct slice text = d->name.text;
-    for (uint32_t i = 0; i < d->arg_count; i++)
-        text =
-            arena_printf(a, SLICE_FMT " " SLICE_FMT, SLICE_ARG(text), SLICE_ARG(d->args[i].text));
-    for (uint32_t i = 0; i < d->option_count; i++)
-        text = arena_printf(a, SLICE_FMT " " SLICE_FMT "=" SLICE_FMT, SLICE_ARG(text),
-                            SLICE_ARG(d->options[i].option), SLICE_ARG(d->options[i].text));
-    return text;
-}
-
 void *rules_open(struct config_reader *r, const struct directive *d, struct rewrite **rewrite,
                  uint32_t groups)
 {
@@ -242,7 +229,7 @@ void *rules_open(struct config_reader *r, const struct directive *d, struct rewr
     rule->groups = groups;
     rule->at = d->name.at;
     rule->kind = (uint8_t)kinds[index_of(d)].kind;
-    rule->text = text_of_rule(r->arena, d);
+    rule->text = config_directive_text(d, r->arena);
     return rule;
 }
 

@@ -87,13 +87,25 @@ static const struct {
     {"application/json", ERROR_PLAIN},
     {",,;;q=,=", ERROR_PLAIN},
     {"text/html;;;", ERROR_HTML},
+    {"text/html;a=\"x, \\\" y\";q=0.5;v=1", ERROR_HTML},
+    {"text/html;q=0, application/xhtml+xml", ERROR_HTML},
+    /* what does not follow the grammar asks for nothing */
+    {"text/html, *", ERROR_PLAIN},
+    {"text/html, gzip", ERROR_PLAIN},
+    {"text/html;q=2", ERROR_PLAIN},
+    {"text/html; Q=.2", ERROR_PLAIN},
+    {"text/html;a=\"x", ERROR_PLAIN},
+    {"text/html/x", ERROR_PLAIN},
+    {"text/html text/plain", ERROR_PLAIN},
 };
 
 static void test_html_goes_only_to_those_who_ask_for_it(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(accepts) / sizeof(accepts[0]); i++) {
-        if (error_page_format(slice_str(accepts[i].accept)) != accepts[i].format)
+        struct field line = {.value = slice_str(accepts[i].accept), .id = FIELD_ACCEPT};
+        struct fields fields = {.v = &line, .n = 1, .seen = UINT64_C(1) << FIELD_ACCEPT};
+        if (error_page_format(&fields) != accepts[i].format)
             fail_msg("%s", accepts[i].accept);
     }
     assert_true(slice_eq(error_page_type(ERROR_HTML), SLICE("text/html; charset=utf-8")));
