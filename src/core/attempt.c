@@ -150,6 +150,7 @@ static void await_connection(struct exchange *x, const char *why)
     timer_set(&x->worker->loop, x->attempt.lane.timer,
               attempt_limit_ms(x, x->attempt.pool->conf->connect_ms));
     exchange_enter(x, EX_CONNECT, why);
+    hedge_arm_race(x);
 }
 
 /* Whether its connections are shared with other exchanges (carrier.h). */
@@ -397,6 +398,7 @@ void attempt_connected(struct exchange *x)
     if (rc < 0 && rc != -EINPROGRESS) {
         attempt_fail(x, FAIL_CONNECT, attempt_broken_why(x, strerror(-rc)), NULL);
     } else if (rc == 0) {
+        hedge_end_race(x);
         relay_begin(x);
         exchange_enter(x, EX_RELAY, "connected");
         hedge_arm(x);
@@ -410,6 +412,21 @@ void attempt_own(struct exchange *x, struct conn *c)
     c->on_ready = on_ready;
     c->on_due = on_due;
     lane_set_conn(&x->attempt.lane, c);
+}
+
+void attempt_race(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    struct backend *b;
+    if (pool_race(at->pool, x->worker->index, &at->demand.tried, at->backend, &b) != PICK_DIAL)
+        return;
+    log_debug(x->id, "pool " SLICE_FMT " backend %s takes long to connect: dialling %s, too",
+              SLICE_ARG(at->pool->conf->name), at->backend->text, b->text);
+    hedge_begin(x);
+    start_with(x, b);
+    at->count--; /* nobody is asked before one of them stands */
+    if (!dial(x, b))
+        hedge_resume(x);
 }
 
 void attempt_hedge(struct exchange *x)

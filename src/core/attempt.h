@@ -59,6 +59,8 @@ const char *attempt_broken_why(struct exchange *x, const char *otherwise);
 void attempt_connected(struct exchange *x);
 /* Asks another backend as well, if one can be asked at once; see hedge.h. */
 void attempt_hedge(struct exchange *x);
+/* Dials another address of the backend's name as well, if there is one; see hedge.h. */
+void attempt_race(struct exchange *x);
 /* For hedge.c: a connection that is busy with the request becomes the attempt's again. */
 void attempt_own(struct exchange *x, struct conn *c);
 

@@ -70,7 +70,7 @@ static void on_due(struct timer *t)
     struct exchange *x = container_of(t, struct exchange, timer);
     if (x->state == EX_WAIT_SLOT)
         attempt_wait_over(x);
-    else if (x->state == EX_RELAY)
+    else if (x->state == EX_RELAY || x->state == EX_CONNECT)
         hedge_on_due(x);
     exchange_run(x);
 }

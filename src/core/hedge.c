@@ -2,6 +2,7 @@
 #include "core/hedge.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "core/attempt.h"
@@ -20,6 +21,22 @@ void hedge_arm(struct exchange *x)
 {
     if (may_hedge(x))
         timer_set(&x->worker->loop, &x->timer, x->attempt.pool->conf->hedge_ms);
+    else
+        timer_clear(&x->timer); /* that of a race */
+}
+
+/* Only who had a name to choose from has another address to try; a lane waits for its carrier. */
+static bool may_race(const struct exchange *x)
+{
+    const struct attempt *at = &x->attempt;
+    return at->pool->conf->race_ms && !at->hedge.conn && !at->lane.carrier && !at->demand.named.n &&
+           (at->backend->addr.ss_family == AF_INET || at->backend->addr.ss_family == AF_INET6);
+}
+
+void hedge_arm_race(struct exchange *x)
+{
+    if (may_race(x))
+        timer_set(&x->worker->loop, &x->timer, x->attempt.pool->conf->race_ms);
 }
 
 /* ---- the one aside ---- */
@@ -57,12 +74,35 @@ static void come_back(struct exchange *x)
     x->dial_us = h->dial_us;
     x->begin_us = h->begin_us;
     at->reused = h->reused;
-    at->sent = true;
     backend_unref(at->backend);
     at->backend = h->backend;
+    if (h->is_racing) /* still in EX_CONNECT, as the other one was */
+        return;
+    at->sent = true;
     x->request = MSG_PASSED;
     x->conn_wait = WAIT_NOTHING; /* its deadline begins anew */
     exchange_enter(x, EX_RELAY, "the first one asked");
+}
+
+/* It stands, or cannot. */
+static void on_racer_ready(void *owner)
+{
+    struct exchange *x = owner;
+    int rc = conn_connect_result(x->attempt.hedge.conn);
+    if (rc == -EINPROGRESS)
+        return;
+    if (rc < 0) {
+        on_failed(x, strerror(-rc));
+        return;
+    }
+    lane_end(&x->attempt.lane, false);
+    come_back(x);
+    exchange_run(x);
+}
+
+static void on_racer_due(void *owner)
+{
+    on_failed(owner, "could not connect in time (timeout connect)");
 }
 
 /* It answers, or has closed: then it does not matter any more. */
@@ -99,9 +139,10 @@ static void put_aside(struct exchange *x)
                                .dial_us = x->dial_us,
                                .begin_us = x->begin_us,
                                .reused = at->reused,
-                               .is_done = true};
-    c->on_ready = on_aside_ready;
-    c->on_due = on_aside_due;
+                               .is_racing = x->state == EX_CONNECT,
+                               .is_done = x->state != EX_CONNECT};
+    c->on_ready = at->hedge.is_racing ? on_racer_ready : on_aside_ready;
+    c->on_due = at->hedge.is_racing ? on_racer_due : on_aside_due;
     at->lane.conn = NULL;
     at->lane.out = NULL;
 }
@@ -111,6 +152,10 @@ static void put_aside(struct exchange *x)
 void hedge_on_due(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
+    if (x->state == EX_CONNECT && !x->client_gone) {
+        attempt_race(x);
+        return;
+    }
     if (x->state != EX_RELAY || x->response != MSG_NONE || x->request != MSG_PASSED ||
         x->client_gone || x->handoff || at->hedge.is_done || !attempt_is_flushed(at) ||
         at->redirect.n)
@@ -130,6 +175,15 @@ bool hedge_resume(struct exchange *x)
         return false;
     come_back(x);
     return true;
+}
+
+/* Outrun by as long as the race is wide: better not asked for a while, or each request would wait
+ * for it first. */
+void hedge_end_race(struct exchange *x)
+{
+    struct hedge *h = &x->attempt.hedge;
+    if (h->conn && h->is_racing)
+        let_go(x, VERDICT_FAIL);
 }
 
 void hedge_settle(struct exchange *x)

@@ -18,11 +18,8 @@ void lane_set_conn(struct lane *l, struct conn *c)
 
 int lane_connect_result(const struct lane *l)
 {
-    const struct stream *s = &l->conn->stream;
-    int rc = s->error ? s->error : s->reset ? stream_dial_result(s) : 0;
-    if (rc < 0)
-        return rc;
-    return s->writable || (l->carrier && carrier_stands(l->carrier)) ? 0 : -EINPROGRESS;
+    int rc = conn_connect_result(l->conn);
+    return rc == -EINPROGRESS && l->carrier && carrier_stands(l->carrier) ? 0 : rc;
 }
 
 /* A backend that stops reading may still have answered: the response side finds out. */

@@ -184,6 +184,13 @@ struct conn *conn_adopt(struct loop *loop, int fd, struct backend *backend, stru
     return deliver(c, *error, owner);
 }
 
+int conn_connect_result(const struct conn *c)
+{
+    const struct stream *s = &c->stream;
+    int rc = s->error ? s->error : s->reset ? stream_dial_result(s) : 0;
+    return rc < 0 ? rc : s->writable ? 0 : -EINPROGRESS;
+}
+
 /* ---- keeping ---- */
 
 struct conn *conn_take_idle(struct backend *backend, uint32_t worker)

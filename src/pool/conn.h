@@ -89,6 +89,8 @@ void conn_share(struct conn *c, bool (*on_idle)(void *ctx),
 void conn_own_shared(struct conn *c, const struct conn_owner *owner);
 /* Whether it has served long enough (keep-alive requests, age). */
 bool conn_is_worn(const struct conn *c);
+/* Whether it stands: 0, -EINPROGRESS, or why it cannot (-errno). */
+int conn_connect_result(const struct conn *c);
 /* Closes it now, gives its slot back and frees it at the end of the turn. Harmless when closed. */
 void conn_close(struct conn *c);
 

@@ -239,6 +239,42 @@ enum pick pool_hedge(struct pool *p, uint32_t worker, const struct demand *d,
     return pick;
 }
 
+/* Every address of a name has the name's line as its host, and so has nobody else of that line. */
+static struct backend *find_sibling(const struct choice *c, const struct backend *of)
+{
+    struct backend *found = NULL;
+    for (uint32_t i = 0; i < c->count; i++) {
+        struct backend *b = c->backends[i];
+        bool is_sibling = b != of && b->tier == of->tier && strcmp(b->host, of->host) == 0 &&
+                          c->states >> b->state & 1 && !tried_has(c->tried, b);
+        bool is_other = b->addr.ss_family != of->addr.ss_family;
+        if (is_sibling && choice_has_room(c, b) && (!found || is_other))
+            found = b;
+        if (found && found->addr.ss_family != of->addr.ss_family)
+            break;
+    }
+    return found;
+}
+
+enum pick pool_race(struct pool *p, uint32_t worker, const struct tried *tried,
+                    const struct backend *of, struct backend **backend)
+{
+    pool_lock(p);
+    const struct choice choice = {.backends = p->backends,
+                                  .count = p->count,
+                                  .tried = tried,
+                                  .states = p->states,
+                                  .worker = worker,
+                                  .may_open = p->open < p->max_open};
+    *backend = p->queue.count == 0 ? find_sibling(&choice, of) : NULL;
+    if (*backend) {
+        pool_open_slot(p, backend_ref(*backend));
+        (*backend)->counts.picked++;
+    }
+    pool_unlock(p);
+    return *backend ? PICK_DIAL : PICK_NONE;
+}
+
 /* ---- handing over ---- */
 
 static struct waiter *waiter_of(struct queue_entry *e)

@@ -152,6 +152,11 @@ enum pick pool_pick(struct pool *p, uint32_t worker, const struct demand *demand
 enum pick pool_hedge(struct pool *p, uint32_t worker, const struct demand *demand,
                      struct backend **backend);
 
+/* Leave to connect to another address of the name that `of` is an address of, of the other family
+ * if there is one: while connecting to `of` takes long. Nobody waits. PICK_DIAL or PICK_NONE. */
+enum pick pool_race(struct pool *p, uint32_t worker, const struct tried *tried,
+                    const struct backend *of, struct backend **backend);
+
 /* Gives a slot back: the connection is closed, or was never made. Wakes a waiter, if any. */
 void pool_release(struct pool *p, struct backend *b, uint32_t worker,
                   const struct pool_outcome *outcome);

@@ -186,6 +186,10 @@ static const struct key timeout_options[] = {
     {.name = "connect", .type = KEY_MS, .at = at(struct pool_conf, connect_ms),
      .init = "3s", .min = "1ms", .max = "1h",
      .help = "until a connection stands; then the next address is tried (504 after the last)"},
+    {.name = "race", .type = KEY_MS, .at = at(struct pool_conf, race_ms),
+     .init = "250ms", .zero = "off", .max = "1h",
+     .help = "while no connection stands, until another address of the same name is dialled as well; "
+             "the first that stands is used (RFC 8305)"},
     {.name = "response", .type = KEY_MS, .at = at(struct pool_conf, response_ms),
      .init = "60s", .min = "1ms", .max = "1d",
      .help = "from the end of the request to the response head (504)"},

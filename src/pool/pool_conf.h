@@ -85,6 +85,7 @@ struct pool_conf {
     uint32_t keep_ping_ms;  /* a shared one is silent for so long: asked whether it lives; 0: not */
 
     uint32_t connect_ms;
+    uint32_t race_ms; /* another address of the name is dialled as well after so long; 0: never */
     uint32_t response_ms; /* from the request's last byte to the response head */
     uint32_t idle_ms;     /* between two pieces of a response, or while the backend takes nothing */
 

@@ -104,6 +104,48 @@ def test_what_the_operator_wants_of_an_address_outlives_its_name(proxy, names, t
     assert seen(g, 20) == {"1", "3"}
 
 
+@pytest.fixture
+def unreachable(backend):
+    """A backend to which no connection ever stands: its backlog is full."""
+    b = backend(listen=False)
+    b.socket.listen(0)
+    fill = [socket.socket() for _ in range(4)]
+    for s in fill:
+        s.setblocking(False)
+        s.connect_ex((b.host, b.port))
+    yield b
+    for s in fill:
+        s.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("other", ["::1", "127.0.0.2"])
+def test_an_address_that_does_not_connect_is_raced_by_another(proxy, names, unreachable, backend, method, other):
+    """RFC 8305. Without the race each request would wait for longer than its client does."""
+    good = backend(then=named("other"), host=other, port=unreachable.port)
+    dns = names({"app.test": (["127.0.0.1", other], 60)})
+    g = proxy(f"app.test:{unreachable.port}", threads=1, gateway=[f"resolver {dns.address}", *ADMIN],
+              pool=["timeout connect=600s race=20ms", "fail count=3 backoff=600s", "keep-alive idle=off"])
+    g.expect_error("")
+    body = b"hello" if method == "POST" else b""
+    for _ in range(12):
+        with g.client() as c:
+            c.send(f"{method} / HTTP/1.1\r\nHost: t\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            assert c.response().body == b"other"
+    assert len(good.requests) == 12
+    states = {b["address"]: b["state"] for b in ask(g, "/pools/app")["backends"]}
+    assert sorted(states.values()) == ["down", "up"]        # outrun three times: left alone
+    assert all(r["attempts"] == 1 for r in g.access(12))
+
+
+def test_a_race_that_both_lose_is_a_504(proxy, names, unreachable):
+    dns = names({"app.test": (["127.0.0.1", "127.0.0.2"], 60)})
+    g = proxy(f"app.test:{unreachable.port}", threads=1, gateway=[f"resolver {dns.address}"],
+              pool=["timeout connect=300ms race=20ms"])
+    g.expect_error("")
+    assert g.get().status in (502, 504)
+
+
 def test_a_name_is_not_asked_for_each_request(proxy, names, trio):
     dns = names({"app.test": (["127.0.0.1"], 600)})
     g = proxy(f"app.test:{trio}", gateway=[f"resolver {dns.address}"], threads=2)
