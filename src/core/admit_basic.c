@@ -4,6 +4,7 @@
  * nothing.
  * SPDX-License-Identifier: MIT */
 #include "core/admit_auth.h"
+#include "core/request_key.h"
 #include "core/verifier.h"
 #include "core/worker.h"
 #include "http/credentials.h"
@@ -105,8 +106,11 @@ static enum admit ask(struct exchange *x, const void *gate_conf)
     if (!find_credentials(x, &user, &password))
         return challenge(x, conf, "no name and password");
     const struct user *known = user_find(&conf->users, user);
+    static const struct request_key by_client = {.kind = REQUEST_KEY_CLIENT};
+    bool is_client;
     const struct verify_question q = {.user = user,
                                       .password = password,
+                                      .client = request_key_of(x, &by_client, &is_client),
                                       .hash = known ? known->hash : conf->users.v[0].hash,
                                       .keep_ms = conf->keep_ms};
     struct waiting *w = arena_zalloc(&x->arena, sizeof(*w));
@@ -118,6 +122,9 @@ static enum admit ask(struct exchange *x, const void *gate_conf)
     case VERIFY_BUSY:
         exchange_fail(x, 503, "too many passwords wait to be checked", NULL);
         return ADMIT_OVER;
+    case VERIFY_ENOUGH:
+        return admit_refuse(x, 429, FIELD_RETRY_AFTER, SLICE("1"),
+                            "too many passwords of this client wait to be checked", "RFC 6585 4");
     case VERIFY_LATER: break;
     }
     x->gate_state = w;

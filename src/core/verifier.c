@@ -32,6 +32,7 @@ struct job {
     struct list node;  /* in queue or running */
     struct list waits; /* struct verify_wait */
     struct digest digest;
+    uint64_t client; /* who asked first, by a keyed hash */
     uint32_t keep_ms;
     char password[VERIFY_PASSWORD_MAX + 1];
     char hash[]; /* + NUL */
@@ -257,12 +258,26 @@ static struct job *find_job(struct list *jobs, struct digest d)
     return NULL;
 }
 
-static struct job *add_job(struct verifier *v, const struct verify_question *q, struct digest d)
+static uint32_t count_of_client(const struct verifier *v, uint64_t client)
 {
-    if (v->queued >= VERIFY_QUEUE_MAX)
+    uint32_t n = 0;
+    for (const struct list *node = v->queue.next; node != &v->queue; node = node->next)
+        n += container_of(node, struct job, node)->client == client;
+    return n;
+}
+
+static struct job *add_job(struct verifier *v, const struct verify_question *q, struct digest d,
+                           enum verification *found)
+{
+    uint64_t client = map_siphash24(v->secrets[0], q->client);
+    *found = v->queued >= VERIFY_QUEUE_MAX                     ? VERIFY_BUSY
+             : count_of_client(v, client) >= VERIFY_CLIENT_MAX ? VERIFY_ENOUGH
+                                                               : VERIFY_LATER;
+    if (*found != VERIFY_LATER)
         return NULL;
     struct job *job = mem_zalloc(sizeof(*job) + q->hash.n + 1);
     job->digest = d;
+    job->client = client;
     job->keep_ms = q->keep_ms;
     list_init(&job->node);
     list_init(&job->waits);
@@ -277,14 +292,17 @@ static struct job *add_job(struct verifier *v, const struct verify_question *q, 
 }
 
 static struct verify_wait *wait_for(struct verifier *v, const struct verify_question *q,
-                                    struct digest d)
+                                    struct digest d, enum verification *found)
 {
+    *found = VERIFY_LATER;
     struct job *job = find_job(&v->running, d);
     if (!job)
         job = find_job(&v->queue, d);
     if (!job)
-        job = add_job(v, q, d);
-    if (!job || !v->thread_count)
+        job = add_job(v, q, d, found);
+    if (job && !v->thread_count)
+        *found = VERIFY_BUSY;
+    if (*found != VERIFY_LATER)
         return NULL;
     struct verify_wait *w = mem_alloc(sizeof(*w));
     *w = (struct verify_wait){.post = {.run = on_answer}, .verifier = v, .job = job};
@@ -298,15 +316,13 @@ enum verification verifier_ask(struct verifier *v, const struct verify_question 
                                struct verify_wait **wait)
 {
     struct digest d = digest_of(v, q);
-    enum verification found = VERIFY_LATER;
+    enum verification found;
     pthread_mutex_lock(&v->lock);
     if (remembers(v->yes, YES_SETS, d, loop->now_ms)) {
         found = VERIFY_YES;
     } else if (remembers(v->no, NO_SETS, d, loop->now_ms)) {
         found = VERIFY_NO;
-    } else if (!(*wait = wait_for(v, q, d))) {
-        found = VERIFY_BUSY;
-    } else {
+    } else if ((*wait = wait_for(v, q, d, &found))) {
         (*wait)->loop = loop;
         (*wait)->done = done;
         (*wait)->ctx = ctx;

@@ -162,6 +162,24 @@ def test_clients_may_leave_while_their_password_is_checked(guarded, slow_user, t
         assert b'sluice_admission_refused_total{gate="auth"} 1\n' in c.get("/metrics").body
 
 
+def test_who_guesses_fast_leaves_room_for_others(guarded, slow_user, tmp_path):
+    (tmp_path / "slow").write_text(slow_user)
+    g = guarded(site=SITE.replace("file=users realm", "file=slow realm"), gateway=ADMIN)
+    g.wait_line("admin: listening")
+    g.first_fds = g.fds()
+    clients = [g.client() for _ in range(100)]
+    for n, c in enumerate(clients):
+        c.send(f"GET / HTTP/1.1\r\nHost: a\r\n{basic('slow', n)}\r\n")
+    early = clients[-1].response()
+    assert early.status == 429 and early["Retry-After"] == "1"
+    with g.client(source="127.0.0.2", timeout=30) as other:
+        other.send(f"GET / HTTP/1.1\r\nHost: a\r\n{basic('slow', 'pw')}\r\n")
+        wait_for(lambda: "127.0.0.2" in str(ask(g, "/connections")), "the other client to be there")
+        for c in clients:
+            c.reset()
+        assert other.response().status == 200
+
+
 def test_a_stop_does_not_wait_for_passwords(guarded, slow_user, tmp_path):
     (tmp_path / "slow").write_text(slow_user)
     g = guarded(site=SITE.replace("file=users realm", "file=slow realm"), gateway=["stop-timeout 200ms", *ADMIN])
