@@ -164,8 +164,9 @@ static void become_upgrade(struct h2_section *s, const unsigned char random[16])
     s->head->method_text = SLICE("GET");
     add_own(s, FIELD_CONNECTION, SLICE("upgrade"));
     add_own(s, FIELD_UPGRADE, s->protocol);
-    fields_add(s->fields, s->arena, FIELD_OTHER, SLICE("Sec-WebSocket-Key"),
-               base64_of(s->arena, random));
+    const struct slice key = SLICE("Sec-WebSocket-Key");
+    fields_expel(s->fields, key);
+    fields_add(s->fields, s->arena, FIELD_OTHER, key, base64_of(s->arena, random));
 }
 
 static bool set_method(struct h2_section *s, const unsigned char random[16], bool *is_websocket)

@@ -33,6 +33,19 @@ static bool read_status(struct slice text, uint16_t *status)
 
 /* ---- redirect [STATUS] TARGET ---- */
 
+/* What is written as a path stays one: with two slashes, or what browsers take for them, would
+ * begin the name of another host, which a client could have chosen. */
+static struct slice at_home(struct exchange *x, const struct redirect_conf *conf,
+                            struct slice target)
+{
+    size_t n = 0;
+    while (n < target.n && (target.p[n] == '/' || target.p[n] == '\\'))
+        n++;
+    if (n < 2 || slice_starts(conf->text, SLICE("//")))
+        return target;
+    return arena_join(&x->arena, SLICE("/"), slice_skip(target, n));
+}
+
 static enum next run_redirect(struct exchange *x)
 {
     const struct redirect_conf *conf = x->route->action_conf;
@@ -40,7 +53,7 @@ static enum next run_redirect(struct exchange *x)
     if (!answer_skip_body(x) || !rewriting_expand(x, &conf->target, &target))
         return NEXT;
     answer_begin(x, conf->status);
-    answer_field(x, FIELD_LOCATION, target);
+    answer_field(x, FIELD_LOCATION, at_home(x, conf, target));
     answer_send(x, "redirected");
     return NEXT;
 }

@@ -132,4 +132,5 @@ def test_an_answer_before_its_question_ends_the_connection(proxy):
     wait_for(lambda: in_flight(g) < 2, "its end")
     gone.set()
     first.close()
+    second.close()
     assert g.get("/").status == 502 and g.running()

@@ -543,7 +543,8 @@ def test_websocket_over_http_2(proxy, h2):
     c = h2(g)
     c.until(lambda: c.settings, "the settings")
     assert c.settings[8] == 1
-    c.send(headers(1, connect_request("/ws", ("sec-websocket-protocol", "chat")), END_HEADERS))
+    c.send(headers(1, connect_request("/ws", ("sec-websocket-protocol", "chat"), ("sec-websocket-key", "x")),
+                   END_HEADERS))
     s = c.wait_status(1)
     assert s.status == 200 and s["sec-websocket-protocol"] == "chat" and s["sec-websocket-accept"] is None
     c.send(data(1, b"ping"))

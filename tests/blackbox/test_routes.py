@@ -10,6 +10,7 @@ site test {
     route /early            { proxy early }
     route /hidden           { internal;  respond 200 hidden }
     route /old              { redirect 301 /new }
+    route /to               { redirect /${arg:to} }
     route /text             { respond 200 "hello" type=text/x-own }
     route /gone             { respond 410 }
     route /empty            { respond 204 }
@@ -40,6 +41,12 @@ def site(proxy, backend, tmp_path):
     (cgi / "env").write_text(PROGRAM)
     (cgi / "env").chmod(0o755)
     return proxy(site=SITE % {"cgi": cgi, "early": backend(then=answer_early).address})
+
+
+def test_a_redirect_to_a_path_leads_to_no_other_host(site):
+    for to, location in (("x", "/x"), ("/evil.test/x", "/evil.test/x"), ("//evil.test", "/evil.test"),
+                         ("\\evil.test", "/evil.test"), ("%2fx", "/%2fx")):
+        assert site.get(f"/to?to={to}")["Location"] == location
 
 
 def test_a_route_redirects(site):
