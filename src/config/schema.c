@@ -249,10 +249,37 @@ static bool check_required(struct config_reader *r, const struct seen *seen, con
     return ok;
 }
 
+/* What people write who come from nginx, HAProxy or lighttpd. */
+static const char *const words_of_others[][2] = {
+    {"server", "a 'site', with its 'listen' beside it"},
+    {"location", "a 'route'"},
+    {"upstream", "a 'pool'"},
+    {"frontend", "a 'listen' and the routes of a 'site'"},
+    {"bind", "'listen'"},
+    {"use_backend", "'proxy POOL' in a route"},
+    {"default_backend", "'proxy POOL' in a route"},
+    {"proxy_pass", "'proxy POOL' in a route"},
+    {"fastcgi_pass", "'proxy POOL', of a pool with 'protocol fastcgi'"},
+    {"try_files", "'files else ...'"},
+    {"return", "'redirect' or 'respond'"},
+};
+
+static const char *word_here(struct slice name)
+{
+    for (size_t i = 0; i < sizeof(words_of_others) / sizeof(words_of_others[0]); i++)
+        if (slice_eq(name, slice_str(words_of_others[i][0])))
+            return words_of_others[i][1];
+    return NULL;
+}
+
 static bool unknown_key(struct config_reader *r, const struct key *keys, const char *what,
                         const char *kind, struct config_place at, struct slice name)
 {
     struct suggest near = suggest_for(name);
+    const char *here = word_here(name);
+    if (here)
+        return config_error(r->diag, at, "unknown %s '" SLICE_FMT "' in %s\nhere that is %s", kind,
+                            SLICE_ARG(name), what, here);
     for (const struct key *k = keys; k && k->name; k++)
         suggest_try(&near, k->name);
     return config_error(r->diag, at, "unknown %s '" SLICE_FMT "' in %s%s%s%s", kind,

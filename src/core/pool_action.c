@@ -55,6 +55,11 @@ static void explain(struct explaining *e)
 static bool unknown_pool(struct config_reader *r, const struct snapshot *s,
                          const struct route_conf *route)
 {
+    if (slice_find(route->pool_name, ':') < route->pool_name.n)
+        return config_error(r->diag, route->pool_at,
+                            "'proxy' takes the name of a pool, not an address\n"
+                            "write: pool app { backend " SLICE_FMT " }, and here: proxy app",
+                            SLICE_ARG(route->pool_name));
     struct suggest near = suggest_for(route->pool_name);
     for (uint32_t i = 0; i < s->pool_count; i++)
         suggest_try(&near, s->pools[i].name.p ? s->pools[i].name.p : "");

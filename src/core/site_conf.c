@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/site_conf.h"
 
+#include "base/num.h"
 #include "config/hostname.h"
 #include "core/action.h"
 #include "core/admit.h"
@@ -8,7 +9,7 @@
 #include "rewrite/rules_conf.h"
 #include "static/files_conf.h"
 
-static key_set_fn set_paths, set_internal;
+static key_set_fn set_paths, set_internal, set_max_age;
 static key_open_fn open_pair, open_route, open_site_script, open_route_script, open_site_files,
     open_site_redirect, open_site_respond, open_site_compress, open_route_compress, open_site_serve,
     open_route_serve, open_route_rule, open_route_rewrite, open_site_rule, open_site_rewrite,
@@ -94,9 +95,8 @@ static const struct key route_keys[] = {
 };
 
 static const struct key hsts_options[] = {
-    {.name = "max-age", .type = KEY_MS, .flags = KEY_REQUIRED,
-     .at = at(struct site_conf, hsts.max_age_ms), .max = "49d",
-     .help = "for how long; 0s takes it back"},
+    {.name = "max-age", .type = KEY_CUSTOM, .flags = KEY_REQUIRED, .set = set_max_age,
+     .syntax = "TIME", .help = "for how long, such as 365d; 0s takes it back"},
     {.name = "subdomains", .type = KEY_BOOL, .at = at(struct site_conf, hsts.subdomains),
      .help = "for all names beneath the site's, too"},
     {.name = "preload", .type = KEY_BOOL, .at = at(struct site_conf, hsts.preload),
@@ -242,12 +242,24 @@ static void *open_route_script(struct config_reader *r, const struct directive *
     return &route->script;
 }
 
+static bool set_max_age(struct config_reader *r, const struct directive *d,
+                        const struct config_word *word, void *target)
+{
+    (void)d;
+    struct site_conf *site = target;
+    uint64_t ms;
+    if (!num_ms(word->text, &ms) || ms / 1000 > UINT32_MAX)
+        return config_error(r->diag, word->text_at, "'max-age' takes a time such as 30d or 365d");
+    site->hsts.max_age_s = (uint32_t)(ms / 1000);
+    return true;
+}
+
 static bool close_hsts(struct config_reader *r, const struct directive *d, void *opened)
 {
     struct site_conf *site = opened;
     struct hsts_conf *hsts = &site->hsts;
     (void)d;
-    hsts->value = arena_printf(r->arena, "max-age=%u%s%s", hsts->max_age_ms / 1000,
+    hsts->value = arena_printf(r->arena, "max-age=%u%s%s", hsts->max_age_s,
                                hsts->subdomains ? "; includeSubDomains" : "",
                                hsts->preload ? "; preload" : "");
     return true;

@@ -18,7 +18,7 @@ struct site_name {
 
 /* RFC 6797: browsers that came by TLS once never come without it again. */
 struct hsts_conf {
-    uint32_t max_age_ms;
+    uint32_t max_age_s;
     bool subdomains, preload;
     struct slice value; /* of the field; empty: none is sent */
 };

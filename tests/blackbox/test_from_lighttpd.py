@@ -1,4 +1,4 @@
-"""docs/from-lighttpd-1.5.md: its table names every key of mod_proxy_core, and its configuration does
+"""docs/guides/from-lighttpd-1.5.md: its table names every key of mod_proxy_core, and its configuration does
 what it says."""
 
 import re
@@ -7,7 +7,7 @@ import pytest
 
 from harness.gateway import TOP
 
-PAGE = (TOP / "docs" / "from-lighttpd-1.5.md").read_text()
+PAGE = (TOP / "docs" / "guides" / "from-lighttpd-1.5.md").read_text()
 CONFIG = re.search(r"^```sluice\n(.*?)^```", PAGE, re.M | re.S)[1]
 KEYS = ["protocol", "backends", "balancer", "split-hostnames", "max-pool-size", "max-keep-alive-requests", "disable-time",
         "max-backlog-size", "rewrite-request", "rewrite-response", "allow-x-sendfile", "allow-x-rewrite", "debug",

@@ -209,10 +209,10 @@ def test_hsts_is_told_to_those_who_come_encrypted(gateway, backend, authority):
     g = gateway(f"gateway {{ threads 1; access-log off }}\n"
                 f"listen 127.0.0.1:0 tls {{ certificate {cert.pem} key={cert.key} }}\n"
                 f"listen 127.0.0.1:0\npool app {{ backend {b.address} }}\n"
-                "site * { hsts max-age=30d subdomains=on; route * scheme=http { redirect 308 https://localhost/ }\n"
+                "site * { hsts max-age=365d subdomains=on; route * scheme=http { redirect 308 https://localhost/ }\n"
                 "    proxy app }\n")
     out = curl(g, authority, "-i").decode()
-    assert "strict-transport-security: max-age=2592000; includesubdomains" in out.lower()
+    assert "strict-transport-security: max-age=31536000; includesubdomains" in out.lower()
     from harness import Client
     with Client(g.addresses[1]) as c:
         m = c.get("/")
