@@ -175,5 +175,6 @@ def test_testssl_finds_no_weakness(gateway, authority, tmp_path):
                           capture_output=True, text=True, timeout=600)
     findings = json.loads(report.read_text())
     assert len(findings) > 20, done.stdout
-    bad = [f for f in findings if f["severity"] not in ("OK", "INFO", "LOW")]
+    bad = [f for f in findings if f["severity"] not in ("OK", "INFO", "LOW") and
+           f["id"] != "engine_problem"]         # its own: it cannot offer GOST ciphers
     assert not bad, bad
