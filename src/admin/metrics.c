@@ -567,6 +567,9 @@ static void put_gateway(FILE *out, const struct admin *a)
                s.received_bytes);
     put_single(out, "sent_bytes_total", "counter", "Bytes of response bodies.", s.sent_bytes);
     put_refused(out, &s);
+    put_single(out, "proxy_refused_total", "counter",
+               "Client connections closed for what a proxy was to say of them (proxy-protocol).",
+               s.proxy_refused);
     put_compression(out, &s);
     put_ends(out, &s);
     put_abuses(out, &s);

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/carrier.h"
+#include "house/gateway.h"
 #include "house/tls_back.h"
 #include "house/tls_front.h"
 #include "net/resolve.h"
@@ -99,6 +101,21 @@ static void check_backend(const struct backend_conf *b, const struct gateway_con
         resolve_blocking(&conf, b->endpoint.host, b->endpoint.port, on_resolved, &lookup);
 }
 
+/* Connections that are shared stay with a thread (carrier.h). */
+static void check_sharing(const struct pool_conf *p, uint32_t threads, struct config_diag *diag)
+{
+    uint32_t most = p->max_conns;
+    for (uint32_t i = 0; i < p->backend_count; i++)
+        if (p->backends[i].max_conns && (!most || p->backends[i].max_conns < most))
+            most = p->backends[i].max_conns;
+    if (most && most < threads && carrier_serves(p))
+        config_warn(diag, p->at,
+                    "'max-conns' allows %u connection%s to a backend, for %u threads\n"
+                    "each thread shares its own among its requests: with fewer they take turns in "
+                    "closing and opening them",
+                    most, most == 1 ? "" : "s", threads);
+}
+
 static void check_tls(const struct snapshot *s, struct config_diag *diag)
 {
     struct tls_store store = {.opener = -1};
@@ -136,6 +153,8 @@ void check_surroundings(const struct snapshot *s, struct config_diag *diag)
     check_tls(s, diag);
     for (uint32_t i = 0; i < s->site_count; i++)
         check_roots(&s->sites[i], diag);
+    for (uint32_t i = 0; i < s->pool_count; i++)
+        check_sharing(&s->pools[i], gateway_threads(&s->gateway), diag);
     for (uint32_t i = 0; i < s->pool_count; i++)
         for (uint32_t j = 0; j < s->pools[i].backend_count; j++)
             check_backend(&s->pools[i].backends[j], &s->gateway, diag);

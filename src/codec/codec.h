@@ -172,6 +172,7 @@ struct mux {
     bool (*is_over)(const void *state);      /* nothing can come of the connection any more */
     const char *(*error)(const void *state); /* why it is over; NULL: the peer broke no rule */
     void (*ping)(void *state);               /* asks for a sign of life; NULL: cannot be asked */
+    void (*goodbye)(void *state); /* we are about to close, lanes have left; NULL: nothing to say */
 };
 
 /* NULL if there is none of this name. */

@@ -24,8 +24,6 @@ enum {
     DRAIN_MAX = 64 * 1024,
 };
 
-enum protocol_status { REQUEST_COMPLETE, CANT_MPX_CONN, OVERLOADED, UNKNOWN_ROLE };
-
 struct record {
     uint8_t type;
     uint8_t padding; /* bytes to come behind the content */

@@ -23,6 +23,10 @@ enum fcgi_type {
     TYPES,
 };
 
+/* FastCGI 8: in END_REQUEST, behind FCGI_STATUS_AT bytes of its content */
+enum protocol_status { REQUEST_COMPLETE, CANT_MPX_CONN, OVERLOADED, UNKNOWN_ROLE };
+enum { FCGI_STATUS_AT = 4 };
+
 void fcgi_copy_header(struct chain *out, enum fcgi_type type, uint16_t id, size_t content);
 
 /* The state is a lane's: its requests have this id, on a connection that lasts. */

@@ -4,7 +4,8 @@
  *
  * An application is asked once whether it can (FastCGI 4.1), on a connection that is at work
  * meanwhile; one that says nothing cannot. A request that is given up is aborted, and its id is
- * used again when the application has ended it. SPDX-License-Identifier: MIT */
+ * used again when the application has ended it. One that claimed to be able to and then says that
+ * it cannot (CANT_MPX_CONN) is believed, from then on. SPDX-License-Identifier: MIT */
 #include "base/list.h"
 #include "codec/fcgi_internal.h"
 
@@ -31,6 +32,9 @@ struct mux_conn {
     uint16_t id;          /* of the record under way */
     bool is_end;          /* it is END_REQUEST */
     uint32_t content;     /* of it, and padding, that are still to come */
+    uint32_t passed;      /* bytes of it that have come */
+    bool was_shared;      /* it was given a request when it might have several */
+    bool is_single;       /* it cannot have lanes after all: takes no request any more */
     const char *error;
 };
 
@@ -77,6 +81,7 @@ static void mux_join(void *state, struct mux_lane *lane)
         return;
     }
     m->slots[n] = (struct slot){OPEN, lane};
+    m->was_shared |= known_lanes(m) > 1;
     fcgi_set_lane(lane->state, (uint16_t)(n + 1));
 }
 
@@ -142,12 +147,24 @@ static bool open_record(struct mux_conn *m, struct slice in)
     const unsigned char *u = (const unsigned char *)in.p;
     m->id = (uint16_t)(u[2] << 8 | u[3]);
     m->is_end = u[1] == END_REQUEST;
+    m->passed = 0;
     m->content = FCGI_HEADER_BYTES + ((uint32_t)u[4] << 8 | u[5]) + u[6];
     if (u[0] != FCGI_VERSION)
         m->error = "record of an unknown version";
     else if (!is_asked(slot_at(m, m->id)))
         m->error = "record of a request that is not ours";
     return !m->error;
+}
+
+/* FastCGI 5.5. Of a connection that never had more than one lane it is a refusal like others. */
+static void look_at_end(struct mux_conn *m, struct slice part)
+{
+    enum { AT = FCGI_HEADER_BYTES + FCGI_STATUS_AT };
+    bool is_here = m->is_end && m->passed <= AT && AT < m->passed + part.n;
+    if (!is_here || part.p[AT - m->passed] != CANT_MPX_CONN || !m->was_shared)
+        return;
+    m->is_single = true;
+    atomic_store(m->conf.memory, 1);
 }
 
 static void end_record(struct mux_conn *m, struct slot *s)
@@ -169,8 +186,10 @@ static bool pass(struct mux_conn *m, struct slice *in, struct buf *hold)
         chain_put(&s->lane->in, hold, part);
         add_news(m, s->lane);
     }
+    look_at_end(m, part);
     *in = slice_skip(*in, part.n);
     m->content -= (uint32_t)part.n;
+    m->passed += (uint32_t)part.n;
     if (!m->content)
         end_record(m, s);
     return true;
@@ -240,7 +259,7 @@ static uint32_t mux_lanes(const void *state)
 {
     const struct mux_conn *m = state;
     uint32_t known = known_lanes(m);
-    return m->error || known <= m->left_count ? 0 : known - m->left_count;
+    return m->error || m->is_single || known <= m->left_count ? 0 : known - m->left_count;
 }
 
 static bool mux_is_over(const void *state)

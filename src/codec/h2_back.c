@@ -492,6 +492,14 @@ static void mux_ping(void *state)
     nghttp2_submit_ping(b->session, NGHTTP2_FLAG_NONE, NULL);
 }
 
+/* RFC 9113 6.8: before a connection is closed. */
+static void mux_goodbye(void *state)
+{
+    struct back *b = state;
+    if (!b->is_broken)
+        nghttp2_session_terminate_session(b->session, NGHTTP2_NO_ERROR);
+}
+
 static const struct mux mux = {
     .state_bytes = sizeof(struct back),
     .open = mux_open,
@@ -505,6 +513,7 @@ static const struct mux mux = {
     .is_over = mux_is_over,
     .error = mux_error,
     .ping = mux_ping,
+    .goodbye = mux_goodbye,
 };
 
 /* ---- the lane ---- */

@@ -156,8 +156,7 @@ static void await_connection(struct exchange *x, const char *why)
 /* Whether its connections are shared with other exchanges (carrier.h). */
 static bool shares(const struct attempt *at)
 {
-    const struct mux *mux = at->codec->mux;
-    return mux && (!mux->is_optional || at->pool->conf->multiplex);
+    return carrier_shares(at->codec, at->pool->conf);
 }
 
 /* What the backend is told of the client before all else. */

@@ -43,6 +43,17 @@ struct carrier {
 
 static void on_turn(struct deferred *d);
 
+bool carrier_shares(const struct back_codec *codec, const struct pool_conf *conf)
+{
+    return codec->mux && (!codec->mux->is_optional || conf->multiplex);
+}
+
+bool carrier_serves(const struct pool_conf *conf)
+{
+    const struct back_codec *codec = codec_find(conf->codec);
+    return codec && carrier_shares(codec, conf);
+}
+
 static void turn_soon(struct carrier *c)
 {
     loop_defer(&c->worker->loop, &c->turn);
@@ -114,11 +125,24 @@ static void free_if_over(struct carrier *c)
         loop_defer(&c->worker->loop, &c->free);
 }
 
+/* Nothing is under way: the peer is told that this is no failure. */
+static void say_goodbye(struct carrier *c)
+{
+    struct stream *s = &c->conn->stream;
+    bool may = (c->state == OPEN || c->state == IDLE) && c->count == 0 && c->mux->goodbye;
+    if (!may || s->error || s->eof || s->hup || s->reset)
+        return;
+    c->mux->goodbye(c->mux_state);
+    c->mux->emit(c->mux_state, &c->conn->out);
+    stream_flush(s, &c->conn->out);
+}
+
 /* The connection is closed, by us or by the pool. */
 static void on_closed(void *ctx, bool by_peer)
 {
     struct carrier *c = ctx;
     (void)by_peer;
+    say_goodbye(c);
     c->state = LOST;
     c->conn = NULL;
     list_each (node, &c->lanes)

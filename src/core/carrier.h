@@ -14,6 +14,10 @@
 
 struct exchange;
 
+/* Whether the exchanges of a pool like this share connections. */
+bool carrier_shares(const struct back_codec *codec, const struct pool_conf *conf);
+bool carrier_serves(const struct pool_conf *conf); /* the same; looks the codec up */
+
 /* ---- giving the attempt of x a lane ---- */
 
 /* Dials, with a slot and a reference of b, both taken over; false: *error, and they are given

@@ -19,6 +19,7 @@ static void refuse(struct client *c, const char *why)
     char buf[NET_ADDR_TEXT_MAX];
     struct text t = text_of(buf, sizeof(buf));
     client_put_peer(c, &t);
+    counter_add(&c->worker->stats.proxy_refused, 1);
     log_info(0, "client " SLICE_FMT ": not taken for a proxy (proxy-protocol): %s",
              SLICE_ARG(text_slice(&t)), why);
     client_close(c, false);

@@ -165,6 +165,7 @@ void stats_read(const struct worker_stats *s, struct stats_sum *sum)
         sum->abuses[i] += counter_get(&s->abuses[i]);
     for (uint32_t i = 0; i < STATS_GATES; i++)
         sum->refused[i] += counter_get(&s->refused[i]);
+    sum->proxy_refused += counter_get(&s->proxy_refused);
     sum->compressed += counter_get(&s->compressed);
     sum->compress_refused += counter_get(&s->compress_refused);
     sum->compress_in_bytes += counter_get(&s->compress_in_bytes);

@@ -35,6 +35,7 @@ struct worker_stats {
     struct counter abuses[STATS_ABUSES];         /* HTTP/2 connections closed for it */
     struct counter compressed, compress_refused; /* responses; refused: for lack of memory */
     struct counter refused[STATS_GATES];         /* by enum gate_kind */
+    struct counter proxy_refused; /* connections without a head of PROXY to believe */
     struct counter compress_in_bytes, compress_out_bytes;
     struct hist total;
 };
@@ -64,7 +65,7 @@ struct stats_sum {
     uint64_t classes[STATS_CLASSES];
     uint64_t clients_joined, clients_left, begun, ended, received_bytes, sent_bytes;
     uint64_t ends[3], errors[STATS_ERRORS], abuses[STATS_ABUSES];
-    uint64_t refused[STATS_GATES];
+    uint64_t refused[STATS_GATES], proxy_refused;
     uint64_t compressed, compress_refused, compress_in_bytes, compress_out_bytes;
     struct hist_sum total;
 };

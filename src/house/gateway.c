@@ -87,6 +87,11 @@ static uint32_t count_cores(void)
     return (uint32_t)CPU_COUNT(&set);
 }
 
+uint32_t gateway_threads(const struct gateway_conf *conf)
+{
+    return conf->threads ? conf->threads : count_cores();
+}
+
 static void *run_worker(void *arg)
 {
     struct worker *w = arg;
@@ -262,7 +267,7 @@ static int take_over(struct gateway *g)
 static int start(struct gateway *g, struct snapshot *s)
 {
     const struct gateway_conf *conf = &s->gateway;
-    uint32_t threads = conf->threads ? conf->threads : count_cores();
+    uint32_t threads = gateway_threads(conf);
     int error = gateway_start_opener(g, conf);
     if (!error)
         error = watch_signals(g);

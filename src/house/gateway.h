@@ -39,6 +39,9 @@ struct gateway_service {
 /* Serves what source gives until a signal ends it. Answers the process's exit status. */
 int gateway_run(const struct gateway_source *source, const struct gateway_service *service);
 
+/* Worker threads that a gateway of this configuration has. */
+uint32_t gateway_threads(const struct gateway_conf *conf);
+
 /* Main thread. Puts a new configuration in place: connections, queues and the state of pools that
  * are in both go on. False, with the reasons in diag and the log: the old one goes on serving. */
 bool gateway_reload(struct gateway *g, struct config_diag *diag);

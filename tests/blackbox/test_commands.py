@@ -46,6 +46,16 @@ site * {
 
 # ---- check ----
 
+@pytest.mark.parametrize("lines, warns", [
+    ("protocol h2c\n    max-conns 2", True), ("protocol h2c\n    max-conns 3", False), ("max-conns 2", False),
+    ("protocol fastcgi\n    max-conns 2", False),
+    ("protocol fastcgi\n    max-conns 2\n    keep-alive multiplex=on", True)])
+def test_check_warns_of_fewer_shared_connections_than_threads(check, lines, warns):
+    r = check("gateway {\n    threads 3\n}\n" + GOOD.replace("    backend", f"    {lines}\n    backend"))
+    assert r.returncode == 0
+    assert ("'max-conns' allows 2 connections to a backend, for 3 threads" in r.all) == warns
+
+
 def test_check_of_a_good_file(check):
     r = check(GOOD)
     assert r.returncode == 0 and "ok" in r.stdout and r.stderr == ""

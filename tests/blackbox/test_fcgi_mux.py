@@ -9,7 +9,7 @@ import pytest
 from harness import H2Client, fcgi, wait_for
 from harness.admin import ADMIN
 from harness.admin import ask as ask_admin
-from harness.h2 import headers, request, rst_stream
+from harness.h2 import data, headers, post, request, rst_stream
 
 SHARED = ("protocol fastcgi", "max-conns 1", "keep-alive multiplex=on idle=4", "buffer off")
 
@@ -58,6 +58,27 @@ def test_one_after_the_other_with_one_that_cannot(proxy, app, says):
     with concurrent.futures.ThreadPoolExecutor(8) as many:
         answers = list(many.map(lambda i: g.get(f"/{i}").body, range(40)))
     assert answers == [b"/%d" % i for i in range(40)]
+
+
+def test_an_application_that_cannot_after_all_is_asked_one_after_the_other(proxy, app):
+    """POSTs too: what is refused for that was not executed."""
+    g = proxy(app("lie"), pool=("protocol fastcgi", "max-conns 2", "keep-alive multiplex=on idle=4"), threads=1)
+    assert g.get("/first").status == 200
+    with H2Client(g.address) as c:
+        held = ask(c, "/hold/first")
+        others = []
+        for i in range(20):
+            others.append(c.next_stream())
+            c.send(post(others[-1], "/echo") + data(others[-1], b"%d" % i, end=True))
+        assert [c.wait(n).body for n in others] == [b"%d" % i for i in range(20)]
+        assert c.get("/release").status == 200
+        assert c.wait(held).body == b"/hold/first"
+        refused = int(c.get("/refused").body)
+        assert refused > 0
+        with concurrent.futures.ThreadPoolExecutor(8) as many:
+            answers = list(many.map(lambda i: g.get(f"/{i}").body, range(40)))
+        assert answers == [b"/%d" % i for i in range(40)]
+        assert int(c.get("/refused").body) == refused, "nothing is shared any more"
 
 
 def test_interleaved_responses_come_to_their_own_requests(proxy, app):

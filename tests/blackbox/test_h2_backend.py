@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from harness import H2Client
+from harness import H2Client, wait_for
 from harness.h2 import (END_HEADERS, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, block, data, frame,
                         headers, ping, rst_stream)
 from harness.h2_peer import H2Peer, serve_h2
@@ -419,6 +419,25 @@ def test_an_idle_connection_that_says_goodbye_is_closed(proxy):
     assert g.get("/").status == 200
     assert gone.wait(20)
     assert g.get("/").status == 200
+
+
+@pytest.mark.parametrize("keep", ["keep-alive requests=1", "keep-alive age=50ms", "keep-alive timeout=50ms", ""])
+def test_the_gateway_says_goodbye_to_a_connection_that_it_closes(proxy, keep):
+    """Or when it stops."""
+    seen = []
+
+    def script(c):
+        h = H2Peer(c)
+        h.serve()
+        seen.append(h.goaway)
+    g = proxy(then=script, pool=shared(*([keep] if keep else [])), threads=1)
+    assert g.get("/").status == 200
+    if not keep:
+        g.stop()
+    if "age" in keep:
+        wait_for(lambda: g.get("/").status == 200 and seen, "the connection to be too old")
+    wait_for(lambda: seen, "the connection to be closed")
+    assert set(seen) == {"NO_ERROR"}
 
 
 def test_a_connection_is_worn_by_requests_and_by_age(proxy):

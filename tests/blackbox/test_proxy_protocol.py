@@ -9,6 +9,7 @@ import pytest
 
 from conftest import make_config
 from harness import H2Client, serve, wait_for
+from harness.admin import AdminClient
 from harness.certs import Authority
 from harness.h2 import PREFACE, settings
 from harness.h2_peer import serve_h2
@@ -86,11 +87,13 @@ def test_http2_by_prior_knowledge_follows_the_head(proxy):
     b"GET / HTTP/1.1\r\nHost: test\r\n\r\n", b"PROXY TCP4 1.2.3.4 5.6.7.8 1\r\n", b"PROXY " + b"x" * 200,
     SIGNATURE + b"\x31\x11\0\x0c" + bytes(12), SIGNATURE + b"\x21\x11\xff\xff"])
 def test_who_sends_no_head_is_closed(proxy, bad):
-    g = proxy(then=serve(seen), listen=LISTEN)
+    g = proxy(then=serve(seen), listen=LISTEN, gateway=["admin unix:admin.sock"])
     with g.client() as c:
         c.send(bad)
         c.expect_closed()
     g.wait_line("not taken for a proxy .proxy-protocol.: ")
+    with AdminClient(g) as c:
+        assert b"sluice_proxy_refused_total 1\n" in c.get("/metrics").body
     assert not g.backend.requests
 
 

@@ -5,8 +5,9 @@
 /aborted       how many requests were aborted
 /large         a megabyte, in records that others may come between
 /echo          the request's body
+/refused       how many requests were refused
 anything else  its path
-arguments: MPXS, what it says of itself ("1", "0", or "-": nothing)
+arguments: MPXS, what it says of itself ("1", "0", "-": nothing, or "lie": "1", but it cannot)
 """
 
 import socket
@@ -15,7 +16,7 @@ import sys
 import threading
 
 BEGIN, ABORT, END, PARAMS, STDIN, STDOUT, STDERR, DATA, GET_VALUES, GET_VALUES_RESULT = range(1, 11)
-held, aborted, lock = [], [], threading.Lock()
+held, aborted, refused, lock = [], [], [], threading.Lock()
 
 
 def pair(name, value):
@@ -47,8 +48,9 @@ class Request:
 
 class Connection:
     def __init__(self, sock, says):
-        self.socket, self.says = sock, says
-        self.requests = {}
+        self.socket, self.lies = sock, says == "lie"
+        self.says = "1" if self.lies else says
+        self.requests, self.refused = {}, set()
         self.writing = threading.Lock()
 
     def exactly(self, n):
@@ -82,7 +84,15 @@ class Connection:
                 self.put(GET_VALUES_RESULT, 0, values, 3)
         elif kind == BEGIN:
             assert number not in self.requests, "an id that is in use"
-            self.requests[number] = Request()
+            if self.lies and self.requests:
+                refused.append(1)
+                self.refused.add(number)
+                self.put(END, number, b"\0\0\0\0\1\0\0\0")
+            else:
+                self.refused.discard(number)
+                self.requests[number] = Request()
+        elif number in self.refused:
+            pass                            # was under way
         elif kind == ABORT:
             r = self.requests[number]
             r.is_aborted = True
@@ -112,6 +122,8 @@ class Connection:
                 held.clear()
         elif path == "/aborted":
             body = b"%d" % len(aborted)
+        elif path == "/refused":
+            body = b"%d" % len(refused)
         elif path == "/large":
             body = b"0123456789abcdef" * 65536
         elif path == "/echo":
