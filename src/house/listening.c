@@ -175,7 +175,6 @@ static int prepare(struct listenings *ls, const struct listen_conf *conf, struct
 
 int listenings_prepare(struct listenings *ls, const struct snapshot *s)
 {
-    uint32_t before = ls->last_id;
     list_each (node, &ls->list)
         listening_of(node)->is_wanted = false;
     for (uint32_t i = 0; i < s->listen_count; i++) {
@@ -184,9 +183,6 @@ int listenings_prepare(struct listenings *ls, const struct snapshot *s)
         if (!error)
             error = prepare(ls, &s->listens[i], tls);
         if (error) {
-            list_each_safe (node, &ls->list)
-                if (listening_of(node)->id > before)
-                    drop(ls, listening_of(node));
             listenings_revert(ls);
             return error;
         }
@@ -212,8 +208,12 @@ int listenings_renew(struct listenings *ls, const struct snapshot *s)
 
 void listenings_revert(struct listenings *ls)
 {
-    list_each (node, &ls->list) {
+    list_each_safe (node, &ls->list) {
         struct listening *l = listening_of(node);
+        if (!l->is_given) {
+            drop(ls, l);
+            continue;
+        }
         l->is_wanted = true;
         tls_server_unref(l->next_tls);
         l->next_tls = NULL;

@@ -52,7 +52,7 @@ int listenings_prepare(struct listenings *ls, const struct snapshot *s);
 /* Makes the contexts of the configuration in place anew, from the files as they are now. 0 or
  * -errno, logged; then nothing has changed. */
 int listenings_renew(struct listenings *ls, const struct snapshot *s);
-/* Undoes listenings_prepare(). */
+/* Undoes listenings_prepare(): closes what no worker has been told of. */
 void listenings_revert(struct listenings *ls);
 /* The contexts that were prepared are the ones in use: before workers are told. */
 void listenings_switch_tls(struct listenings *ls);

@@ -375,3 +375,20 @@ def test_a_service_that_is_not_there_is_a_503_not_an_end(proxy, dnsmasq):
     g = proxy("srv=_http._tcp.app.test", gateway=[f"resolver {dnsmasq.address}"])
     g.expect_error("_http._tcp.app.test")
     assert g.get().status == 503
+
+
+def test_a_reload_that_fails_late_leaves_no_listener_open(proxy):
+    """The addresses to listen on are opened before the resolver turns out to be none."""
+    g = proxy()
+    g.expect_error("reload|resolver")
+    before = g.fds()
+    good = g.config.read_text()
+    g.config.write_text(good.replace("gateway {", "gateway {\n    resolver nonsense").replace(
+        "listen 127.0.0.1:0\n", "listen 127.0.0.1:0\nlisten 127.0.0.2:0\n"))
+    os.kill(g.pid, signal.SIGHUP)
+    g.wait_line("reload failed")
+    wait_for(lambda: set(g.fds().values()) <= set(before.values()), "what was opened to be closed")
+    g.config.write_text(good)
+    os.kill(g.pid, signal.SIGHUP)
+    g.wait_line("configuration 2 is in place|configuration 3 is in place")
+    assert g.get("/").status == 200
