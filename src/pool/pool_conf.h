@@ -9,6 +9,7 @@
 #include "config/address.h"
 #include "config/schema.h"
 #include "config/source.h"
+#include "pool/backend_conf.h"
 #include "pool/handoff_conf.h"
 #include "pool/health_conf.h"
 #include "pool/pool_tls.h"
@@ -37,19 +38,6 @@ enum host_mode {
 };
 
 struct spawn_conf;
-
-/* One `backend` line. A host name becomes a backend for each of its addresses. */
-struct backend_conf {
-    struct endpoint endpoint;
-    struct slice srv;     /* a name of services; then there is no endpoint */
-    struct slice program; /* CGI: a directory or a program; then there is no endpoint */
-    struct slice scheme;  /* of a URL; empty else */
-    struct slice text;    /* "host:port", "[v6]:port" or "unix:/path": for logs and HOST_BACKEND */
-    uint32_t weight;      /* 1..1000 */
-    uint32_t max_conns;   /* for each address; 0: no limit */
-    bool is_backup;       /* used when all others are down */
-    struct config_place at;
-};
 
 struct pool_conf {
     struct slice name;
