@@ -12,6 +12,7 @@
 #include "house/tls_back.h"
 #include "house/tls_front.h"
 #include "net/resolve.h"
+#include "proc/spawn_conf.h"
 
 enum { RESOLVE_MS = 3000 };
 
@@ -116,6 +117,21 @@ static void check_sharing(const struct pool_conf *p, uint32_t threads, struct co
                     most, most == 1 ? "" : "s", threads);
 }
 
+/* Warnings only, as for roots: programs may be there only where the gateway runs. */
+static void check_program(struct slice path, struct config_place at, struct config_diag *diag)
+{
+    if (path.n && path.p[0] == '/' && access(arena_dup(&diag->arena, path).p, X_OK) != 0)
+        config_warn(diag, at, "cannot run '" SLICE_FMT "': %s", SLICE_ARG(path), strerror(errno));
+}
+
+static void check_programs(const struct pool_conf *pool, struct config_diag *diag)
+{
+    for (uint32_t i = 0; i < pool->backend_count; i++)
+        check_program(pool->backends[i].program, pool->backends[i].at, diag);
+    if (pool->spawn && pool->spawn->command.count)
+        check_program(slice_str(pool->spawn->command.p), pool->spawn->at, diag);
+}
+
 static void check_tls(const struct snapshot *s, struct config_diag *diag)
 {
     struct tls_store store = {.opener = -1};
@@ -155,7 +171,9 @@ void check_surroundings(const struct snapshot *s, struct config_diag *diag)
         check_roots(&s->sites[i], diag);
     for (uint32_t i = 0; i < s->pool_count; i++)
         check_sharing(&s->pools[i], gateway_threads(&s->gateway), diag);
-    for (uint32_t i = 0; i < s->pool_count; i++)
+    for (uint32_t i = 0; i < s->pool_count; i++) {
+        check_programs(&s->pools[i], diag);
         for (uint32_t j = 0; j < s->pools[i].backend_count; j++)
             check_backend(&s->pools[i].backends[j], &s->gateway, diag);
+    }
 }

@@ -147,6 +147,12 @@ def test_there_are_examples():
     assert len(EXAMPLES) >= 5
 
 
+def test_check_warns_of_programs_that_cannot_be_run(check):
+    r = check("listen 127.0.0.1:0\npool app {\n spawn /nonexistent/program\n protocol fastcgi\n}\n"
+              "site * {\n route /cgi/* { cgi /nonexistent/programs }\n route * { proxy app }\n}\n")
+    assert r.returncode == 0 and r.all.count("warning: cannot run '/nonexistent/program") == 2, r.all
+
+
 # ---- explain ----
 
 def test_explain_tells_site_route_and_pool(tmp_path):
