@@ -61,6 +61,9 @@ const struct key tls_listen_keys[] = {
     {.name = "tickets", .type = KEY_BOOL, .at = at(struct listen_conf, tls.tickets), .init = "on",
      .help = "clients may resume a session; nothing is kept here, and the keys of the tickets change "
              "every hour"},
+    {.name = "kernel", .type = KEY_BOOL, .at = at(struct listen_conf, tls.kernel), .init = "off",
+     .help = "what is sent over TLS 1.3 is encrypted by the kernel, files by sendfile, where it has "
+             "its module 'tls'"},
     {.name = "client-ca", .type = KEY_STRING, .at = at(struct listen_conf, tls.client_ca),
      .options = client_ca_options,
      .help = "certificates (PEM) of those who sign clients' certificates; then clients are asked for "

@@ -23,6 +23,7 @@ struct tls_conf {
     struct slice ciphers, suites, curves; /* followed by a NUL; empty: ours */
     bool h2, http1;                       /* by ALPN */
     bool tickets;
+    bool kernel;
     struct slice client_ca; /* a path, followed by a NUL; empty: no client certificates */
     int verify;             /* enum tls_verify: what clients must do if there is client_ca */
     uint32_t handshake_ms;

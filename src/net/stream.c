@@ -70,15 +70,20 @@ static ssize_t write_pipe(int fd, const struct link *l)
     return splice(l->source->fd, NULL, fd, NULL, l->n, flags);
 }
 
-static ssize_t plain_write(struct stream *s, struct chain *out)
+ssize_t transport_plain_send(struct stream *s, const struct chain *out)
 {
     const struct link *l = out->head;
     ssize_t sent = l->kind == LINK_MEM    ? write_mem(s, out)
                    : l->kind == LINK_FILE ? write_file(s->watch.fd, l)
                                           : write_pipe(s->watch.fd, l);
-    if (sent < 0)
-        return -errno;
-    chain_drop(out, (size_t)sent);
+    return sent < 0 ? -errno : sent;
+}
+
+static ssize_t plain_write(struct stream *s, struct chain *out)
+{
+    ssize_t sent = transport_plain_send(s, out);
+    if (sent > 0)
+        chain_drop(out, (size_t)sent);
     return sent;
 }
 

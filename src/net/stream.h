@@ -43,6 +43,8 @@ struct transport {
 };
 
 extern const struct transport transport_plain;
+/* What its write does, but leaves in the chain what was sent. */
+ssize_t transport_plain_send(struct stream *s, const struct chain *out);
 
 struct stream {
     struct watch watch;

@@ -51,6 +51,7 @@ struct tls_server_conf {
     struct tls_tickets *tickets; /* outlives it; NULL: no resumption */
     struct slice client_ca;      /* PEM: who may sign clients' certificates */
     int verify;                  /* enum tls_verify */
+    bool kernel;                 /* it seals what is sent, where it can */
     uint32_t handshake_ms;       /* kept for the listener's clients */
     tls_warn_fn *warn;
     void *warn_ctx;

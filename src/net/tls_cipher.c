@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "net/tls_internal.h"
+#include "net/tls_kernel.h"
 
 /* ---- with OpenSSL's object ---- */
 
@@ -42,6 +43,14 @@ static bool record_seal(struct tls *t, enum tls_content type, const void *p, siz
     return sealed > 0;
 }
 
+static void send_alert(struct tls *t, const unsigned char message[2])
+{
+    if (t->in_kernel)
+        tls_kernel_alert(t->stream->watch.fd, message);
+    else
+        record_seal(t, TLS_ALERT, message, 2);
+}
+
 /* The peer is told, and nothing more is read. */
 static void refuse(struct tls *t, uint8_t alert)
 {
@@ -49,7 +58,14 @@ static void refuse(struct tls *t, uint8_t alert)
     char why[TLS_WHY_MAX];
     snprintf(why, sizeof(why), "a record was refused: %s", SSL_alert_desc_string_long(alert));
     tls_set_why(t, why);
-    record_seal(t, TLS_ALERT, message, sizeof(message));
+    send_alert(t, message);
+}
+
+/* RFC 8446 4.6.3: the answer must come before more data, and the kernel cannot give it. */
+static void on_update(struct tls *t)
+{
+    if (t->in_kernel && t->record->owes_update)
+        refuse(t, TLS_INTERNAL_ERROR);
 }
 
 static void note_alert(struct tls *t, uint8_t alert)
@@ -96,7 +112,7 @@ static size_t open_one(struct tls *t, struct slice record, char *p, size_t n)
     uint8_t alert;
     switch (tls_record_open(&tl->crypt, t->record, record, to, &plain_n, &alert)) {
     case TLS_OPENED_DATA: return fits ? plain_n : hand_over(t, to, plain_n, p, n);
-    case TLS_OPENED_NOTHING: return 0;
+    case TLS_OPENED_NOTHING: on_update(t); return 0;
     case TLS_OPENED_CLOSE: t->has_closed = true; return 0;
     case TLS_OPENED_ALERT: note_alert(t, alert); return 0;
     case TLS_OPENED_BAD: refuse(t, alert); return 0;
@@ -169,7 +185,7 @@ void tls_seal_close(struct tls *t)
 {
     static const unsigned char message[] = {1, TLS_CLOSE_NOTIFY};
     if (t->record)
-        record_seal(t, TLS_ALERT, message, sizeof(message));
+        send_alert(t, message);
     else
         SSL_shutdown(t->ssl);
     ERR_clear_error();

@@ -43,7 +43,7 @@ struct tls {
     struct buf *rest;      /* plaintext that the reader had no room for */
     struct buf *held;      /* ciphertext that the socket had no room for */
     uint32_t in_at, rest_at, held_at;
-    uint32_t held_plain; /* so many bytes of the chain's front are in it */
+    uint32_t held_plain; /* so many bytes of the chain's front are in it, or with the kernel */
     struct list waiting; /* for its turn to shake hands */
     char *why;           /* NULL: nothing failed */
     bool has_begun;      /* our part of the handshake: a server waits for the client's */
@@ -55,7 +55,9 @@ struct tls {
     bool has_stray;  /* data came that nobody asked for */
     bool needs_alpn; /* the peer must have agreed on a protocol */
     bool is_resumed;
-    uint8_t alpn; /* enum tls_alpn */
+    bool wants_kernel; /* with the first data to be sent */
+    bool in_kernel;    /* which seals what is sent: see tls_kernel.h */
+    uint8_t alpn;      /* enum tls_alpn */
 };
 
 struct tls_loop *tls_loop_of(const struct stream *s);
@@ -81,6 +83,7 @@ bool tls_set_versions(SSL_CTX *ctx, int min, int max, struct tls_fault *fault);
 /* Takes over ssl. */
 struct tls *tls_attach(struct stream *s, SSL *ssl);
 SSL *tls_server_ssl(const struct tls_server *s);
+bool tls_server_wants_kernel(const struct tls_server *s);
 bool tls_tickets_install(SSL_CTX *ctx, struct tls_tickets *t);
 struct tls_peer *tls_make_peer(const SSL *ssl);
 

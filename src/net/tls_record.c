@@ -218,12 +218,17 @@ static size_t update_keys(struct tls_crypt *c, struct tls_record *r, const struc
     return next_keys(suite, &r->out) ? n : 0;
 }
 
+bool tls_record_is_worn(const struct tls_record *r)
+{
+    return r->out.seq >= RECORDS_MAX;
+}
+
 size_t tls_record_seal(struct tls_crypt *c, struct tls_record *r, enum tls_content type,
                        const void *p, size_t n, char *out)
 {
     const struct suite *suite = find_suite(r->suite);
     size_t before = 0;
-    if (r->owes_update || r->out.seq >= RECORDS_MAX) {
+    if (r->owes_update || tls_record_is_worn(r)) {
         before = update_keys(c, r, suite, out);
         if (!before)
             return 0;
@@ -285,7 +290,7 @@ static enum tls_opened on_handshake(struct tls_crypt *c, struct tls_record *r,
         return bad(alert, 47); /* illegal_parameter */
     c->opener = NULL;
     r->owes_update |= p[4] == 1;
-    return next_keys(suite, &r->in) ? TLS_OPENED_NOTHING : bad(alert, 80); /* internal_error */
+    return next_keys(suite, &r->in) ? TLS_OPENED_NOTHING : bad(alert, TLS_INTERNAL_ERROR);
 }
 
 static enum tls_opened on_alert(const char *p, size_t n, uint8_t *alert)

@@ -36,6 +36,7 @@ enum tls_alert {
     TLS_BAD_RECORD_MAC = 20,
     TLS_RECORD_OVERFLOW = 22,
     TLS_DECODE_ERROR = 50,
+    TLS_INTERNAL_ERROR = 80,
 };
 
 /* One direction. */
@@ -76,6 +77,9 @@ bool tls_record_begin(struct tls_record *r, uint16_t suite);
  * been used for long, a KeyUpdate goes before. Bytes written; 0: OpenSSL failed. */
 size_t tls_record_seal(struct tls_crypt *c, struct tls_record *r, enum tls_content type,
                        const void *p, size_t n, char *out);
+
+/* The sending key has been used for as long as it may be. */
+bool tls_record_is_worn(const struct tls_record *r);
 
 /* Bytes of the first record in `in`: 0: more is needed to know. */
 size_t tls_record_bytes(struct slice in);

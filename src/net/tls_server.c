@@ -39,6 +39,7 @@ struct name {
 struct tls_server {
     atomic_uint refs;
     uint32_t handshake_ms;
+    bool kernel;
     struct tls_cert **certs;
     uint32_t cert_count;
     struct set **sets; /* [0] for those who name nobody we know */
@@ -358,6 +359,7 @@ struct tls_server *tls_server_new(const struct tls_server_conf *conf, struct tls
     struct tls_server *s = mem_zalloc(sizeof(*s));
     atomic_init(&s->refs, 1);
     s->handshake_ms = conf->handshake_ms;
+    s->kernel = conf->kernel;
     if (build(s, conf, fault))
         return s;
     free_server(s);
@@ -379,6 +381,11 @@ void tls_server_unref(struct tls_server *s)
 uint32_t tls_server_handshake_ms(const struct tls_server *s)
 {
     return s->handshake_ms;
+}
+
+bool tls_server_wants_kernel(const struct tls_server *s)
+{
+    return s->kernel;
 }
 
 SSL *tls_server_ssl(const struct tls_server *s)

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "net/tls_kernel.h"
 
 enum { STEPS_PER_TURN = 8 };
 
@@ -286,11 +287,55 @@ static ssize_t drop_sent(struct tls *t, struct chain *out)
     return (ssize_t)n;
 }
 
+/* Once all of ours is with the socket, and no KeyUpdate is owed, which only we can send. */
+static void give_to_kernel(struct stream *s)
+{
+    struct tls *t = s->tls;
+    if (!t->wants_kernel || t->held || t->held_plain || (t->record && t->record->owes_update))
+        return;
+    t->wants_kernel = false;
+    t->in_kernel = t->record && tls_kernel_take(s->watch.fd, t->record);
+}
+
+/* As many as there must be; the kernel may cut smaller ones. */
+static void count_records(struct tls *t, size_t sent)
+{
+    t->record->out.seq += 1 + sent / TLS_PLAIN_MAX;
+}
+
+/* The chain's last byte stays while the kernel has not got rid of the record that it is in. */
+static ssize_t kernel_write(struct stream *s, struct chain *out)
+{
+    struct tls *t = s->tls;
+    ssize_t sent = t->held_plain;
+    if (!sent) {
+        if (tls_record_is_worn(t->record)) {
+            tls_set_why(t, "the key is worn, and the kernel cannot change it (RFC 8446 5.5)");
+            return -EPROTO;
+        }
+        sent = transport_plain_send(s, out);
+        if (sent == -EAGAIN)
+            tls_kernel_push(s->watch.fd);
+        if (sent <= 0)
+            return sent;
+        count_records(t, (size_t)sent);
+    }
+    bool must_wait = (size_t)sent == out->bytes && !tls_kernel_is_flushed(s->watch.fd);
+    t->held_plain = must_wait;
+    s->writable &= !must_wait;
+    sent -= must_wait;
+    chain_drop(out, (size_t)sent);
+    return sent ? sent : -EAGAIN;
+}
+
 static ssize_t tls_write(struct stream *s, struct chain *out)
 {
     struct tls *t = s->tls;
     if (!t->is_open)
         return -EAGAIN;
+    give_to_kernel(s);
+    if (t->in_kernel)
+        return kernel_write(s, out);
     ssize_t rc = send_held(s);
     if (!rc && !t->held_plain) {
         ssize_t plain = encrypt(s, out);
@@ -641,6 +686,7 @@ void tls_accept(struct stream *s, struct tls_server *server)
     t->server = tls_server_ref(server);
     t->has_begun = true;
     t->record = mem_zalloc(sizeof(*t->record));
+    t->wants_kernel = tls_server_wants_kernel(server);
     SSL_set_app_data(t->ssl, t);
     SSL_set_accept_state(t->ssl);
 }

@@ -70,6 +70,15 @@ def test_large_bodies_pass_both_ways(tls, authority, tmp_path):
         assert curl(g, authority, version, "--data-binary", f"@{tmp_path}/body") == body
 
 
+def test_bodies_pass_whether_or_not_the_kernel_can_encrypt(tls, authority):
+    body = bytes(range(256)) * 20000
+    g = tls(authority.issue("localhost"), keys=["kernel on"], then=serve(lambda request, c: body))
+    for version in ("--http1.1", "--http2", "--tls-max=1.2"):
+        for _ in range(2):
+            assert curl(g, authority, *version.split("=")) == body
+    assert sum("the kernel does not offer TLS" in line for line in g.lines) <= 1
+
+
 def presented(g, authority, name, **more):
     """The subject of the certificate that is shown to who asks for a name."""
     c = context(authority, check_hostname=False, **more)
