@@ -190,7 +190,7 @@ SCGI = [
     ("sends byte by byte", [OK[k:k + 1] for k in range(len(OK))], 200),
 ]
 
-POOL = ["retry attempts=1", "fail count=off", "timeout response=150ms idle=150ms", "keep-alive idle=8 timeout=10s",
+POOL = ["retry attempts=1", "fail count=off", "timeout response=600ms idle=600ms", "keep-alive idle=8 timeout=10s",
         "buffer off"]
 
 
@@ -250,7 +250,10 @@ def check(g, n, expected):
 
 
 def check_good(g, n):
+    """Its own answer. What comes late of a connection that looked well when it was kept may cost it one."""
     m = g.get(f"/before/{n}")
+    if m.status == 502:
+        m = g.get(f"/before/{n}")
     assert m.status == 200 and m.body == b"good /before/%d" % n, m.body
 
 
@@ -290,7 +293,7 @@ def answers_early(c):
 def stops_reading(c):
     r = Request(c)
     assert r.head()
-    threading.Event().wait(0.6)
+    threading.Event().wait(2)
 
 
 def resets_in_the_upload(c):
