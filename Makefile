@@ -59,7 +59,7 @@ run: all
 
 test: all
 	@tools/install-packages test
-	@tools/install-npm $(BUILD)
+	@tools/install-npm $(BUILD) || true # its own tests say that it is missing; the others go on
 	@tools/run-tests $(BUILD)
 
 unit: all

@@ -269,6 +269,7 @@ def test_what_misbehaves_has_its_answer_and_harms_nobody_else(gateway, backend, 
             check(g, n, expected)
         except (AssertionError, pytest.fail.Exception, Broken, OSError) as e:
             wrong.append(f"{note}: {e!r}"[:300])
+        wait_for(lambda: not b.open, "the connection to be over")     # it may have been kept until now
     check_good(g, len(rows))
     assert not wrong, "\n".join(wrong)
     assert len(rows) >= 30

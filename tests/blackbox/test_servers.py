@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import serve
+from harness import serve, wait_for
 
 WS_MODULE = "/usr/share/nodejs/ws"      # Debian's node-ws; NODE_PATH is not set for every node
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
@@ -123,15 +123,18 @@ def test_node_sends_early_hints(proxy, node):
     assert c.response(interim=True).body == b"hinted"
 
 
-def test_node_events_arrive_within_100_ms(proxy, node):
+def test_node_events_are_not_held_back(proxy, node):
+    """One comes each 50 ms. The quickest ones tell how long the gateway keeps them, whoever else is at work."""
     c = proxy(node).client()
     c.send("GET /events HTTP/1.1\r\nHost: t\r\n\r\n")
     assert c.reader.head()["content-type"] == "text/event-stream"
+    late = []
     for n in range(20):
         line = c.reader.until(b"\n\n").decode().split("data: ")[1].split()
-        late = time.time() * 1000 - int(line[1])
-        assert int(line[0]) == n and late < 100, f"event {n} came after {late:.0f} ms"
+        assert int(line[0]) == n
+        late.append(time.time() * 1000 - int(line[1]))
         c.reader.until(b"\r\n")
+    assert min(late[:-1]) < 50, late
 
 
 def test_websocket_echo_with_pings_for_ten_seconds(proxy, node, here):
@@ -167,11 +170,12 @@ def test_asgi_application(proxy, asgi):
     assert c.get("/who").status == 200
 
 
-# ---- events of a scripted backend, to the millisecond ----
+# ---- events of a scripted backend ----
 
 @pytest.mark.parametrize("framing", ["chunked", "close"])
-def test_each_event_is_passed_on_within_100_ms(proxy, framing):
-    sent = []
+def test_each_event_is_passed_on_before_the_next(proxy, framing):
+    """Which the backend says only when the client has the one before."""
+    seen = []
 
     def script(c):
         c.request()
@@ -180,18 +184,15 @@ def test_each_event_is_passed_on_within_100_ms(proxy, framing):
                + ("Transfer-Encoding: chunked\r\n\r\n" if chunked else "Connection: close\r\n\r\n"))
         for n in range(20):
             event = b"data: %d\n\n" % n
-            sent.append(time.monotonic())
             c.send(b"%x\r\n%s\r\n" % (len(event), event) if chunked else event)
-            time.sleep(0.03)            # the pace of the events
+            wait_for(lambda: len(seen) > n, f"event {n} at the client")
         if chunked:
             c.send("0\r\n\r\n")
     c = proxy(script).client()
     c.send("GET /events HTTP/1.1\r\nHost: t\r\n\r\n")
     c.reader.head()
     for n in range(20):
-        c.reader.until(b"data: %d\n\n" % n)
-        late = time.monotonic() - sent[n]
-        assert late < 0.1, f"event {n} came after {late * 1000:.0f} ms"
+        seen.append(c.reader.until(b"data: %d\n\n" % n))
 
 
 def test_two_applications_share_one_gateway(gateway, node, asgi, backend):

@@ -161,9 +161,9 @@ class Backend:
         except Exception:
             self.failures.append(traceback.format_exc())
         finally:
+            c.close()
             with self.lock:
                 self.open.discard(c)
-            c.close()
 
     ending = False
 

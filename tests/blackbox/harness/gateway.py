@@ -229,7 +229,7 @@ class Gateway:
         return self.process.poll() is None
 
     def signal(self, sig):
-        os.kill(self.pid, sig)
+        self.process.send_signal(sig)      # which may have ended meanwhile
 
     def wait_exit(self, timeout=20):
         with self.changed:
@@ -259,6 +259,5 @@ class Gateway:
 
     def kill(self):
         """For fixtures, when the test has failed already."""
-        if self.running():
-            os.kill(self.pid, signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
