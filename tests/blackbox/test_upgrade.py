@@ -86,7 +86,10 @@ class Upgraded:
 
     def wait_new(self, others=()):
         def new():
-            pid = pid_of(self.g)
+            try:
+                pid = pid_of(self.g)
+            except OSError:     # the one that answered is just ending
+                return None
             return pid if pid != self.old and pid not in others else None
         return wait_for(new, "another process to answer", 20)
 
