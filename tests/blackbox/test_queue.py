@@ -263,7 +263,7 @@ def test_a_backend_is_kept_busy_and_no_more(gateway, program, tmp_path, here, th
     origin.stdin.flush()
     most = int(origin.stdout.readline())
     assert most <= 8
-    assert good >= 0.75 * direct        # what is missing is the machine's, which does it all
+    assert good >= 0.90 * direct        # what is missing is the machine's, which does it all
     assert min(counts) > 0.5 * sum(counts) / 256
     assert late < 1
 
