@@ -506,10 +506,18 @@ static enum verdict verdict_on(const struct exchange *x, enum attempt_failure fa
                                                           : VERDICT_FAIL;
 }
 
+/* A connection that ends is expected to, now and then; an application that goes back on its word
+ * (CANT_MPX_CONN of one that said it can) is not. */
+static bool is_news(const struct attempt *at, enum attempt_failure failure)
+{
+    const struct mux *mux = at->codec->mux;
+    return !at->is_stale || (failure == FAIL_REFUSED && mux && mux->is_optional);
+}
+
 static void give_up(struct exchange *x, enum attempt_failure failure)
 {
     struct attempt *at = &x->attempt;
-    if (at->is_stale) { /* expected now and then: no news */
+    if (!is_news(at, failure)) {
         log_debug(x->id, "kept connection to %s was stale, trying a fresh one", at->backend->text);
     } else {
         stats_attempt_failed(x, failure);

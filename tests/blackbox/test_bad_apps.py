@@ -4,6 +4,7 @@ A row is a note, what the application sends, and what the client must see: a sta
 begins and is seen to break off. Every row is played between two requests that are served well.
 """
 
+import re
 import threading
 
 import pytest
@@ -318,18 +319,25 @@ def test_an_application_that_turns_an_upload_down_is_heard(gateway, backend, scr
 
 
 @pytest.mark.faults
-def test_an_overloaded_application_is_passed_over_even_for_a_post(gateway, backend):
-    def overloaded(c):
+@pytest.mark.parametrize("status, says", [(1, r"cannot multiplex \(CANT_MPX_CONN\)"), (2, r"is overloaded \(OVERLOADED\)"),
+                                          (3, r"does not know the role \(UNKNOWN_ROLE\)")])
+def test_an_application_that_refuses_is_passed_over_even_for_a_post_and_the_log_says_why(gateway, backend, status, says):
+    asked = []
+
+    def refuses(c):
         r = read_fcgi(c)
-        c.send(end(r.id, 2))
+        asked.append(r.body)
+        c.send(end(r.id, status))
 
     def good(c):
         r = read_fcgi(c)
         c.send(record(STDOUT, r.id, HEAD + r.body) + end(r.id))
-    a, b = backend(then=overloaded), backend(then=good)
+    a, b = backend(then=refuses), backend(then=good)
     g = gateway(make_config(f"fastcgi://{a.address}", f"fastcgi://{b.address}", pool=["keep-alive idle=off"]))
     for n in range(4):
         assert g.client().post("/", b"body %d" % n).body == b"body %d" % n
+    assert asked, "nobody was refused"
+    g.wait_line(rf"pool app backend {re.escape(a.address)}: application {says} \[FastCGI 5.5\]")
 
 
 def test_an_application_is_told_when_its_client_leaves(gateway, backend):

@@ -79,6 +79,7 @@ def test_an_application_that_cannot_after_all_is_asked_one_after_the_other(proxy
             answers = list(many.map(lambda i: g.get(f"/{i}").body, range(40)))
         assert answers == [b"/%d" % i for i in range(40)]
         assert int(c.get("/refused").body) == refused, "nothing is shared any more"
+    g.wait_line(r"pool app backend .*: application cannot multiplex \(CANT_MPX_CONN\) \[FastCGI 5.5\]")
 
 
 def test_interleaved_responses_come_to_their_own_requests(proxy, app):
