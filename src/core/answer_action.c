@@ -46,12 +46,26 @@ static struct slice at_home(struct exchange *x, const struct redirect_conf *conf
     return arena_join(&x->arena, SLICE("/"), slice_skip(target, n));
 }
 
+/* https:///x: the template has put in a host that the request does not name (HTTP/1.0). */
+static bool lacks_host(struct slice target)
+{
+    size_t colon = slice_find(target, ':');
+    struct slice rest = slice_skip(target, colon);
+    if (slice_find(target, '/') < colon)
+        return false;
+    return slice_eq(rest, SLICE("://")) || slice_starts(rest, SLICE(":///"));
+}
+
 static enum next run_redirect(struct exchange *x)
 {
     const struct redirect_conf *conf = x->route->action_conf;
     struct slice target;
     if (!answer_skip_body(x) || !rewriting_expand(x, &conf->target, &target))
         return NEXT;
+    if (lacks_host(target)) {
+        exchange_fail(x, 400, "the request names no host to redirect to", "RFC 9110 7.2");
+        return NEXT;
+    }
     answer_begin(x, conf->status);
     answer_field(x, FIELD_LOCATION, at_home(x, conf, target));
     answer_send(x, "redirected");

@@ -217,6 +217,14 @@ static struct slice decimal(char digits[NUM_DEC_MAX], uint64_t n)
     return n ? slice_of(digits, num_put_dec(digits, n)) : SLICE_NONE;
 }
 
+/* As it stands in a URL: an address of IPv6 keeps its brackets (RFC 3986 3.2.2). */
+static struct slice host_of(const struct facts *f)
+{
+    if (slice_find(f->host, ':') == f->host.n || !slice_starts(f->authority, SLICE("[")))
+        return f->host;
+    return slice_first(f->authority, slice_find(f->authority, ']') + 1);
+}
+
 /* scratch: for values that are made; valid until the next. */
 static struct slice value_of(const struct segment *s, const struct facts *f,
                              const struct groups *groups, char scratch[TEXT_ID_LEN + NUM_DEC_MAX])
@@ -229,7 +237,7 @@ static struct slice value_of(const struct segment *s, const struct facts *f,
     case VAR_PATH: return f->path;
     case VAR_QUERY: return f->query;
     case VAR_TARGET: return f->target;
-    case VAR_HOST: return f->host;
+    case VAR_HOST: return host_of(f);
     case VAR_AUTHORITY: return f->authority;
     case VAR_METHOD: return f->method;
     case VAR_SCHEME: return f->scheme;

@@ -49,6 +49,24 @@ def test_a_redirect_to_a_path_leads_to_no_other_host(site):
         assert site.get(f"/to?to={to}")["Location"] == location
 
 
+def test_a_newline_in_a_path_leads_past_no_expression(proxy):
+    g = proxy(site="site * { route ~ ^/private/.*$ { respond 403 }; route ~ [.]php$ { respond 500 }; "
+                   "route ~ ^/(.*)$ { redirect /$1 } }")
+    assert g.get("/private/a%0ab").status == g.get("/private/%0a").status == 403
+    m = g.get("/x.php%0a")
+    assert m.status == 302 and m["Location"] == "/x.php%0A"
+
+
+def test_a_redirect_names_the_host_as_a_url_has_it(proxy):
+    g = proxy(site="site * { redirect 308 https://${host}${target} }")
+    for host, url in (("a.test:80", "a.test"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("127.0.0.1", "127.0.0.1")):
+        assert g.client().get("/x?y", host=host)["Location"] == f"https://{url}/x?y"
+    with g.client() as c:
+        c.send("GET / HTTP/1.0\r\n\r\n")
+        m = c.response()
+    assert m.status == 400 and "location" not in m
+
+
 def test_a_route_redirects(site):
     m = site.get("/old")
     assert m.status == 301 and m["location"] == "/new" and m.body == b""
