@@ -2,6 +2,7 @@
  * the route. SPDX-License-Identifier: MIT */
 #include "config/suggest.h"
 #include "core/action.h"
+#include "core/cgi_info.h"
 #include "core/demand.h"
 #include "core/forward.h"
 #include "core/generation.h"
@@ -40,6 +41,10 @@ static enum next run(struct exchange *x)
     forward_request(x);
     if (!rewriting_request(x) || !rewriting_params(x))
         return NEXT;
+    if (pool->codec->wants_cgi && cgi_info_is_beneath_file(x)) {
+        exchange_fail(x, 404, "the path of the script leads through a file", NULL);
+        return NEXT;
+    }
     open_buffers(x);
     exchange_enter(x, buffers_request(x) ? EX_BUFFER : EX_PICK, "for a pool");
     return NEXT;

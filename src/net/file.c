@@ -197,6 +197,12 @@ int file_list(int dir, file_each_fn *each, void *ctx)
     return 0;
 }
 
+bool file_is_beneath_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) < 0 && errno == ENOTDIR;
+}
+
 int file_unlink(int dir, const char *path, const struct file_info *info)
 {
     char folder[4096];

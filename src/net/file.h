@@ -45,6 +45,9 @@ enum file_kind { FILE_PLAIN, FILE_DIRECTORY, FILE_LINK };
 typedef bool file_each_fn(void *ctx, const char *name, enum file_kind kind,
                           const struct file_info *info);
 int file_list(int dir, file_each_fn *each, void *ctx);
+/* Whether this path, which needs not lead anywhere, goes through something that is no directory as
+ * if it were one: /a/photo.jpg/b. */
+bool file_is_beneath_file(const char *path);
 /* Takes the name away, where it still names this very file. 0 or -errno. */
 int file_unlink(int dir, const char *path, const struct file_info *info);
 

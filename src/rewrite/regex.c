@@ -52,9 +52,8 @@ struct regex *regex_new(struct slice pattern, struct regex **list, char error[RE
     int code = 0;
     /* A path can hold a newline (%0A): '.' takes it, or it would lead past a route such as
      * ^/private/.*$, and '$' does not match before one at the end. */
-    pcre2_code *compiled =
-        pcre2_compile((PCRE2_SPTR)(pattern.p ? pattern.p : ""), pattern.n,
-                      PCRE2_DOLLAR_ENDONLY | PCRE2_DOTALL, &code, offset, NULL);
+    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)(pattern.p ? pattern.p : ""), pattern.n,
+                                         PCRE2_DOLLAR_ENDONLY | PCRE2_DOTALL, &code, offset, NULL);
     if (!compiled) {
         pcre2_get_error_message(code, (PCRE2_UCHAR *)error, REGEX_ERROR_MAX);
         return NULL;

@@ -271,6 +271,20 @@ def test_script_that_is_not_there_is_phps_404(gateway, www):
     assert g.get("/none.php/../../etc/passwd.php").status in (400, 404)
 
 
+def test_a_file_that_somebody_has_uploaded_is_not_run(gateway, www):
+    (www / "uploads" / "real").mkdir(parents=True)
+    (www / "uploads" / "photo.jpg").write_text("<?php echo 'run';")
+    (www / "uploads" / "photo.php.jpg").write_text("<?php echo 'run';")
+    (www / "uploads" / "real" / "x.php").write_text("<?php echo 'ran ', $_SERVER['PATH_INFO'];")
+    g = spawned(gateway, www, site_keys=["index index.php"])
+    for path in ("/uploads/photo.jpg/x.php", "/uploads/photo.jpg/.php", "/uploads/photo.jpg/", "/uploads/photo.jpg%2fx.php",
+                 "/uploads/photo.jpg/x.php/more", "/uploads/photo.jpg//x.php", "/uploads/photo.php.jpg/x.php",
+                 "/uploads/photo.jpg/a/b.php", "/uploads/photo.jpg%0a.php", "/uploads/none/x.php"):
+        m = g.get(path)
+        assert m.status == 404 and b"run" not in m.body, path
+    assert g.get("/uploads/real/x.php/photo.jpg/y.php").body == b"ran /photo.jpg/y.php"
+
+
 @pytest.mark.parametrize("shared", ["off", "on"])
 def test_a_rolling_restart_of_php_costs_no_request_not_even_a_post(gateway, www, shared):
     g = gateway(make_config(site=site(www), gateway=[*ADMIN, "access-log off"], pool=[
