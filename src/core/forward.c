@@ -241,6 +241,7 @@ void forward_request(struct exchange *x)
     add_via(x, &req->fields, req->is_h2 ? SLICE("2.0") : minor_text(req->minor));
     if (x->worker->snapshot->gateway.request_id)
         add_request_id(x);
+    fields_drop_aliases(&req->fields, x->field_count);
 }
 
 void forward_response(struct exchange *x, struct response_head *head)

@@ -188,7 +188,7 @@ static inline char dashed(char c)
     return c == '_' ? '-' : c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
-static bool is_alike(struct slice a, struct slice b)
+bool field_is_alike(struct slice a, struct slice b)
 {
     if (a.n != b.n)
         return false;
@@ -201,6 +201,38 @@ static bool is_alike(struct slice a, struct slice b)
 void fields_expel(struct fields *fs, struct slice name)
 {
     for (struct field *f = fs->v; f < fields_end(fs); f++)
-        if (is_alike(f->name, name))
+        if (field_is_alike(f->name, name))
             f->dropped = f->is_gone = true;
+}
+
+static bool is_reserved(struct slice name)
+{
+    enum { NAME_MAX_BYTES = 32 };
+    char text[NAME_MAX_BYTES];
+    if (name.n > sizeof(text))
+        return false;
+    for (size_t i = 0; i < name.n; i++)
+        text[i] = dashed(name.p[i]);
+    return field_flags(field_lookup(slice_of(text, name.n))) & (FIELD_KEEP | FIELD_HOP);
+}
+
+static bool passes_for_another(const struct fields *fs, unsigned from, struct slice name)
+{
+    for (const struct field *f = fs->v + from; f < fields_end(fs); f++)
+        if (!f->dropped && field_is_alike(f->name, name) && !slice_ieq(f->name, name))
+            return true;
+    return false;
+}
+
+unsigned fields_drop_aliases(struct fields *fs, unsigned count)
+{
+    unsigned dropped = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct field *f = &fs->v[i];
+        if (f->id != FIELD_OTHER || f->dropped || slice_find(f->name, '_') == f->name.n)
+            continue;
+        f->dropped = is_reserved(f->name) || passes_for_another(fs, count, f->name);
+        dropped += f->dropped;
+    }
+    return dropped;
 }

@@ -82,9 +82,15 @@ struct field *fields_find_name(const struct fields *fs, struct slice name);
 struct slice fields_value(const struct fields *fs, enum field_id id);
 /* Whether any line of a list-valued field (of tokens) has this token, case-insensitively. */
 bool fields_has_token(const struct fields *fs, enum field_id id, struct slice token);
-/* Every line of this name goes for good, and of those that an application might take for it: some
- * see '_' and '-' as the same. */
+/* Whether an application might take one name for the other: some see '_' and '-' as the same. */
+bool field_is_alike(struct slice a, struct slice b);
+/* Every line of this name goes for good, and of those that are alike. */
 void fields_expel(struct fields *fs, struct slice name);
+
+/* Of the first count lines, which a peer sent, drops those that look like a field that is not the
+ * peer's to say (KEEP, HOP in field.def) or like one of the lines behind, which are ours. Answers
+ * how many. */
+unsigned fields_drop_aliases(struct fields *fs, unsigned count);
 
 /* Behind the last line; a list without lines lies nowhere. */
 static inline struct field *fields_end(const struct fields *fs)

@@ -311,6 +311,7 @@ static enum parse trailers_check(struct fields *fs, struct fault *f)
         return fault_bad(f, 400, "field is not allowed in trailers", "RFC 9110 6.5.1");
     for (unsigned i = 0; i < fs->n; i++)
         fs->v[i].dropped = field_flags(fs->v[i].id) & (FIELD_HOP | FIELD_KEEP);
+    fields_drop_aliases(fs, fs->n);
     return PARSE_DONE;
 }
 

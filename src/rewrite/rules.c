@@ -210,11 +210,17 @@ static bool is_named(const struct rule *rule, const struct field *f)
     return slice_ieq(slice_first(f->name, name.n - 1), slice_first(name, name.n - 1));
 }
 
+/* Nor may another spelling come through that an application takes for the same. */
+static bool is_taken_for(const struct rule *rule, const struct field *f)
+{
+    return !f->dropped && f->id == FIELD_OTHER && field_is_alike(f->name, rule->name);
+}
+
 static bool drop(const struct rule *rule, struct fields *fs)
 {
     bool found = false;
     for (unsigned i = 0; i < fs->n; i++)
-        if (is_named(rule, &fs->v[i]))
+        if (is_named(rule, &fs->v[i]) || is_taken_for(rule, &fs->v[i]))
             found = fs->v[i].dropped = true;
     if (found && rule->id != FIELD_OTHER)
         fields_drop(fs, rule->id);

@@ -98,6 +98,17 @@ def test_trusted_proxies_are_networks_of_their_own(proxy):
     assert m["x-forwarded-for"] == "127.0.0.1"
 
 
+@pytest.mark.parametrize("trusted", [[], ["trusted-proxies 127.0.0.0/8"]], ids=["stranger", "trusted"])
+def test_no_name_passes_for_a_field_of_ours_with_applications_that_know_no_dash(proxy, trusted):
+    """gunicorn, puma and uwsgi make HTTP_X_FORWARDED_FOR of both names (RFC 3875 4.1.18)."""
+    m = seen(proxy, "X_Forwarded_For: 6.6.6.6\r\nX-Forwarded_Proto: https\r\nx_request_id: 1\r\nContent_Length: 9\r\n"
+                    "Transfer_Encoding: chunked\r\nX_Team: red\r\nX_Gone: red\r\nX_Own: stays\r\n",
+             gateway=trusted, route=["set-header request X-Team blue", "remove-header request X-Gone"])
+    assert m["x-team"] == "blue" and m["x_own"] == "stays"
+    assert [n for n, _ in m.fields if "_" in n] == ["x_own"]
+    assert m["x-forwarded-for"] == "127.0.0.1" and m["x-forwarded-proto"] == "http"
+
+
 def test_an_ipv6_client_is_quoted_in_forwarded(proxy):
     """RFC 7239 6"""
     m = seen(proxy, listen="[::1]:0")

@@ -126,6 +126,24 @@ static void test_dropped_fields_are_gone(void **state)
     assert_true(slice_eq(fields_value(&fs, FIELD_VIA), SLICE("3")));
 }
 
+static void test_names_that_pass_for_others_are_dropped(void **state)
+{
+    (void)state;
+    static const char *const sent[] = {"X_Forwarded_For", "transfer_ENCODING", "X-Request_Id",
+                                       "X_Team",          "x-own_name",        "X_Free",
+                                       "Content_Type",    "x_own_name"};
+    struct fields fs = {0};
+    enum { SENT = sizeof(sent) / sizeof(sent[0]) };
+    for (unsigned i = 0; i < SENT; i++)
+        add(&fs, sent[i], "1");
+    add(&fs, "X-Team", "ours");
+    add(&fs, "X_Own_Name", "ours");
+    assert_int_equal(fields_drop_aliases(&fs, SENT), 5);
+    for (unsigned i = 0; i < fs.n; i++)
+        assert_int_equal(fs.v[i].dropped, i < 5);
+    assert_int_equal(fields_drop_aliases(&fs, SENT), 0);
+}
+
 static void test_tokens_are_found_in_all_lines(void **state)
 {
     (void)state;
@@ -147,6 +165,7 @@ int main(void)
         cmocka_unit_test(test_lines_keep_their_order_and_grow),
         cmocka_unit_test(test_the_first_line_not_dropped_is_found),
         cmocka_unit_test(test_dropped_fields_are_gone),
+        cmocka_unit_test(test_names_that_pass_for_others_are_dropped),
         cmocka_unit_test(test_tokens_are_found_in_all_lines),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
