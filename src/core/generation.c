@@ -5,8 +5,10 @@
 
 #include "base/mem.h"
 #include "core/limiter.h"
+#include "pool/members.h"
 
-static struct gateway_pool *new_pool(const struct pool_conf *conf, uint32_t workers)
+static struct gateway_pool *new_pool(struct snapshot *snapshot, const struct pool_conf *conf,
+                                     uint32_t workers)
 {
     struct gateway_pool *p = aligned_alloc(64, (sizeof(*p) + 63) & ~(size_t)63);
     if (!p)
@@ -14,6 +16,7 @@ static struct gateway_pool *new_pool(const struct pool_conf *conf, uint32_t work
     p->codec = codec_find(conf->codec);
     p->is_tls = conf->tls.is_on;
     p->generations = 0;
+    p->snapshot = snapshot_ref(snapshot);
     p->probes = NULL;
     p->name = mem_dup(conf->name.p, conf->name.n);
     p->protocol = mem_dup(conf->protocol.p, conf->protocol.n);
@@ -21,14 +24,21 @@ static struct gateway_pool *new_pool(const struct pool_conf *conf, uint32_t work
     return p;
 }
 
-static void free_pool(struct gateway_pool *p)
+static void on_pool_gone(struct pool *pool)
 {
-    if (p->probes)
-        probes_free(p->probes);
-    pool_fini(&p->pool);
+    struct gateway_pool *p = container_of(pool, struct gateway_pool, pool);
+    pool_fini(pool);
+    snapshot_unref(p->snapshot);
     free(p->name);
     free(p->protocol);
     free(p);
+}
+
+static void drop_pool(struct gateway_pool *p, struct loop *main_loop)
+{
+    if (p->probes)
+        probes_free(p->probes);
+    pool_abandon(&p->pool, main_loop, on_pool_gone);
 }
 
 static struct gateway_pool *find_pool(const struct generation *g, const struct pool_conf *conf)
@@ -107,7 +117,7 @@ struct generation *generation_new(struct snapshot *snapshot, struct log_output *
         const struct pool_conf *conf = &snapshot->pools[i];
         g->pools[i] = find_pool(from, conf);
         if (!g->pools[i])
-            g->pools[i] = new_pool(conf, workers);
+            g->pools[i] = new_pool(snapshot, conf, workers);
         g->pools[i]->generations++;
     }
     take_limits(g, from);
@@ -119,11 +129,20 @@ bool generation_shares_pool(const struct generation *g, uint32_t index)
     return g->pools[index]->generations > 1;
 }
 
+void generation_set_conf(struct generation *g, uint32_t index)
+{
+    struct gateway_pool *p = g->pools[index];
+    struct snapshot *old = p->snapshot; /* the generation it is of has another reference */
+    p->snapshot = snapshot_ref(g->snapshot);
+    pool_set_conf(&p->pool, &g->snapshot->pools[index]);
+    snapshot_unref(old);
+}
+
 static void free_generation(struct generation *g)
 {
     for (uint32_t i = 0; i < g->snapshot->pool_count; i++)
         if (--g->pools[i]->generations == 0)
-            free_pool(g->pools[i]);
+            drop_pool(g->pools[i], g->main_loop);
     free_limits(g);
     if (g->access_log)
         log_output_close(g->access_log);
@@ -157,6 +176,7 @@ struct tenure *tenure_new(struct generation *g, struct loop *main_loop)
 {
     struct tenure *t = mem_zalloc(sizeof(*t));
     *t = (struct tenure){.generation = g, .ended = {.run = on_ended}, .main_loop = main_loop};
+    g->main_loop = main_loop;
     generation_hold(g);
     return t;
 }

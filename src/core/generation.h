@@ -18,7 +18,9 @@
 struct gateway_pool {
     struct pool pool;
     const struct back_codec *codec;
-    uint32_t generations; /* that have it; the main thread's */
+    uint32_t generations;      /* that have it; the main thread's */
+    struct snapshot *snapshot; /* of its configuration; a reference: the newest generation that has
+                                * the pool may end before an older one */
     char *name, *protocol;
     bool is_tls;
     struct probes *probes; /* main thread; NULL until the gateway starts them */
@@ -42,6 +44,7 @@ struct generation {
     struct limiter **limiters;     /* theirs, for the workers */
     struct log_output *access_log; /* NULL: off */
     struct app_defs *app_defs;     /* what may be run: a reference; NULL: nothing */
+    struct loop *main_loop;        /* NULL: no worker has had it */
 };
 
 /* A worker's hold on a generation. */
@@ -61,6 +64,8 @@ struct generation *generation_new(struct snapshot *snapshot, struct log_output *
                                   uint32_t workers, uint32_t number);
 /* Whether the pool at index was taken along. */
 bool generation_shares_pool(const struct generation *g, uint32_t index);
+/* Gives a pool that was taken along its new configuration. */
+void generation_set_conf(struct generation *g, uint32_t index);
 /* With the last hold it goes. */
 void generation_hold(struct generation *g);
 void generation_unhold(struct generation *g);

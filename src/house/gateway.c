@@ -160,6 +160,8 @@ static void end_workers(struct gateway *g)
     verifier_stop(g->verifier);
     for (uint32_t i = 0; i < g->worker_count; i++)
         worker_let_go(&g->workers[i]);
+    for (uint32_t i = 0; i < g->worker_count; i++) /* what they have handed to each other */
+        loop_drain(&g->workers[i].loop);
 }
 
 /* No request is left: applications may end, too. */

@@ -52,12 +52,15 @@ static bool has_line(const struct pool_conf *conf, struct slice text)
 }
 
 /* Gives a pool that goes on its new configuration, and follows the names of its lines. */
-static void follow_pool(struct gateway *g, struct gateway_pool *gp, const struct pool_conf *conf,
-                        bool is_shared, struct tls_client *tls)
+static void follow_pool(struct gateway *g, struct generation *next, uint32_t index,
+                        struct tls_client *tls)
 {
+    struct gateway_pool *gp = next->pools[index];
+    const struct pool_conf *conf = &next->snapshot->pools[index];
     const struct pool_conf *old = gp->pool.conf;
+    bool is_shared = generation_shares_pool(next, index);
     if (is_shared)
-        pool_set_conf(&gp->pool, conf);
+        generation_set_conf(next, index);
     pool_set_tls(&gp->pool, tls);
     for (uint32_t w = 0; !is_shared && w < g->worker_count; w++)
         pool_set_loop(&gp->pool, w, &g->workers[w].loop);
@@ -78,8 +81,7 @@ static int follow_pools(struct gateway *g, struct generation *next, struct tls_c
         return gateway_failed("resolver", error);
     g->names = names;
     for (uint32_t i = 0; i < next->snapshot->pool_count; i++)
-        follow_pool(g, next->pools[i], &next->snapshot->pools[i], generation_shares_pool(next, i),
-                    tls[i]);
+        follow_pool(g, next, i, tls[i]);
     if (old)
         names_free(old);
     return 0;

@@ -226,9 +226,11 @@ void loop_run(struct loop *l)
 
 void loop_drain(struct loop *l)
 {
-    run_posts(l);
-    while (!list_is_empty(&l->deferred))
-        run_deferred(l);
+    do {
+        run_posts(l);
+        while (!list_is_empty(&l->deferred))
+            run_deferred(l);
+    } while (atomic_load_explicit(&l->posts, memory_order_acquire));
 }
 
 void loop_stop(struct loop *l)

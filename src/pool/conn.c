@@ -15,6 +15,7 @@ static void free_conn(struct deferred *d)
     timer_fini(c->stream.loop, &c->timer);
     timer_fini(c->stream.loop, &c->redial);
     backend_unref(c->backend);
+    pool_unhold(c->pool);
     free(c->lead);
     free(c);
 }
@@ -138,6 +139,7 @@ static struct conn *new_conn(struct loop *loop, struct backend *backend, struct 
     struct conn *c = mem_zalloc(sizeof(*c) + codec_bytes);
     c->backend = backend;
     c->pool = pool;
+    pool_hold(pool);
     c->worker = worker;
     c->redial_ms = 1;
     c->since_ms = loop->now_ms;

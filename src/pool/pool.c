@@ -11,12 +11,16 @@
 #include "pool/pool_internal.h"
 
 enum { RETRY_COST = 100, RETRY_START = 100 * RETRY_COST, RETRY_MAX = 1000 * RETRY_COST };
+enum { TIDY_PER_TURN = 64 };
 
 static void on_tidy(struct post *post);
+static void on_gone(struct post *post);
 
 void pool_init(struct pool *p, const struct pool_conf *conf, uint32_t workers)
 {
     *p = (struct pool){.worker_count = workers, .retry_tokens = RETRY_START};
+    atomic_init(&p->holds, 1);
+    p->left.run = on_gone;
     pthread_spin_init(&p->lock, PTHREAD_PROCESS_PRIVATE);
     queue_init(&p->queue);
     list_init(&p->granted);
@@ -64,6 +68,32 @@ void pool_fini(struct pool *p)
     tally_free(p->tally);
     tls_client_unref(p->tls);
     pthread_spin_destroy(&p->lock);
+}
+
+static void on_gone(struct post *post)
+{
+    struct pool *p = container_of(post, struct pool, left);
+    p->on_gone(p);
+}
+
+/* True: that was the last, and nobody else may touch the pool any more. */
+static bool let_go(struct pool *p)
+{
+    return atomic_fetch_sub_explicit(&p->holds, 1, memory_order_acq_rel) == 1;
+}
+
+void pool_abandon(struct pool *p, struct loop *home, void (*gone)(struct pool *p))
+{
+    p->home = home;
+    p->on_gone = gone;
+    if (let_go(p))
+        gone(p);
+}
+
+void pool_unhold(struct pool *p)
+{
+    if (let_go(p))
+        loop_post(p->home, &p->left);
 }
 
 static uint64_t now_of(const struct pool *p, uint32_t worker)
@@ -305,6 +335,13 @@ static struct waiter *first_waiter_for(struct pool *p, const struct backend *b)
     return p->queue.count ? waiter_of(queue_find(&p->queue, may_use, b)) : NULL;
 }
 
+static void free_waiter(struct waiter *w)
+{
+    struct pool *p = w->pool;
+    free(w);
+    pool_unhold(p);
+}
+
 /* Runs on the waiter's own worker. */
 static void on_granted(struct post *post)
 {
@@ -324,7 +361,7 @@ static void on_granted(struct post *post)
             pool_release(w->pool, w->backend, w->worker, &nothing);
         backend_unref(w->backend);
     }
-    free(w);
+    free_waiter(w);
 }
 
 /* With the lock held: w has the slot of b, and is no longer in the queue. */
@@ -389,6 +426,7 @@ static void find_tidiers(struct pool *p, struct list *tidiers)
         struct pool_worker *pw = &p->workers[k];
         if (pw->loop && !pw->tidy_posted && has_idle(p, k)) {
             pw->tidy_posted = true;
+            pool_hold(p);
             list_append(tidiers, &pw->node);
         }
     }
@@ -697,9 +735,24 @@ static struct backend *find_idle(struct pool *p, uint32_t worker, enum tidy *wha
     return NULL;
 }
 
+/* Comes back in the next turn, unless it is to come anyway. */
+static void tidy_later(struct pool *p, uint32_t worker)
+{
+    struct pool_worker *pw = &p->workers[worker];
+    pool_lock(p);
+    bool is_to_come = pw->tidy_posted;
+    pw->tidy_posted = true;
+    pool_unlock(p);
+    if (is_to_come)
+        return;
+    pool_hold(p);
+    loop_post(pw->loop, &pw->tidy);
+}
+
+/* Thousands may be of no use at once: the worker has others to see to. */
 static void tidy(struct pool *p, uint32_t worker)
 {
-    for (;;) {
+    for (int i = 0; i < TIDY_PER_TURN; i++) {
         enum tidy what = TIDY_NOTHING;
         pool_lock(p);
         struct backend *b = find_idle(p, worker, &what);
@@ -713,6 +766,7 @@ static void tidy(struct pool *p, uint32_t worker)
             conn_close(c);
         backend_unref(b);
     }
+    tidy_later(p, worker);
 }
 
 static void on_tidy(struct post *post)
@@ -723,6 +777,7 @@ static void on_tidy(struct post *post)
     pw->tidy_posted = false;
     pool_unlock(p);
     tidy(p, (uint32_t)(pw - p->workers));
+    pool_unhold(p);
 }
 
 void pool_retire(struct pool *p, uint32_t worker)
@@ -756,6 +811,7 @@ struct waiter *pool_wait(struct pool *p, uint32_t worker, const struct demand *d
                          .post = {.run = on_granted}};
     deferred_init(&w->hand_over, hand_over);
     list_init(&w->entry.by_age);
+    pool_hold(p);
     uint64_t now_us = now_of(p, worker);
     pool_lock(p);
     bool has_place = make_room(p, d);
@@ -769,7 +825,7 @@ struct waiter *pool_wait(struct pool *p, uint32_t worker, const struct demand *d
         want_growth(p);
         return w;
     }
-    free(w);
+    free_waiter(w);
     return NULL;
 }
 
@@ -783,7 +839,7 @@ void pool_unwait(struct waiter *w)
     w->owner = NULL;
     pool_unlock(p);
     if (is_queued)
-        free(w);
+        free_waiter(w);
 }
 
 uint32_t pool_retry_after_s(struct pool *p)

@@ -87,6 +87,11 @@ struct pool {
     struct wishes wishes;         /* the operator's, main thread */
     void (*on_change)(void *ctx); /* main thread: other backends than before */
     void *on_change_ctx;
+
+    atomic_uint holds; /* connections, waiters and posts there are, and one of the pool's owner */
+    struct loop *home;
+    struct post left;
+    void (*on_gone)(struct pool *p); /* by home, once there are no holds */
 };
 
 /* workers: of the gateway; pool_set_loop tells where each runs, before any request. */
@@ -99,9 +104,20 @@ struct tls_client *pool_tls(struct pool *p);
 /* No exchange and no connection is there any more. */
 void pool_fini(struct pool *p);
 
-/* No configuration has the pool any more: this worker's idle connections are closed, and none is
- * kept from now on. Requests under way end in their own time. */
+/* No configuration has the pool any more: this worker's idle connections are closed, some in each
+ * turn of its loop, and none is kept from now on. Requests under way end in their own time. */
 void pool_retire(struct pool *p, uint32_t worker);
+
+/* The last request has ended. What it has left behind may not have: a connection that is to be
+ * closed at the end of a turn, a slot on its way to who has gone. When nothing is there any more
+ * gone() is called, at once or by the loop of home; it may call pool_fini(). Main thread. */
+void pool_abandon(struct pool *p, struct loop *home, void (*gone)(struct pool *p));
+/* For who may need the pool longer than the request that he was made for. */
+static inline void pool_hold(struct pool *p)
+{
+    atomic_fetch_add_explicit(&p->holds, 1, memory_order_relaxed);
+}
+void pool_unhold(struct pool *p);
 
 /* ---- slots ---- */
 

@@ -1,5 +1,6 @@
 """The queue: requests wait in the gateway, fairly and for a limited time, and limits are exact."""
 
+import re
 import socket
 import threading
 import time
@@ -350,3 +351,28 @@ def test_a_retry_does_not_queue_up_again_behind_everybody(proxy, backend, slow):
     slow.wait_begun(1)
     slow.release()
     assert clients[0].response().status == 200
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_who_waits_outlives_the_configurations_of_its_pool(proxy, slow, threads):
+    """One that keeps the pool has come and gone, and the newest has none: who is being served is, who waits gets
+    its slot, and who leaves meanwhile leaves nothing."""
+    g = proxy(slow.address, pool=["max-conns 1", "queue timeout=20s"], threads=threads)
+    clients = ask_all(g, [f"/{n}" for n in range(8)])
+    slow.wait_begun(1)
+    text = g.config.read_text()
+    ask(g, "/reload", "POST")
+    g.config.write_text(re.sub(r"pool app \{.*?\n\}\n", "", text, flags=re.S).replace("proxy app", "respond 204"))
+    ask(g, "/reload", "POST")
+    assert g.get().status == 204
+    for c in clients[1::2]:
+        c.reset()
+    wait_for(lambda: ask(g, "/status")["requests"]["in_flight"] == 4, "those who left to be noticed")
+    for n in range(1, 5):
+        slow.release()
+        assert clients[2 * n - 2].response().status == 200
+        if n < 4:
+            slow.wait_begun(n + 1)
+    assert slow.begun == ["/0", "/2", "/4", "/6"]
+    ask(g, "/reload", "POST")
+    assert g.get().status == 204
