@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from conftest import make_config
-from harness import serve, wait_for
+from harness import Event, serve, wait_for
 from harness.admin import ADMIN, AdminClient, ask, sluice
 from harness.gateway import TOP
 
@@ -32,7 +32,7 @@ def managed(gateway, backend):
 
 def held():
     """A script that answers when told to; asked: somebody waits for it."""
-    asked, go = threading.Event(), threading.Event()
+    asked, go = Event(), Event()
 
     def script(c):
         while c.request() is not None:
@@ -472,19 +472,7 @@ def test_a_signal_ends_it_with_admin_clients_connected(managed):
 def test_looking_at_it_does_not_disturb_requests(managed):
     """Everything is looked at, and reloaded, while requests go on: none fails, all are counted."""
     g = managed(threads=4)
-    stop, done, failures = threading.Event(), [], []
-
-    def until_stop(act):
-        def run():
-            n = 0
-            try:
-                while not stop.is_set():
-                    act()
-                    n += 1
-            except Exception as e:      # shown below
-                failures.append(repr(e))
-            done.append((act.__name__, n))
-        return run
+    stop, failures = Event(), []
 
     def request():
         assert g.get().status == 200
@@ -497,16 +485,27 @@ def test_looking_at_it_does_not_disturb_requests(managed):
     def reload():
         ask(g, "/reload", "POST")
         stop.wait(0.01)
-    threads = [threading.Thread(target=until_stop(act)) for act in [request] * 4 + [look] * 2 + [reload]]
+    acts = [request] * 4 + [look] * 2 + [reload]
+    counts = [0] * len(acts)
+
+    def until_stop(i):
+        try:
+            while not stop.is_set():
+                acts[i]()
+                counts[i] += 1
+        except Exception as e:      # shown below
+            failures.append(repr(e))
+    threads = [threading.Thread(target=until_stop, args=(i,)) for i in range(len(acts))]
     for t in threads:
         t.start()
-    stop.wait(3)
-    stop.set()
-    for t in threads:
-        t.join()
+    try:
+        wait_for(lambda: failures or (sum(counts[:4]) > 400 and min(counts) > 10), "many of each", 30)
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()
     assert not failures
-    requests = sum(n for name, n in done if name == "request")
-    assert requests > 20 and all(n > 1 for _, n in done)
+    requests = sum(counts[:4])
     wait_for(lambda: ask(g, "/status")["requests"]["total"] == requests, "every request to be counted")
     counters = ask(g, "/pools/app")["counters"]
     assert counters["2xx"] == requests == sum(b["counters"]["2xx"] for b in ask(g, "/pools/app")["backends"])

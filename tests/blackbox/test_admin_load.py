@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from conftest import make_config
-from harness import serve, wait_for
+from harness import Event, serve, wait_for
 from harness.admin import ADMIN, AdminClient, ask
 
 ROUNDS = 1000
@@ -16,7 +16,7 @@ class Load:
     """Clients that ask all the time; every answer must be 200."""
 
     def __init__(self, g, clients=4):
-        self.g, self.stopped, self.failures, self.counts = g, threading.Event(), [], []
+        self.g, self.stopped, self.failures, self.counts = g, Event(), [], []
         self.threads = [threading.Thread(target=self.ask) for _ in range(clients)]
         for t in self.threads:
             t.start()

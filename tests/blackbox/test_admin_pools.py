@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from conftest import make_config
-from harness import serve, wait_for
+from harness import Event, serve, wait_for
 from harness.admin import ADMIN, AdminClient, ask, sluice
 
 STATE = (*ADMIN, "state state.json")
@@ -76,7 +76,7 @@ def test_a_backend_taken_out_gets_nothing_until_it_is_enabled(three, verb, state
 
 
 def test_a_drained_backend_finishes_what_it_has(three, backend, gateway):
-    asked, go = threading.Event(), threading.Event()
+    asked, go = Event(), Event()
 
     def slow(c):
         while c.request() is not None:
@@ -276,7 +276,7 @@ def test_strange_things_in_a_state_file_are_passed_over(three, gateway):
 
 def test_the_state_file_is_whole_at_any_moment(three):
     g, a, b = three("a", "b")
-    stop, seen = threading.Event(), []
+    stop, seen = Event(), []
 
     def read():
         while not stop.is_set():
@@ -341,7 +341,7 @@ def test_events_tell_of_changes(three):
 def test_changes_under_load_lose_no_request(three, backend):
     g, a, b, c = three(threads=4, gateway_keys=[*STATE, "access-log off"])
     d = backend(then=named("d"))
-    stop, failures, counts = threading.Event(), [], []
+    stop, failures, counts = Event(), [], []
 
     def requests():
         n = 0

@@ -3,11 +3,10 @@ tests/unit/pool."""
 
 import collections
 import re
-import threading
 
 import pytest
 
-from harness import serve, wait_for
+from harness import Event, serve, wait_for
 
 
 def named(name):
@@ -33,7 +32,7 @@ def test_every_balancer_asks_everybody(proxy, trio, balance):
 
 
 def test_least_conn_avoids_the_busy(proxy, backend):
-    gate = threading.Event()
+    gate = Event()
     busy = backend(then=serve(lambda r, c: gate.wait(20) and b"busy"))
     free = backend(then=named("free"))
     g = proxy(busy, free, threads=1, pool=["balance least-conn"])
@@ -47,7 +46,7 @@ def test_least_conn_avoids_the_busy(proxy, backend):
 
 
 def test_first_packs(proxy, backend):
-    gate = threading.Event()
+    gate = Event()
     a = backend(then=serve(lambda r, c: gate.wait(20) and b"a" if r.target == "/wait" else b"a"))
     b = backend(then=named("b"))
     g = proxy(f"{a.address} max-conns=1", b, threads=1, pool=["balance first"])
@@ -150,7 +149,7 @@ def test_sticky_goes_with_any_balancer(proxy, trio):
 
 def test_who_sticks_waits_for_its_backend(proxy, backend):
     """It does not go elsewhere because its backend is busy."""
-    gate = threading.Event()
+    gate = Event()
     a = backend(then=serve(lambda r, c: gate.wait(20) and b"a" if r.target == "/wait" else b"a"))
     b = backend(then=named("b"))
     g = proxy(f"{a.address} max-conns=1", f"{b.address} max-conns=1", threads=1, pool=["balance sticky=srv"])

@@ -3,12 +3,11 @@
 import gzip
 import re
 import subprocess
-import threading
 import zlib
 
 import pytest
 
-from harness import Broken, H2Client, serve, wait_for
+from harness import Broken, Event, H2Client, serve, wait_for
 from harness.admin import admin
 
 CODINGS = ["zstd", "br", "gzip"]
@@ -258,7 +257,7 @@ def test_what_breaks_off_at_the_backend_is_broken_off_at_the_client(proxy, frami
 
 def test_memory_for_encoders_has_a_bound_beyond_which_nothing_is_compressed(proxy):
     """A response that is not over yet holds the only encoder there may be."""
-    left = threading.Event()
+    left = Event()
 
     def answer(request, c):
         if request.target == "/page":

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import Broken, serve, wait_for
+from harness import Broken, Event, serve, stretched, wait_for
 
 pytestmark = pytest.mark.faults
 ONCE = ["retry attempts=1"]
@@ -155,7 +155,7 @@ def test_a_chunked_body_that_breaks_off_has_no_end(proxy, part, end):
 
 def test_a_reset_close_delimited_body_is_broken_for_the_client(proxy):
     """The client is told by a missing last chunk, or by a reset: never by a clean end."""
-    got = threading.Event()
+    got = Event()
 
     def script(c):
         c.request()
@@ -186,7 +186,7 @@ def test_a_backend_that_never_answers_is_a_504(proxy):
     begin = time.monotonic()
     g = proxy(then=script, pool=["timeout response=300ms"])
     assert g.get().status == 504
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < stretched(5)
     assert len(g.backend.requests) == 1     # it may be at work still: not asked again
 
 
@@ -215,7 +215,7 @@ def test_a_backend_that_stalls_in_the_body_breaks_the_response(proxy):
 
 
 def test_a_backend_that_takes_no_more_of_the_body_is_given_up(proxy):
-    release = threading.Event()
+    release = Event()
 
     def script(c):
         c.head()
@@ -272,7 +272,7 @@ def test_a_post_is_never_sent_twice(proxy, end):
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("end", ["close", "reset"])
 def test_a_connection_closed_while_idle_is_not_used(proxy, end, method):
-    ended = threading.Event()
+    ended = Event()
 
     def once(c):
         c.request()
@@ -331,8 +331,8 @@ def test_bytes_after_a_response_never_reach_the_next_client(proxy, extra):
 
 
 def test_bytes_on_an_idle_connection_poison_it(proxy):
-    sent = threading.Event()
-    go = threading.Event()
+    sent = Event()
+    go = Event()
 
     def script(c):
         c.request()

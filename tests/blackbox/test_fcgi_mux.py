@@ -2,11 +2,10 @@
 
 import concurrent.futures
 import sys
-import threading
 
 import pytest
 
-from harness import H2Client, fcgi, wait_for
+from harness import Event, H2Client, fcgi, wait_for
 from harness.admin import ADMIN
 from harness.admin import ask as ask_admin
 from harness.h2 import data, headers, post, request, rst_stream
@@ -130,7 +129,7 @@ def test_records_that_are_nobodys_end_the_connection(proxy, octets):
 
 def test_an_answer_before_its_question_ends_the_connection(proxy):
     """Where the application reads nothing more, a request cannot be sent, and may leave again."""
-    asked, gone = threading.Event(), threading.Event()
+    asked, gone = Event(), Event()
 
     def script(c):
         c.recv(16)
@@ -143,7 +142,8 @@ def test_an_answer_before_its_question_ends_the_connection(proxy):
         c.wait_closed()
     pool = [*SHARED, "retry attempts=1", "timeout idle=20s"]
     g = proxy(then=script, pool=pool, threads=1, gateway=ADMIN)
-    first, second = g.client(timeout=1), H2Client(g.address)
+    first, second = g.client(), H2Client(g.address)
+    first.socket.settimeout(1)      # then there is no room left
     first.send(f"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {1 << 30}\r\n\r\n")
     while first.try_send(bytes(1 << 20)):
         pass

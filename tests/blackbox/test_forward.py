@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from harness import Broken, serve, wait_for
+from harness import Broken, Event, serve, wait_for
 
 
 def echo(request, c):
@@ -147,7 +147,7 @@ def test_bodies_of_any_size_both_ways(proxy, size):
 
 
 def test_a_request_body_is_passed_on_as_it_arrives(proxy):
-    first_seen = threading.Event()
+    first_seen = Event()
 
     def script(c):
         c.head()
@@ -163,7 +163,7 @@ def test_a_request_body_is_passed_on_as_it_arrives(proxy):
 
 
 def test_a_chunked_request_body_is_passed_on_as_it_arrives(proxy):
-    first_seen = threading.Event()
+    first_seen = Event()
 
     def script(c):
         c.head()
@@ -179,7 +179,7 @@ def test_a_chunked_request_body_is_passed_on_as_it_arrives(proxy):
 
 
 def test_a_response_body_is_passed_on_as_it_arrives(proxy):
-    proceed = threading.Event()
+    proceed = Event()
 
     def script(c):
         c.request()
@@ -195,7 +195,7 @@ def test_a_response_body_is_passed_on_as_it_arrives(proxy):
 
 
 def test_a_response_head_is_passed_on_before_any_body(proxy):
-    proceed = threading.Event()
+    proceed = Event()
 
     def script(c):
         c.request()
@@ -307,7 +307,7 @@ def test_205_without_content(proxy):
 
 def test_early_hints_are_passed_on_at_once(proxy):
     """RFC 8297"""
-    seen = threading.Event()
+    seen = Event()
 
     def script(c):
         c.request()
@@ -490,7 +490,7 @@ def test_connection_close_of_the_backend_is_its_own_affair(proxy):
 
 def test_half_closed_client_gets_its_response(proxy):
     """RFC 9112 9.6: a client may close its sending side once it has sent everything."""
-    closed = threading.Event()
+    closed = Event()
 
     def script(c):
         c.request()
@@ -555,7 +555,7 @@ def test_connect_is_refused(proxy, backend):
 # ---- responses before the request is through ----
 
 def test_an_early_response_reaches_a_client_that_still_sends(proxy):
-    done = threading.Event()
+    done = Event()
 
     def script(c):
         c.head()
@@ -574,7 +574,7 @@ def test_an_early_response_reaches_a_client_that_still_sends(proxy):
 
 def test_an_early_response_while_the_body_goes_on(proxy):
     """Two directions: the response is under way before the request has ended."""
-    got = threading.Event()
+    got = Event()
 
     def script(c):
         head = c.head()
@@ -669,7 +669,7 @@ def test_a_tunnel_carries_much_both_ways(proxy):
 
 
 def test_either_end_of_a_tunnel_ends_it(proxy):
-    ended = threading.Event()
+    ended = Event()
 
     def script(c):
         c.request()
@@ -689,8 +689,8 @@ def test_either_end_of_a_tunnel_ends_it(proxy):
 # ---- clients that go ----
 
 def test_a_client_that_leaves_frees_the_backend_at_once(proxy):
-    ended = threading.Event()
-    asked = threading.Event()
+    ended = Event()
+    asked = Event()
 
     def script(c):
         c.request()
@@ -706,7 +706,7 @@ def test_a_client_that_leaves_frees_the_backend_at_once(proxy):
 
 
 def test_a_client_that_leaves_in_the_response_frees_the_backend(proxy):
-    ended = threading.Event()
+    ended = Event()
 
     def script(c):
         c.request()
@@ -727,7 +727,7 @@ def test_a_client_that_leaves_in_the_response_frees_the_backend(proxy):
 
 def test_a_client_that_leaves_in_its_body_breaks_the_request(proxy):
     """The backend must not take half a body for a whole one."""
-    ended = threading.Event()
+    ended = Event()
 
     def script(c):
         head = c.head()

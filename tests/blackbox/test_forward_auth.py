@@ -1,11 +1,10 @@
 """Another application is asked whether a request may come in, and what it says goes on."""
 
 import subprocess
-import threading
 
 import pytest
 
-from harness import H2Client, serve, wait_for
+from harness import Event, H2Client, serve, wait_for
 from harness.admin import ADMIN, ask, sluice
 
 
@@ -184,7 +183,7 @@ def test_a_body_waits_until_the_request_is_let_in(guarded):
 
 
 def test_clients_leave_while_the_judge_thinks(guarded):
-    go = threading.Event()
+    go = Event()
 
     def answer(request, c):
         assert go.wait(20)

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from harness import H2Client, wait_for
+from harness import Event, H2Client, wait_for
 from harness.h2 import (END_HEADERS, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, block, data, frame,
                         headers, ping, rst_stream)
 from harness.h2_peer import H2Peer, serve_h2
@@ -197,7 +197,7 @@ def test_a_stream_that_is_reset_harms_no_other(proxy):
 
 
 def test_a_client_that_leaves_resets_its_stream_alone(proxy):
-    here, left = threading.Event(), threading.Event()
+    here, left = Event(), Event()
 
     def script(c):
         h = H2Peer(c)
@@ -389,7 +389,7 @@ def test_deadlines_are_of_each_lane(proxy):
 # ---- keeping ----
 
 def test_an_idle_connection_answers_pings_and_is_used_again(proxy):
-    ponged = threading.Event()
+    ponged = Event()
 
     def script(c):
         h = H2Peer(c)
@@ -406,7 +406,7 @@ def test_an_idle_connection_answers_pings_and_is_used_again(proxy):
 
 
 def test_an_idle_connection_that_says_goodbye_is_closed(proxy):
-    gone = threading.Event()
+    gone = Event()
 
     def script(c):
         h = H2Peer(c)

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from conftest import make_config
-from harness import wait_for
+from harness import Event, wait_for
 from harness.admin import ADMIN, ask
 
 
@@ -14,8 +14,8 @@ class Stalling:
     """A backend that waits with its answer until it is let go."""
 
     def __init__(self, backend, name):
-        self.name, self.asked, self.closed = name, [], threading.Event()
-        self.gate = threading.Event()
+        self.name, self.asked, self.closed = name, [], Event()
+        self.gate = Event()
         self.backend = backend(then=self.script)
         self.address = self.backend.address
 
@@ -90,7 +90,7 @@ def test_the_first_answers_after_all(pair):
 @pytest.mark.parametrize("how", ["reset", "garbage", "refused"])
 def test_a_second_that_fails_does_no_harm(gateway, backend, how):
     a = Stalling(backend, "A")
-    failed = threading.Event()
+    failed = Event()
 
     def script(c):
         c.request()

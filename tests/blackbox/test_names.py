@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import Client, serve, wait_for
+from harness import Client, Event, serve, stretched, wait_for
 from harness.admin import ADMIN, AdminClient, ask
 from harness.dns import AAAA, NameServer
 
@@ -164,7 +164,7 @@ def test_a_dead_name_server_does_not_hold_up_the_others(gateway, names, trio, ba
     g.expect_error("app.test")
     begin = time.monotonic()
     assert g.get().body == b"1"
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < stretched(5)
     assert g.get("/lost").status in (502, 503, 504)
     assert g.get().body == b"1"
 
@@ -255,10 +255,10 @@ def dnsmasq(tmp_path):
 
 
 class Load:
-    """Clients that ask all the time; what they were told, by whom, and when."""
+    """Clients that ask all the time; when, and by whom they were answered."""
 
     def __init__(self, g, clients=4):
-        self.g, self.seen, self.bad, self.end = g, [], [], threading.Event()
+        self.g, self.seen, self.bad, self.end = g, [], [], Event()
         self.threads = [threading.Thread(target=self.run) for _ in range(clients)]
         for t in self.threads:
             t.start()
@@ -266,8 +266,9 @@ class Load:
     def run(self):
         with Client(self.g.address) as c:
             while not self.end.wait(0.002):
+                begin = time.monotonic()
                 m = c.get()
-                self.seen.append((time.monotonic(), m.body.decode()))
+                self.seen.append((begin, m.body.decode()))
                 if m.status != 200:
                     self.bad.append(m)
 
@@ -292,7 +293,7 @@ def test_a_change_under_load_is_followed_without_an_error(proxy, dnsmasq, trio, 
             changed = time.monotonic()
             dnsmasq.change({"app.test": [f"127.0.0.{new}"]})
             wait_for(lambda: load.since(changed)[new], "the new address to be used", 5)
-            assert time.monotonic() - changed < 2.5     # TTL 1, and 1, and what dnsmasq takes to read
+            assert time.monotonic() - changed < stretched(2.5)     # TTL 1, and 1, and what dnsmasq takes to read
             moment = time.monotonic() + 0.3
             wait_for(lambda: load.since(moment)[new] > 30, "more load")
             assert set(load.since(moment)) == {new}

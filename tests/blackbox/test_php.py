@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from conftest import make_config
-from harness import wait_for
+from harness import Event, wait_for
 from harness.admin import ADMIN, sluice
 from harness.apps import PHP_CGI, Fpm, site
 
@@ -115,7 +115,7 @@ def test_two_children_serve_fifty_clients_and_neither_is_idle_while_one_waits(ga
     f = fpm(2)
     g = gateway(make_config(f, threads=4, site=site(www), pool=[
         "protocol fastcgi", "max-conns 2", "keep-alive idle=32 timeout=60s", "queue length=100 timeout=60s"]))
-    most, over = [0], threading.Event()
+    most, over = [0], Event()
 
     def watch():
         while not over.is_set():
@@ -291,7 +291,7 @@ def test_a_rolling_restart_of_php_costs_no_request_not_even_a_post(gateway, www,
         "protocol fastcgi", f"spawn {PHP_CGI} -n {{\n processes 2\n socket inherit shared={shared}\n }}"]))
     g.check_fds = False
     g.wait_line("admin: listening")
-    over, counts = threading.Event(), [0] * 4
+    over, counts = Event(), [0] * 4
 
     def work(i):
         c = g.client(timeout=20)

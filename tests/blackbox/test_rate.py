@@ -4,7 +4,7 @@ import json
 import threading
 import time
 
-from harness import H2Client, serve, wait_for
+from harness import Event, H2Client, serve, wait_for
 from harness.admin import ADMIN, admin, ask, sluice
 
 SITE = """site * {
@@ -111,7 +111,7 @@ def test_a_request_that_goes_on_inside_is_charged_once(proxy):
 
 
 def test_so_many_at_a_time_and_not_one_more(proxy):
-    go = threading.Event()
+    go = Event()
 
     def answer(request, c):
         if request.target == "/three":

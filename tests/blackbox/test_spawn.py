@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from conftest import make_config
-from harness import Client, wait_for
+from harness import Client, Event, wait_for
 from harness.admin import ADMIN, ask, sluice
 
 PYTHON = "/usr/bin/python3"
@@ -56,7 +56,7 @@ class Load:
 
     def __init__(self, g, clients=4, target="/pid"):
         self.g, self.target = g, target
-        self.over, self.failures, self.pids, self.counts = threading.Event(), [], [], [0] * clients
+        self.over, self.failures, self.pids, self.counts = Event(), [], [], [0] * clients
         self.threads = [threading.Thread(target=self.work, args=(i,)) for i in range(clients)]
         for t in self.threads:
             t.start()

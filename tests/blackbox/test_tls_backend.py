@@ -4,11 +4,10 @@ import os
 import shutil
 import ssl
 import struct
-import threading
 
 import pytest
 
-from harness import Broken, serve, wait_for
+from harness import Broken, Event, serve, wait_for
 from harness.certs import Authority
 from conftest import make_config
 
@@ -180,7 +179,7 @@ def test_a_handshake_that_stalls_times_out(gateway, backend):
 
 
 def test_a_body_that_comes_during_the_handshake_is_sent_behind_it(gateway, backend, authority):
-    go_on = threading.Event()
+    go_on = Event()
     tls = context(authority.issue("localhost"))
 
     def script(c):

@@ -5,7 +5,7 @@ from .gateway import Gateway
 from .messages import Broken, Message, Reader
 from .client import Client
 from .h2 import H2Client
-from .wait import wait_for
+from .wait import Event, stretched, wait_for
 
-__all__ = ["Backend", "Broken", "Client", "Connection", "Gateway", "H2Client", "Message", "Reader", "serve",
-           "wait_for"]
+__all__ = ["Backend", "Broken", "Client", "Connection", "Event", "Gateway", "H2Client", "Message", "Reader",
+           "serve", "stretched", "wait_for"]

@@ -8,7 +8,7 @@ import subprocess
 from .client import Client
 from .gateway import command
 from .messages import Reader
-from .wait import STRETCH
+from .wait import stretched
 
 ADMIN = ("admin unix:admin.sock",)      # for make_config(gateway=...)
 
@@ -18,7 +18,7 @@ class AdminClient(Client):
 
     def __init__(self, g, name="admin.sock", timeout=10):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(timeout * STRETCH)
+        self.socket.settimeout(stretched(timeout))
         self.reader = Reader(self.recv)
         folder = os.open(g.folder, os.O_PATH)
         try:

@@ -16,7 +16,7 @@ import threading
 import traceback
 
 from .messages import Broken, Reader
-from .wait import STRETCH, wait_for
+from .wait import stretched, wait_for
 
 
 class Connection:
@@ -24,7 +24,7 @@ class Connection:
 
     def __init__(self, sock, backend, number):
         self.socket, self.backend, self.number = sock, backend, number
-        self.socket.settimeout(20 * STRETCH)
+        self.socket.settimeout(stretched(20))
         if sock.family != socket.AF_UNIX:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reader = Reader(self.recv)

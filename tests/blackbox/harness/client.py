@@ -5,7 +5,7 @@ import socket
 import struct
 
 from .messages import Broken, Reader
-from .wait import STRETCH
+from .wait import stretched
 
 
 class Client:
@@ -15,7 +15,7 @@ class Client:
         if rcvbuf:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.settimeout(timeout * STRETCH)
+        self.socket.settimeout(stretched(timeout))
         if source:              # an address of ours: another client
             self.socket.bind((source, 0))
         self.socket.connect(address)

@@ -13,7 +13,7 @@ import subprocess
 import threading
 
 from .client import Client
-from .wait import STRETCH, wait_for
+from .wait import stretched, wait_for
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
 BIN = os.path.abspath(os.environ.get("SLUICE_BIN", TOP / "build/src/sluice"))
@@ -103,7 +103,7 @@ class Gateway:
         def started():
             return len(self.addresses) >= self.listeners or self.status is not None
         with self.changed:
-            self.changed.wait_for(started, 20 * STRETCH)
+            self.changed.wait_for(started, stretched(20))
             output = "\n".join(self.lines)
             assert len(self.addresses) >= self.listeners, f"the gateway did not start:\n{output}"
         self.wait_ready()
@@ -126,7 +126,7 @@ class Gateway:
         def found():
             return next((m for m in (re.search(pattern, line) for line in self.lines) if m), None)
         with self.changed:
-            m = self.changed.wait_for(found, timeout * STRETCH)
+            m = self.changed.wait_for(found, stretched(timeout))
             assert m, f"no line matches {pattern!r}:\n" + "\n".join(self.lines)
             return m
 
@@ -233,7 +233,7 @@ class Gateway:
 
     def wait_exit(self, timeout=20):
         with self.changed:
-            self.changed.wait_for(lambda: self.status is not None, timeout * STRETCH)
+            self.changed.wait_for(lambda: self.status is not None, stretched(timeout))
         if self.status is None:
             os.kill(self.pid, signal.SIGABRT)
             self.process.wait()

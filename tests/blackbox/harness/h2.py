@@ -7,7 +7,7 @@ import time
 import hpack
 
 from .client import Client
-from .wait import STRETCH
+from .wait import stretched
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -236,7 +236,7 @@ class H2Client(Client):
 
     def until(self, condition, what, timeout=10):
         """Reads until condition() holds; the connection must last as long."""
-        end = time.monotonic() + timeout * STRETCH
+        end = time.monotonic() + stretched(timeout)
         while not condition():
             assert time.monotonic() < end, f"waited in vain for: {what} {self!r}"
             assert self.read(), f"the connection ended before: {what} {self!r}"
