@@ -365,6 +365,7 @@ static bool front_send(struct exchange *x)
     }
     if (exchange_is_whole(x) && chain_is_empty(x->outgoing))
         put_end(x);
+    c->stream.is_ending = x->close_client && x->response == MSG_PASSED && !x->broken;
     size_t before = c->out.bytes;
     if (before == 0)
         return false;

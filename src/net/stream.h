@@ -59,6 +59,7 @@ struct stream {
     bool hup;          /* the peer sent FIN or reset: read to find out */
     bool reset;        /* the connection is broken both ways (RST) */
     bool eof;          /* all it sent has been read */
+    bool is_ending;    /* nothing follows what is in the chain: a last word can go with it */
     bool finished;     /* stream_finish() was called */
     int error;         /* -errno of the first failure; 0 */
     struct slice lead; /* goes out before all else; see stream_lead() */

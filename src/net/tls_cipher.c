@@ -204,17 +204,18 @@ static uint64_t records_written(const struct tls_loop *tl)
 
 void tls_give_up_ssl(struct tls *t)
 {
+    struct tls_loop *tl = tls_loop_of(t->stream);
     const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
     if (!t->record)
         return;
     if (SSL_version(t->ssl) != TLS1_3_VERSION || SSL_has_pending(t->ssl) || !cipher ||
-        !tls_record_begin(t->record, SSL_CIPHER_get_protocol_id(cipher))) {
+        !tls_record_begin(&tl->crypt, t->record, SSL_CIPHER_get_protocol_id(cipher))) {
         explicit_bzero(t->record, sizeof(*t->record));
         free(t->record);
         t->record = NULL;
         return;
     }
-    t->record->out.seq = records_written(tls_loop_of(t->stream));
+    t->record->out.seq = records_written(tl);
     SSL_free(t->ssl);
     t->ssl = NULL;
 }

@@ -48,12 +48,14 @@ struct tls {
     char *why;           /* NULL: nothing failed */
     bool has_begun;      /* our part of the handshake: a server waits for the client's */
     bool has_heard;      /* something of the peer */
-    bool can_write;      /* so does the socket, while that is hidden from the owner */
+    bool can_read;  /* the socket may have more; `readable` also says that there is plaintext */
+    bool can_write; /* so does the socket, while that is hidden from the owner */
     bool is_open;
     bool is_http;
-    bool has_closed; /* the peer sent close_notify */
-    bool has_stray;  /* data came that nobody asked for */
-    bool needs_alpn; /* the peer must have agreed on a protocol */
+    bool has_closed;     /* the peer sent close_notify */
+    bool has_said_close; /* so did we */
+    bool has_stray;      /* data came that nobody asked for */
+    bool needs_alpn;     /* the peer must have agreed on a protocol */
     bool is_resumed;
     bool wants_kernel; /* with the first data to be sent */
     bool in_kernel;    /* which seals what is sent: see tls_kernel.h */

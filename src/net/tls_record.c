@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/tls_record.h"
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/kdf.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "net/tls_hkdf.h"
 
 enum {
     TAG = 16,
@@ -23,24 +23,24 @@ static const uint64_t RECORDS_MAX = UINT64_C(1) << 24;
 
 struct suite {
     uint16_t id;
-    const char *cipher, *digest;
-    uint8_t key_bytes, secret_bytes;
+    const char *cipher, *digest_name;
+    uint8_t key_bytes;
     EVP_CIPHER *fetched;
+    const struct tls_digest *digest;
 };
 
 static struct suite suites[] = {
-    {0x1301, "AES-128-GCM", "SHA256", 16, 32, NULL},
-    {0x1302, "AES-256-GCM", "SHA384", 32, 48, NULL},
-    {0x1303, "ChaCha20-Poly1305", "SHA256", 32, 32, NULL},
+    {0x1301, "AES-128-GCM", "SHA2-256", 16, NULL, NULL},
+    {0x1302, "AES-256-GCM", "SHA2-384", 32, NULL, NULL},
+    {0x1303, "ChaCha20-Poly1305", "SHA2-256", 32, NULL, NULL},
 };
-
-static EVP_KDF *hkdf;
 
 static void fetch_all(void)
 {
-    hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
-    for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)
+    for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++) {
         suites[i].fetched = EVP_CIPHER_fetch(NULL, suites[i].cipher, NULL);
+        suites[i].digest = tls_digest_find(suites[i].digest_name);
+    }
 }
 
 static const struct suite *find_suite(uint16_t id)
@@ -48,100 +48,63 @@ static const struct suite *find_suite(uint16_t id)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, fetch_all);
     for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)
-        if (suites[i].id == id && suites[i].fetched && hkdf)
+        if (suites[i].id == id && suites[i].fetched && suites[i].digest)
             return &suites[i];
     return NULL;
 }
 
 /* ---- keys ---- */
 
-/* HKDF-Expand-Label with an empty context (RFC 8446 7.1). */
-static bool expand_label(const struct suite *suite, const struct tls_half *h, const char *label,
-                         unsigned char *out, size_t n)
+static bool expand(struct tls_crypt *c, const struct suite *suite, const struct tls_half *h,
+                   struct slice label, unsigned char *out, size_t n)
 {
-    unsigned char info[64];
-    size_t label_n = strlen(label);
-    info[0] = 0;
-    info[1] = (unsigned char)n;
-    info[2] = (unsigned char)(label_n + 6);
-    memcpy(info + 3, "tls13 ", 6);
-    memcpy(info + 9, label, label_n);
-    info[9 + label_n] = 0;
-    int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t)suite->digest,
-                                         0),
-        OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)h->secret,
-                                          suite->secret_bytes),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info, 10 + label_n),
-        OSSL_PARAM_END,
-    };
-    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(hkdf);
-    bool ok = ctx && EVP_KDF_derive(ctx, out, n, params) == 1;
-    EVP_KDF_CTX_free(ctx);
-    return ok;
+    struct slice secret = slice_of((const char *)h->secret, suite->digest->bytes);
+    return tls_hkdf_expand(c->digest, suite->digest, secret, label, SLICE_NONE, out, n);
 }
 
-static bool make_keys(const struct suite *suite, struct tls_half *h)
+static bool make_keys(struct tls_crypt *c, const struct suite *suite, struct tls_half *h)
 {
     h->seq = 0;
-    return expand_label(suite, h, "key", h->key, suite->key_bytes) &&
-           expand_label(suite, h, "iv", h->iv, sizeof(h->iv));
+    return expand(c, suite, h, SLICE("key"), h->key, suite->key_bytes) &&
+           expand(c, suite, h, SLICE("iv"), h->iv, sizeof(h->iv));
 }
 
 /* RFC 8446 7.2. */
-static bool next_keys(const struct suite *suite, struct tls_half *h)
+static bool next_keys(struct tls_crypt *c, const struct suite *suite, struct tls_half *h)
 {
     unsigned char next[TLS_SECRET_MAX];
-    if (!expand_label(suite, h, "traffic upd", next, suite->secret_bytes))
+    if (!expand(c, suite, h, SLICE("traffic upd"), next, suite->digest->bytes))
         return false;
-    memcpy(h->secret, next, suite->secret_bytes);
+    memcpy(h->secret, next, suite->digest->bytes);
     OPENSSL_cleanse(next, sizeof(next));
-    return make_keys(suite, h);
+    return make_keys(c, suite, h);
 }
 
-static int hex_digit(char c)
+void tls_record_take_secret(struct tls_half *h, const void *secret, size_t n)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (n > TLS_SECRET_MAX)
+        return;
+    memcpy(h->secret, secret, n);
+    h->secret_bytes = (uint8_t)n;
 }
 
-static void take_hex(struct tls_half *h, const char *p)
-{
-    uint8_t n = 0;
-    for (; n < TLS_SECRET_MAX && hex_digit(p[0]) >= 0 && hex_digit(p[1]) >= 0; p += 2)
-        h->secret[n++] = (unsigned char)(hex_digit(p[0]) << 4 | hex_digit(p[1]));
-    h->secret_bytes = n;
-}
-
-/* "NAME CLIENT-RANDOM SECRET", in small hexadecimal digits. */
-void tls_record_take_secret(struct tls_record *r, const char *line, bool is_client)
-{
-    static const struct slice client = SLICE_INIT("CLIENT_TRAFFIC_SECRET_0 ");
-    static const struct slice server = SLICE_INIT("SERVER_TRAFFIC_SECRET_0 ");
-    struct slice s = slice_str(line);
-    bool of_client = slice_starts(s, client);
-    const char *last = strrchr(line, ' ');
-    if ((of_client || slice_starts(s, server)) && last)
-        take_hex(of_client == is_client ? &r->out : &r->in, last + 1);
-}
-
-bool tls_record_begin(struct tls_record *r, uint16_t id)
+bool tls_record_begin(struct tls_crypt *c, struct tls_record *r, uint16_t id)
 {
     const struct suite *suite = find_suite(id);
-    if (!suite || r->in.secret_bytes != suite->secret_bytes ||
-        r->out.secret_bytes != suite->secret_bytes)
+    if (!suite || r->in.secret_bytes != suite->digest->bytes ||
+        r->out.secret_bytes != suite->digest->bytes)
         return false;
     r->suite = id;
-    return make_keys(suite, &r->in) && make_keys(suite, &r->out);
+    return make_keys(c, suite, &r->in) && make_keys(c, suite, &r->out);
 }
 
 /* ---- contexts ---- */
 
 void tls_crypt_init(struct tls_crypt *c)
 {
-    *c = (struct tls_crypt){.seal = EVP_CIPHER_CTX_new(), .open = EVP_CIPHER_CTX_new()};
-    if (!c->seal || !c->open)
+    *c = (struct tls_crypt){
+        .seal = EVP_CIPHER_CTX_new(), .open = EVP_CIPHER_CTX_new(), .digest = EVP_MD_CTX_new()};
+    if (!c->seal || !c->open || !c->digest)
         abort();
 }
 
@@ -149,6 +112,7 @@ void tls_crypt_fini(struct tls_crypt *c)
 {
     EVP_CIPHER_CTX_free(c->seal);
     EVP_CIPHER_CTX_free(c->open);
+    EVP_MD_CTX_free(c->digest);
 }
 
 void tls_crypt_forget(struct tls_crypt *c, const struct tls_record *r)
@@ -215,7 +179,7 @@ static size_t update_keys(struct tls_crypt *c, struct tls_record *r, const struc
     size_t n = seal(c, &r->out, suite, TLS_HANDSHAKE, message, sizeof(message), out);
     r->owes_update = false;
     c->sealer = NULL;
-    return next_keys(suite, &r->out) ? n : 0;
+    return next_keys(c, suite, &r->out) ? n : 0;
 }
 
 bool tls_record_is_worn(const struct tls_record *r)
@@ -290,7 +254,7 @@ static enum tls_opened on_handshake(struct tls_crypt *c, struct tls_record *r,
         return bad(alert, 47); /* illegal_parameter */
     c->opener = NULL;
     r->owes_update |= p[4] == 1;
-    return next_keys(suite, &r->in) ? TLS_OPENED_NOTHING : bad(alert, TLS_INTERNAL_ERROR);
+    return next_keys(c, suite, &r->in) ? TLS_OPENED_NOTHING : bad(alert, TLS_INTERNAL_ERROR);
 }
 
 static enum tls_opened on_alert(const char *p, size_t n, uint8_t *alert)

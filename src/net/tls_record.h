@@ -57,6 +57,7 @@ struct tls_record {
 /* A thread's. */
 struct tls_crypt {
     struct evp_cipher_ctx_st *seal, *open;
+    struct evp_md_ctx_st *digest;           /* scratch */
     const struct tls_half *sealer, *opener; /* whose key is in it; NULL: nobody's */
 };
 
@@ -65,12 +66,11 @@ void tls_crypt_fini(struct tls_crypt *c);
 /* Before the memory of a half goes: another may get the same place. */
 void tls_crypt_forget(struct tls_crypt *c, const struct tls_record *r);
 
-/* A line of OpenSSL's log of keys: takes what it says of the traffic secrets. is_client: our end.
- */
-void tls_record_take_secret(struct tls_record *r, const char *line, bool is_client);
+/* The traffic secret of one direction, as the handshake agreed on it (RFC 8446 7.1). */
+void tls_record_take_secret(struct tls_half *h, const void *secret, size_t n);
 /* Both secrets are there: makes keys of them. False: the suite is none of ours, or a secret is
  * missing. */
-bool tls_record_begin(struct tls_record *r, uint16_t suite);
+bool tls_record_begin(struct tls_crypt *c, struct tls_record *r, uint16_t suite);
 
 /* Writes a record with n bytes (at most TLS_PLAIN_MAX) at out, where there must be n +
  * TLS_RECORD_EXTRA + TLS_UPDATE_BYTES of room: where the peer has asked for it, or the keys have

@@ -19,6 +19,7 @@
 
 #include "base/mem.h"
 #include "net/tls_cert.h"
+#include "net/tls_provider.h"
 
 static const char default_ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
 static const char default_curves[] = "X25519:P-256:P-384";
@@ -284,20 +285,11 @@ static bool set_client_ca(SSL_CTX *ctx, const struct tls_server_conf *conf, stru
     return true;
 }
 
-/* OpenSSL has no other way to say what it has agreed on. */
-static void on_key(const SSL *ssl, const char *line)
-{
-    struct tls *t = SSL_get_app_data(ssl);
-    if (t->record)
-        tls_record_take_secret(t->record, line, false);
-}
-
 static void set_callbacks(SSL_CTX *ctx, struct tls_server *s, const struct tls_server_conf *conf)
 {
     const struct slice *alpn = &alpn_lists[conf->h2][conf->http1];
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ctx, s);
-    SSL_CTX_set_keylog_callback(ctx, on_key);
     SSL_CTX_set_tlsext_status_cb(ctx, on_status);
     SSL_CTX_set_tlsext_status_arg(ctx, s);
     if (alpn->n)
@@ -307,7 +299,7 @@ static void set_callbacks(SSL_CTX *ctx, struct tls_server *s, const struct tls_s
 static bool make_context(struct tls_server *s, struct set *set, const struct tls_server_conf *conf,
                          struct tls_fault *fault)
 {
-    SSL_CTX *ctx = set->ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *ctx = set->ctx = SSL_CTX_new_ex(NULL, tls_provider_query(), TLS_server_method());
     if (!ctx)
         return refuse(fault, -1, "OpenSSL");
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |

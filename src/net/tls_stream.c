@@ -22,7 +22,9 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "net/direct.h"
 #include "net/tls_kernel.h"
+#include "net/tls_provider.h"
 
 enum { STEPS_PER_TURN = 8 };
 
@@ -128,7 +130,7 @@ void tls_set_why(struct tls *t, const char *otherwise)
 
 static ssize_t send_bytes(struct stream *s, const char *p, size_t n)
 {
-    ssize_t sent = send(s->watch.fd, p, n, MSG_NOSIGNAL);
+    ssize_t sent = direct_send(s->watch.fd, p, n, MSG_NOSIGNAL);
     if (sent < 0)
         return errno == EINTR ? -EAGAIN : -errno;
     if ((size_t)sent < n)
@@ -328,6 +330,14 @@ static ssize_t kernel_write(struct stream *s, struct chain *out)
     return sent ? sent : -EAGAIN;
 }
 
+/* Behind all data: in the same write, where the stream's owner has said that it is the last. */
+static void say_last_word(struct tls *t)
+{
+    if (!t->has_said_close)
+        tls_seal_close(t);
+    t->has_said_close = true;
+}
+
 static ssize_t tls_write(struct stream *s, struct chain *out)
 {
     struct tls *t = s->tls;
@@ -344,6 +354,8 @@ static ssize_t tls_write(struct stream *s, struct chain *out)
             return plain;
         }
         t->held_plain = (uint32_t)plain;
+        if (s->is_ending && (size_t)plain == out->bytes)
+            say_last_word(t);
         rc = send_out(s);
     }
     if (rc && rc != -EAGAIN)
@@ -379,8 +391,8 @@ static ssize_t receive(struct stream *s)
     tl->in = tl->got;
     tl->end = tl->got + left;
     size_t room = sizeof(tl->got) - left;
-    ssize_t n = recv(s->watch.fd, tl->end, room, 0);
-    s->readable = n == (ssize_t)room || s->hup;
+    ssize_t n = direct_recv(s->watch.fd, tl->end, room, 0);
+    s->tls->can_read = s->readable = n == (ssize_t)room || s->hup;
     if (n < 0)
         return errno == EINTR ? -EAGAIN : -errno;
     tl->end += n;
@@ -435,7 +447,7 @@ static ssize_t tls_read(struct stream *s, char *p, size_t n)
     ssize_t got = read_on(s, p, n);
     keep(s);
     ssize_t rc = send_out(s);
-    s->readable |= tls_has_plain(t);
+    s->readable = t->can_read || tls_has_plain(t);
     return rc < 0 && rc != -EAGAIN ? rc : got;
 }
 
@@ -495,7 +507,9 @@ static bool step(struct stream *s)
     }
     t->has_begun = true;
     t->has_heard |= got > 0;
+    tls_provider_tell(&tl->crypt, t->record);
     int rc = SSL_do_handshake(t->ssl);
+    tls_provider_tell(NULL, NULL);
     bool wants_more = rc <= 0 && SSL_get_error(t->ssl, rc) == SSL_ERROR_WANT_READ;
     if (rc > 0)
         after_handshake(s);
@@ -517,6 +531,7 @@ static bool shake(struct stream *s)
         over = step(s);
         readable = s->readable || t->in;
     } while (!over && readable);
+    t->can_read = s->readable;
     s->readable = over && (readable || s->hup);
     return over;
 }
@@ -568,6 +583,8 @@ static bool go_on(struct stream *s)
     struct tls *t = s->tls;
     if (t->client && !t->has_begun && (s->reset || !s->writable))
         return s->reset; /* connecting has failed, or goes on */
+    if (t->has_begun && !s->readable && !t->in)
+        return false;
     return !list_is_linked(&t->waiting) && take_turn(t) && shake(s);
 }
 
@@ -576,6 +593,7 @@ static bool tls_on_event(struct stream *s)
     struct tls *t = s->tls;
     bool is_shaking = !t->is_open && !t->why;
     s->writable |= is_shaking && t->can_write;
+    t->can_read |= s->readable;
     ssize_t rc = t->held ? send_held(s) : 0;
     if (rc && rc != -EAGAIN && !s->error)
         s->error = (int)rc;
@@ -589,7 +607,7 @@ static void say_goodbye(struct stream *s)
     struct tls *t = s->tls;
     if (!t->is_open || s->finished || s->error || t->held_plain)
         return;
-    tls_seal_close(t);
+    say_last_word(t);
     ssize_t rc = send_out(s);
     (void)rc; /* the socket is going to be closed whatever becomes of it */
 }
@@ -687,7 +705,6 @@ void tls_accept(struct stream *s, struct tls_server *server)
     t->has_begun = true;
     t->record = mem_zalloc(sizeof(*t->record));
     t->wants_kernel = tls_server_wants_kernel(server);
-    SSL_set_app_data(t->ssl, t);
     SSL_set_accept_state(t->ssl);
 }
 

@@ -8,13 +8,13 @@
 
 #include <cmocka.h>
 
-/* RFC 8448 3: what its server sends application data with. */
-static const char client_line[] =
-    "CLIENT_TRAFFIC_SECRET_0 00 "
-    "9e40646ce79a7f9dc05af8889bce6552875afa0b06df0087f792ebb7c17504a5";
-static const char server_line[] =
-    "SERVER_TRAFFIC_SECRET_0 00 "
-    "a11af9f05531f856ad47116b45a950328204b4f44bfb6b3a4b4f1f3fcb631643";
+/* RFC 8448 3: what its ends send application data with. */
+static const unsigned char client_secret[TLS_SECRET_MAX] = {
+    0x9e, 0x40, 0x64, 0x6c, 0xe7, 0x9a, 0x7f, 0x9d, 0xc0, 0x5a, 0xf8, 0x88, 0x9b, 0xce, 0x65, 0x52,
+    0x87, 0x5a, 0xfa, 0x0b, 0x06, 0xdf, 0x00, 0x87, 0xf7, 0x92, 0xeb, 0xb7, 0xc1, 0x75, 0x04, 0xa5};
+static const unsigned char server_secret[TLS_SECRET_MAX] = {
+    0xa1, 0x1a, 0xf9, 0xf0, 0x55, 0x31, 0xf8, 0x56, 0xad, 0x47, 0x11, 0x6b, 0x45, 0xa9, 0x50, 0x32,
+    0x82, 0x04, 0xb4, 0xf4, 0x4b, 0xfb, 0x6b, 0x3a, 0x4b, 0x4f, 0x1f, 0x3f, 0xcb, 0x63, 0x16, 0x43};
 
 static void test_the_key_of_rfc_8448_is_described_byte_for_byte(void **state)
 {
@@ -27,9 +27,12 @@ static void test_the_key_of_rfc_8448_is_described_byte_for_byte(void **state)
         0xcf, 0x78, 0x2b, 0x88,                          /* salt */
         0,    0,    0,    0,    0,    0,    0x01, 0x02}; /* the next record */
     struct tls_record r = {0};
-    tls_record_take_secret(&r, client_line, false);
-    tls_record_take_secret(&r, server_line, false);
-    assert_true(tls_record_begin(&r, 0x1301));
+    struct tls_crypt crypt;
+    tls_crypt_init(&crypt);
+    tls_record_take_secret(&r.in, client_secret, 32);
+    tls_record_take_secret(&r.out, server_secret, 32);
+    assert_true(tls_record_begin(&crypt, &r, 0x1301));
+    tls_crypt_fini(&crypt);
     r.out.seq = 0x102;
     union tls_kernel_info info;
     assert_int_equal(tls_kernel_describe(&r, &info), sizeof(expected));

@@ -8,13 +8,13 @@
 
 #include <cmocka.h>
 
-/* RFC 8448 3: the secrets of its simple handshake, as OpenSSL's log would say them. */
-static const char client_line[] =
-    "CLIENT_TRAFFIC_SECRET_0 00 "
-    "9e40646ce79a7f9dc05af8889bce6552875afa0b06df0087f792ebb7c17504a5";
-static const char server_line[] =
-    "SERVER_TRAFFIC_SECRET_0 00 "
-    "a11af9f05531f856ad47116b45a950328204b4f44bfb6b3a4b4f1f3fcb631643";
+/* RFC 8448 3: the traffic secrets of its simple handshake. */
+static const unsigned char client_secret[TLS_SECRET_MAX] = {
+    0x9e, 0x40, 0x64, 0x6c, 0xe7, 0x9a, 0x7f, 0x9d, 0xc0, 0x5a, 0xf8, 0x88, 0x9b, 0xce, 0x65, 0x52,
+    0x87, 0x5a, 0xfa, 0x0b, 0x06, 0xdf, 0x00, 0x87, 0xf7, 0x92, 0xeb, 0xb7, 0xc1, 0x75, 0x04, 0xa5};
+static const unsigned char server_secret[TLS_SECRET_MAX] = {
+    0xa1, 0x1a, 0xf9, 0xf0, 0x55, 0x31, 0xf8, 0x56, 0xad, 0x47, 0x11, 0x6b, 0x45, 0xa9, 0x50, 0x32,
+    0x82, 0x04, 0xb4, 0xf4, 0x4b, 0xfb, 0x6b, 0x3a, 0x4b, 0x4f, 0x1f, 0x3f, 0xcb, 0x63, 0x16, 0x43};
 
 /* The client's first record of data, which holds the bytes 0 to 49. */
 static const unsigned char client_record[] = {
@@ -39,20 +39,13 @@ static struct ends *ends_new(uint16_t suite)
     struct ends *e = calloc(1, sizeof(*e));
     assert_non_null(e);
     tls_crypt_init(&e->crypt);
-    char client[200], server[200];
-    memcpy(client, client_line, sizeof(client_line));
-    memcpy(server, server_line, sizeof(server_line));
-    if (suite == 0x1302) { /* a longer one */
-        strcat(client, "00112233445566778899aabbccddeeff");
-        strcat(server, "00112233445566778899aabbccddeeff");
-    }
-    for (int i = 0; i < 2; i++) {
-        struct tls_record *r = i ? &e->server : &e->client;
-        tls_record_take_secret(r, client, r == &e->client);
-        tls_record_take_secret(r, server, r == &e->client);
-        tls_record_take_secret(r, "EXPORTER_SECRET 00 ffff", r == &e->client);
-        assert_true(tls_record_begin(r, suite));
-    }
+    size_t n = suite == 0x1302 ? 48 : 32;
+    tls_record_take_secret(&e->client.out, client_secret, n);
+    tls_record_take_secret(&e->client.in, server_secret, n);
+    tls_record_take_secret(&e->server.in, client_secret, n);
+    tls_record_take_secret(&e->server.out, server_secret, n);
+    assert_true(tls_record_begin(&e->crypt, &e->client, suite));
+    assert_true(tls_record_begin(&e->crypt, &e->server, suite));
     return e;
 }
 
@@ -287,13 +280,18 @@ static void test_there_is_no_beginning_without_secrets(void **state)
 {
     (void)state;
     struct tls_record r = {0};
-    assert_false(tls_record_begin(&r, 0x1301));
-    tls_record_take_secret(&r, client_line, false);
-    assert_false(tls_record_begin(&r, 0x1301));
-    tls_record_take_secret(&r, server_line, false);
-    assert_false(tls_record_begin(&r, 0x1302)); /* its secrets are longer */
-    assert_false(tls_record_begin(&r, 0x1304));
-    assert_true(tls_record_begin(&r, 0x1301));
+    struct tls_crypt crypt;
+    tls_crypt_init(&crypt);
+    assert_false(tls_record_begin(&crypt, &r, 0x1301));
+    tls_record_take_secret(&r.in, client_secret, 32);
+    assert_false(tls_record_begin(&crypt, &r, 0x1301));
+    tls_record_take_secret(&r.out, server_secret, TLS_SECRET_MAX + 1);
+    assert_false(tls_record_begin(&crypt, &r, 0x1301));
+    tls_record_take_secret(&r.out, server_secret, 32);
+    assert_false(tls_record_begin(&crypt, &r, 0x1302)); /* its secrets are longer */
+    assert_false(tls_record_begin(&crypt, &r, 0x1304));
+    assert_true(tls_record_begin(&crypt, &r, 0x1301));
+    tls_crypt_fini(&crypt);
 }
 
 int main(void)
