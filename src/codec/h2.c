@@ -52,7 +52,36 @@ const char *h2_error_text(const struct h2 *h)
     return h->error[0] ? h->error : NULL;
 }
 
+/* RFC 9113 5.4.1: says why, as far as the peer still listens. */
+static void fail(struct h2 *h, int error)
+{
+    if (error == NGHTTP2_ERR_FLOODED)
+        h->abuse = H2_ABUSE_waiting;
+    else if (error == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS)
+        h->abuse = H2_ABUSE_continuations;
+    uint32_t code = h->abuse != H2_ABUSE_NONE ? NGHTTP2_ENHANCE_YOUR_CALM
+                    : h->failure              ? h->failure
+                                              : NGHTTP2_INTERNAL_ERROR;
+    nghttp2_session_terminate_session(h->session, code);
+    h->is_over = true;
+}
+
+void h2_note_stall(struct h2 *h, uint64_t now_us)
+{
+    h->now_us = now_us;
+    if (!h->is_over && !h2_count(h, H2_ABUSE_stalls))
+        fail(h, 0);
+}
+
 /* ---- streams ---- */
+
+void h2_note_reset(struct h2 *h, uint32_t id)
+{
+    uint32_t *place = &h->reset_ids[h->reset_at++ % H2_RESETS_KEPT];
+    if (*place > h->forgotten_id)
+        h->forgotten_id = *place;
+    *place = id;
+}
 
 void h2_add_news(struct h2_stream *s, enum h2_news news)
 {
@@ -229,20 +258,6 @@ void h2_free(struct h2 *h)
         h2_stream_free(container_of(node, struct h2_stream, node));
     nghttp2_session_del(h->session);
     free(h);
-}
-
-/* RFC 9113 5.4.1: says why, as far as the peer still listens. */
-static void fail(struct h2 *h, int error)
-{
-    if (error == NGHTTP2_ERR_FLOODED)
-        h->abuse = H2_ABUSE_waiting;
-    else if (error == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS)
-        h->abuse = H2_ABUSE_continuations;
-    uint32_t code = h->abuse != H2_ABUSE_NONE ? NGHTTP2_ENHANCE_YOUR_CALM
-                    : h->failure              ? h->failure
-                                              : NGHTTP2_INTERNAL_ERROR;
-    nghttp2_session_terminate_session(h->session, code);
-    h->is_over = true;
 }
 
 void h2_feed(struct h2 *h, struct slice in, struct buf *hold, uint64_t now_us)

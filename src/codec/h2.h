@@ -95,6 +95,8 @@ bool h2_is_in_head(const struct h2 *h); /* a field section has begun and not end
 bool h2_is_over(struct h2 *h);
 /* The peer takes too long: ends the connection. */
 void h2_give_up(struct h2 *h);
+/* A stream has waited for a window until its time was over. */
+void h2_note_stall(struct h2 *h, uint64_t now_us);
 enum h2_abuse h2_abuse_found(const struct h2 *h);
 const char *h2_abuse_text(enum h2_abuse abuse);
 /* Why the session ended, for the log; NULL: no error. */

@@ -7,7 +7,7 @@
 
 #include "codec/h2.h"
 
-enum { H2_ERROR_MAX = 160 };
+enum { H2_ERROR_MAX = 160, H2_RESETS_KEPT = 32 };
 
 struct h2 {
     nghttp2_session *session;
@@ -26,8 +26,10 @@ struct h2 {
     struct chain *out; /* during h2_emit() */
     const struct h2_stream *sending;
 
-    uint32_t last_id; /* of the streams that the peer began */
-    uint64_t opened;  /* bit i: the stream 2i before was begun */
+    uint32_t last_id;                   /* of the streams that the peer began */
+    uint64_t opened;                    /* bit i: the stream 2i before was begun */
+    uint32_t reset_ids[H2_RESETS_KEPT]; /* the newest that we have reset; 0: none */
+    uint32_t reset_at, forgotten_id;    /* the place of the next; the highest that had to go */
     uint32_t failure; /* error code for the peer, where the library does not see it */
 
     enum h2_abuse abuse;
@@ -43,6 +45,9 @@ void h2_set_senders(nghttp2_session_callbacks *c);
 
 /* Counts one more; false: that is too many, and the session must end. */
 bool h2_count(struct h2 *h, enum h2_abuse kind);
+
+/* We reset the stream: what the peer sends before it knows is no error (RFC 9113 5.1). */
+void h2_note_reset(struct h2 *h, uint32_t id);
 
 struct h2_stream *h2_stream_new(struct h2 *h, int32_t id);
 void h2_stream_free(struct h2_stream *s);

@@ -12,6 +12,25 @@ static bool break_rule(struct h2 *h, uint32_t code, const char *what)
     return false;
 }
 
+/* Whether the peer may not know yet that the stream is closed, or that it never was. */
+static bool may_not_know(const struct h2 *h, uint32_t id)
+{
+    if (id > (uint32_t)nghttp2_session_get_last_proc_stream_id(h->session))
+        return true; /* refused, or behind our GOAWAY (6.8) */
+    for (size_t i = 0; i < H2_RESETS_KEPT; i++)
+        if (h->reset_ids[i] == id)
+            return true;
+    return id <= h->forgotten_id;
+}
+
+/* RFC 9113 5.1: what the library has forgotten and we did not reset, the peer knows to be closed.
+ */
+static bool check_closed(struct h2 *h, uint32_t id)
+{
+    return nghttp2_session_find_stream(h->session, (int32_t)id) || may_not_know(h, id) ||
+           break_rule(h, NGHTTP2_STREAM_CLOSED, "HEADERS: the stream is closed");
+}
+
 /* RFC 9113 5.1.1: streams begin in order. The library takes those that were left out for closed. */
 static bool check_order(struct h2 *h, uint32_t id)
 {
@@ -22,8 +41,10 @@ static bool check_order(struct h2 *h, uint32_t id)
         return true;
     }
     uint32_t before = (h->last_id - id) / 2;
-    return before >= 64 || h->opened >> before & 1 ||
-           break_rule(h, NGHTTP2_PROTOCOL_ERROR, "HEADERS: a stream was begun after a later one");
+    if (before < 64 && !(h->opened >> before & 1))
+        return break_rule(h, NGHTTP2_PROTOCOL_ERROR,
+                          "HEADERS: a stream was begun after a later one");
+    return id % 2 == 0 || check_closed(h, id);
 }
 
 /* RFC 9113 6.3: deprecated, but not to be taken in any form; the library ignores them all. */
@@ -172,8 +193,9 @@ static int on_invalid_frame_recv(nghttp2_session *session, const nghttp2_frame *
                                  void *ctx)
 {
     struct h2 *h = ctx;
-    (void)session, (void)frame, (void)error;
+    (void)session, (void)error;
     h->in_head = false;
+    h2_note_reset(h, (uint32_t)frame->hd.stream_id); /* which the library is about to do */
     return 0;
 }
 

@@ -87,6 +87,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
             end_response(h, frame->hd.stream_id);
         return 0;
     case NGHTTP2_RST_STREAM:
+        h2_note_reset(h, (uint32_t)frame->hd.stream_id);
         if (is_their_error(frame->rst_stream.error_code) && !h2_count(h, H2_ABUSE_resets))
             return NGHTTP2_ERR_CALLBACK_FAILURE;
         return 0;

@@ -56,6 +56,15 @@ static void turn_soon(struct client *c)
 
 /* ---- streams and their exchanges ---- */
 
+/* The connection's turn, which the end of the exchange brings about, sees whether that was one too
+ * many. */
+static void on_stall(const struct front_lane *lane)
+{
+    struct exchange *x = lane->exchange;
+    h2_note_stall(lane->client->h2->session, x->worker->loop.now_us);
+    exchange_abort(x, "client stopped reading (timeout write)");
+}
+
 static void on_lane_due(struct timer *t)
 {
     struct front_lane *lane = container_of(t, struct front_lane, timer);
@@ -65,7 +74,9 @@ static void on_lane_due(struct timer *t)
     uint64_t now_ms = x->worker->loop.now_ms;
     if (x->client_wait == WAIT_READ)
         exchange_fail(x, 408, "request body stopped coming (timeout body)", "RFC 9110 15.5.9");
-    else if (h2_is_held(lane->stream) || now_ms - h2->wrote_ms >= write_ms)
+    else if (h2_is_held(lane->stream))
+        on_stall(lane);
+    else if (now_ms - h2->wrote_ms >= write_ms)
         exchange_abort(x, "client stopped reading (timeout write)");
     else /* it reads, but what others are sent: no fault of this stream */
         timer_set(&x->worker->loop, &lane->timer, write_ms);

@@ -421,3 +421,48 @@ def test_starts(client, name):
 
 def test_the_table_is_large():
     assert len(CASES) + len(STARTS) >= 120
+
+
+# ---- HEADERS on a stream that is closed (5.1)
+
+TRAILERS = block(("x-a", "b"))
+
+
+def test_headers_on_a_stream_that_is_over(client):
+    c = client()
+    assert c.get().status == 200
+    c.sync()
+    c.send(get(1))
+    assert c.wait_end() == CLOSED
+
+
+def test_headers_on_a_stream_that_was_over_long_ago(client):
+    c = client()
+    for _ in range(100):
+        assert c.get().status == 200
+    c.sync()
+    c.send(get(1))
+    assert c.wait_end() == CLOSED
+
+
+def test_trailers_behind_an_early_answer(client):
+    """The gateway has reset the stream, and the client may not know that yet, however many there are."""
+    c = client()
+    for n in range(1, 161, 2):
+        c.send(post(n, "/a%zz"))
+        assert c.wait(n).status == 400
+    c.sync()
+    for n in range(1, 161, 2):
+        c.send(data(n, b"x") + headers(n, TRAILERS))
+    c.last = 1001
+    assert c.get().status == 200 and not c.goaway
+
+
+def test_trailers_of_refused_streams(client):
+    """More streams than are allowed, from a client that has not seen the limit."""
+    c = client()
+    c.send(b"".join(post(n) + headers(n, TRAILERS) for n in range(1, 801, 2)))
+    ends = [c.wait(n) for n in range(1, 801, 2)]
+    assert {s.status or s.error for s in ends} == {200, "REFUSED_STREAM"}
+    c.last = 1001
+    assert c.get().status == 200 and not c.goaway
