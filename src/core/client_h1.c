@@ -369,7 +369,9 @@ static bool front_send(struct exchange *x)
     size_t before = c->out.bytes;
     if (before == 0)
         return false;
-    if (!stream_flush_part(&c->stream, &c->out, EXCHANGE_TURN_BYTES / 2)) {
+    bool has_backend = lane_is_open(&x->attempt.lane);
+    if (!stream_flush_part(&c->stream, &c->out,
+                           has_backend ? EXCHANGE_TURN_BYTES / 2 : EXCHANGE_TURN_FILE_BYTES)) {
         if (c->stream.error == -EIO)
             exchange_fail(x, 500, "a file became shorter while it was being sent", NULL);
         else

@@ -500,6 +500,12 @@ static uint64_t moved_bytes(const struct exchange *x)
     return x->req_bytes + x->resp_bytes + x->flushed_bytes;
 }
 
+/* Without a backend it is a file that goes out, or what the gateway made. */
+static uint64_t turn_bytes(const struct exchange *x)
+{
+    return lane_is_open(&x->attempt.lane) ? EXCHANGE_TURN_BYTES : EXCHANGE_TURN_FILE_BYTES;
+}
+
 static unsigned rounds_per_turn(const struct exchange *x)
 {
     return x->coder ? CODED_ROUNDS : ROUNDS_PER_TURN;
@@ -510,7 +516,7 @@ enum next relay_run(struct exchange *x)
     uint64_t begun = moved_bytes(x);
     bool moved = true;
     for (unsigned round = 0; moved && round < rounds_per_turn(x); round++) {
-        if (moved_bytes(x) - begun >= EXCHANGE_TURN_BYTES)
+        if (moved_bytes(x) - begun >= turn_bytes(x))
             break;
         moved = inbound(x);
         if (x->state != EX_RELAY)

@@ -15,7 +15,7 @@
 
 enum {
     IOV_COUNT = 72, /* a whole BUF_HUGE of chunks of 16 KiB in one write */
-    SENDFILE_MAX = 1 << 20,
+    SENDFILE_MAX = 320 * 1024,
     TOGETHER_MAX = 32 * 1024,
     EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP,
 };
