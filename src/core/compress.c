@@ -5,6 +5,7 @@
 #include "core/exchange.h"
 #include "core/worker.h"
 #include "http/accept.h"
+#include "http/condition.h"
 #include "net/chain_file.h"
 
 enum { SHARE = 32 * 1024 }; /* bytes encoded at a time: half a millisecond */
@@ -106,14 +107,29 @@ static void rewrite_head(struct exchange *x, const struct coding *coding)
 }
 
 /* RFC 9110 15.4.5: what it says of the response the client has must fit that one, whose type is not
- * told here. */
+ * told here. Who names the strong tag has what was not compressed, and may go on to ask for ranges
+ * of it. */
 static void begin_not_modified(struct exchange *x, const struct compress_conf *conf)
 {
-    if (!fields_has(&x->resp.fields, FIELD_ETAG) || !is_unencoded(&x->resp.fields) ||
-        !choose(x, conf))
+    const struct fields *fields = &x->resp.fields;
+    if (!is_unencoded(fields) || !may_transform(fields))
         return;
-    weaken_etag(x);
     add_vary(x);
+    if (choose(x, conf) &&
+        !condition_has_strongly(&x->req.fields, fields_value(fields, FIELD_ETAG)))
+        weaken_etag(x);
+}
+
+/* RFC 9110 15.3.7: a part is not compressed, but the whole might have been. */
+static void begin_part(struct exchange *x, const struct compress_conf *conf)
+{
+    const struct fields *fields = &x->resp.fields;
+    struct slice type = fields_value(fields, FIELD_CONTENT_TYPE);
+    static const struct slice several = SLICE_INIT("multipart/byteranges");
+    bool is_several = slice_ieq(slice_first(type, several.n), several);
+    if (is_unencoded(fields) && may_transform(fields) &&
+        (is_several || compress_conf_has_type(conf, type)))
+        add_vary(x);
 }
 
 void compress_begin(struct exchange *x)
@@ -123,6 +139,8 @@ void compress_begin(struct exchange *x)
         return;
     if (x->resp.status == 304)
         begin_not_modified(x, conf);
+    if (x->resp.status == 206)
+        begin_part(x, conf);
     if (!is_compressible(x, conf))
         return;
     add_vary(x);

@@ -56,6 +56,12 @@ static bool matches(const struct fields *fields, enum field_id id, struct slice 
     return false;
 }
 
+bool condition_has_strongly(const struct fields *fields, struct slice etag)
+{
+    return fields_has(fields, FIELD_IF_NONE_MATCH) &&
+           matches(fields, FIELD_IF_NONE_MATCH, etag, eq_strongly);
+}
+
 bool condition_is_etag(struct slice s)
 {
     struct slice token;

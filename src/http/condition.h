@@ -30,6 +30,10 @@ enum condition condition_check(const struct fields *fields, enum method method,
 /* Whether a Range field counts, as far as If-Range goes (13.1.5). */
 bool condition_allows_range(const struct fields *fields, const struct validators *v);
 
+/* Whether If-None-Match names this very tag, which is a strong one, or '*': the client has these
+ * bytes. */
+bool condition_has_strongly(const struct fields *fields, struct slice etag);
+
 /* Whether s is an entity-tag (8.8.3), as an application may have written it. */
 bool condition_is_etag(struct slice s);
 
