@@ -544,6 +544,7 @@ static void front_done(struct exchange *x, bool broken)
 }
 
 static const struct front h2_front = {
+    .is_shared = true,
     .take = front_take,
     .put_interim = front_put_interim,
     .put_head = front_put_head,

@@ -17,6 +17,7 @@
 #include "core/error_pages.h"
 #include "core/generation.h"
 #include "core/grpc.h"
+#include "core/lift.h"
 #include "core/relay.h"
 #include "core/rewriting.h"
 #include "core/worker.h"
@@ -168,6 +169,7 @@ void exchange_put_head(struct exchange *x)
     error_pages_mark(x);
     put_hsts(x);
     compress_begin(x);
+    lift_begin(x);
     pace_begin(x);
     x->front->put_head(x);
 }

@@ -75,6 +75,7 @@ enum wait { WAIT_NOTHING, WAIT_READ, WAIT_WRITE, WAIT_HEAD, WAIT_GONE, WAIT_TUNN
 
 /* The client side of an exchange, whatever protocol the client speaks. */
 struct front {
+    bool is_shared; /* responses to others go out by the same connection: what is framed is owed */
     /* Decodes more of the request body into x->req_body while it has room. True: something moved.
      */
     bool (*take)(struct exchange *x);
@@ -160,6 +161,7 @@ struct exchange {
     struct chain *outgoing;      /* what the front sends: resp_body, coded, or what pace lets go */
     struct chain coded;          /* resp_body in a content coding: see compress.h */
     struct coder *coder;         /* NULL: none, or it has come to its end */
+    bool lifts;                  /* what lies in files of resp_body into coded: see lift.h */
     struct handoff *handoff;     /* what the answer asks for in its place; see handoff.h */
     const struct fields *kept;   /* of an answer that has handed over to another route; NULL */
     struct slice wanted_backend; /* by such an answer; empty: any */
@@ -223,7 +225,7 @@ void exchange_put_head(struct exchange *x);
 /* Whether all of the body is in x->outgoing, or has gone out. */
 static inline bool exchange_is_whole(const struct exchange *x)
 {
-    return x->response == MSG_COMPLETE && !x->coder && !pace_is_holding(x);
+    return x->response == MSG_COMPLETE && !x->coder && !x->lifts && !pace_is_holding(x);
 }
 
 const char *exchange_state_name(enum exchange_state state);

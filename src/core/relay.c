@@ -11,6 +11,7 @@
 #include "core/error_pages.h"
 #include "core/forward.h"
 #include "core/handoff.h"
+#include "core/lift.h"
 #include "core/reroute.h"
 #include "core/rewriting.h"
 #include "core/worker.h"
@@ -402,6 +403,7 @@ static bool outbound(struct exchange *x)
         x->resp_body.window = x->worker->snapshot->gateway.window;
     }
     moved |= compress_run(x);
+    moved |= lift_run(x);
     moved |= pace_run(x);
     if (x->state == EX_RELAY && (x->response != MSG_NONE || !x->front->is_flushed(x)))
         moved |= x->front->send(x);

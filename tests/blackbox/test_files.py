@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from harness import Client, H2Client, serve, wait_for
+from harness.h2 import get, window_update
 
 SECRET = b"SENTINEL-do-not-show"
 TEXT = b"hello, files\n"
@@ -459,3 +460,22 @@ def test_a_file_that_is_cut_while_it_is_sent_breaks_off(files, tree):
         os.truncate(big, 1000)
         assert len(c.rest()) < 64 << 20
     wait_for(lambda: any("a file became shorter" in line for line in g.lines), "a line in the log")
+
+
+def test_a_file_that_is_cut_costs_no_other_stream(files, tree):
+    big = tree / "www" / "huge.bin"
+    with open(big, "wb") as f:
+        f.truncate(4 << 20)
+    g = files()
+    g.expect_error("a file became shorter while it was being sent")
+    c = H2Client(g.address, window=1000, grow=False)
+    c.send(get(1, "/huge.bin") + get(3, "/huge.bin"))
+    c.until(lambda: c.stream(1).bytes == c.stream(3).bytes == 1000, "the windows to be used up")
+    os.truncate(big, 2000)
+    c.grow = True
+    c.send(window_update(0, 8 << 20) + window_update(1, 8 << 20))
+    c.until(lambda: c.streams[1].error, "the response to break off")
+    assert c.streams[1].error == "INTERNAL_ERROR" and c.streams[1].bytes < 4 << 20 and not c.goaway
+    c.last = 3
+    assert c.get("/a.txt").status == 200
+    c.close()
