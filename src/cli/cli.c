@@ -82,7 +82,7 @@ static int run_run(const struct cli_args *args)
     const char *path = cli_config_path(args);
     if (!path)
         return EXIT_FAILED;
-    const struct gateway_source source = {load_file, (void *)(uintptr_t)path, args->argv};
+    const struct gateway_source source = {load_file, (void *)(uintptr_t)path, true, args->argv};
     return gateway_run(&source, args->service) ? EXIT_FAILED : EXIT_OK;
 }
 
@@ -100,7 +100,7 @@ static int run_proxy(const struct cli_args *args)
               stderr);
         return EXIT_USAGE;
     }
-    const struct gateway_source source = {load_options, (void *)(uintptr_t)args, args->argv};
+    const struct gateway_source source = {load_options, (void *)(uintptr_t)args, false, args->argv};
     return gateway_run(&source, args->service) ? EXIT_FAILED : EXIT_OK;
 }
 

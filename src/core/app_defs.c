@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/app_defs.h"
 
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/mem.h"
@@ -136,10 +140,26 @@ static const char *define_next(struct app_defs *defs, const struct app_defs *pre
     return why;
 }
 
+/* The gateway makes sockets in it, also when it is somebody else by then. */
+static int make_run_dir(struct app_defs *defs)
+{
+    const struct gateway_conf *g = &defs->snapshot->gateway;
+    if (!g->user.n || geteuid() != 0)
+        return run_dir_make(defs->run_dir, (uid_t)-1, (gid_t)-1);
+    AUTO_FREE char *user = mem_dup(g->user.p, g->user.n);
+    AUTO_FREE char *group = mem_dup(g->group.p ? g->group.p : "", g->group.n);
+    const struct passwd *pw = getpwnam(user);
+    const struct group *gr = g->group.n ? getgrnam(group) : NULL;
+    if (!pw || (g->group.n && !gr))
+        return -ENOENT;
+    return run_dir_make(defs->run_dir, pw->pw_uid, gr ? gr->gr_gid : pw->pw_gid);
+}
+
 struct app_defs *app_defs_new(struct snapshot *s, const struct app_defs *previous)
 {
     struct app_defs *defs = new_list(s, previous);
-    int error = previous ? 0 : run_dir_make(defs->run_dir, (uid_t)-1, (gid_t)-1);
+    bool is_first = defs->count && !defs->run_dir[0];
+    int error = is_first ? make_run_dir(defs) : 0;
     if (error)
         fprintf(stderr, "sluice: no directory for sockets: %s\n", strerror(-error));
     bool ok = !error;
@@ -152,7 +172,7 @@ struct app_defs *app_defs_new(struct snapshot *s, const struct app_defs *previou
     }
     if (ok)
         return defs;
-    if (!previous)
+    if (is_first)
         app_defs_clean(defs);
     app_defs_unref(defs);
     return NULL;
@@ -213,6 +233,15 @@ bool app_defs_take(struct app_defs *defs, struct slice packet)
         return false;
     d->def = m.def;
     defs->known++;
+    return true;
+}
+
+bool app_defs_place(struct app_defs *defs, struct slice run_dir)
+{
+    if (run_dir.n >= sizeof(defs->run_dir))
+        return false;
+    memcpy(defs->run_dir, run_dir.p, run_dir.n);
+    defs->run_dir[run_dir.n] = '\0';
     return true;
 }
 

@@ -33,8 +33,8 @@ struct app_defs {
 
 /* Whether there is anything to run. */
 bool app_defs_wanted(const struct snapshot *s);
-/* Master. previous: of the configuration before (NULL: none; then the directory for sockets is
- * made). NULL, with the reason on stderr. */
+/* Master. previous: of the configuration before, or NULL. The directory for sockets is made with
+ * the first that have something to run. NULL, with the reason on stderr. */
 struct app_defs *app_defs_new(struct snapshot *s, const struct app_defs *previous);
 /* Master, at the end: removes the directory for sockets. */
 void app_defs_clean(const struct app_defs *defs);
@@ -48,6 +48,7 @@ int app_defs_forget(const struct app_defs *defs, int channel, const struct app_d
  * messages that hold one each. False: it does not fit, so the master has loaded another file. */
 struct app_defs *app_defs_expect(struct snapshot *s, const struct app_defs *previous);
 bool app_defs_take(struct app_defs *defs, struct slice packet);
+bool app_defs_place(struct app_defs *defs, struct slice run_dir); /* false: it is too long */
 bool app_defs_is_whole(const struct app_defs *defs);
 
 /* Atomic; NULL is nobody's. */

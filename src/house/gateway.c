@@ -202,6 +202,7 @@ void gateway_stop(struct gateway *g)
     }
     log_info(0, "stopping: no new connections, requests in flight are finished");
     g->phase = GATEWAY_STOPS;
+    gateway_keep_sockets(g, false);
     for (uint32_t i = 0; i < g->worker_count; i++)
         worker_stop(&g->workers[i], false);
     timer_set(&g->loop, &g->stop_deadline, g->current->snapshot->gateway.stop_ms);
@@ -298,6 +299,8 @@ static int start(struct gateway *g, struct snapshot *s)
         error = -EIO;
     if (!error)
         error = privilege_drop(conf);
+    if (!error && g->apps)
+        apps_follow(g->apps, g->current);
     if (!error)
         error = start_workers(g);
     if (!error)
@@ -358,7 +361,8 @@ int gateway_serve(void *ctx, const struct master_link *link)
         return EXIT_FAILURE;
     }
     g.verifier = verifier_new();
-    const struct upgrade_jobs jobs = {gateway_send_sockets, gateway_on_upgraded, &g};
+    const struct upgrade_jobs jobs = {gateway_send_sockets, gateway_give_up, gateway_on_upgraded,
+                                      &g};
     upgrade_init(&g.upgrade, &g.loop, &jobs);
     timer_set(&g.loop, &g.summary, SUMMARY_MS);
     error = start(&g, with->snapshot);

@@ -16,6 +16,7 @@
 struct gateway_source {
     struct snapshot *(*load)(void *ctx, struct config_diag *diag);
     void *ctx;
+    bool changes;      /* it may want applications at a reload */
     char *const *argv; /* how the program was started: an upgrade starts it like that again */
 };
 

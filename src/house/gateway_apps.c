@@ -2,10 +2,17 @@
 #include "house/gateway_internal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "base/auto.h"
+#include "base/log.h"
 #include "proc/spawner.h"
+
+enum { KEEP_MS = 5000 };
 
 /* Each worker starts CGI programs by a channel of its own. */
 static void connect_workers(struct gateway *g, int channel)
@@ -38,8 +45,13 @@ static void on_control(struct watch *w, uint32_t events)
     (void)events;
     while ((channel = master_receive(w->fd, &word)) >= 0)
         take_channel(g, word, channel);
-    if (channel != -EAGAIN)
-        loop_close(&g->loop, w);
+    if (channel == -EAGAIN)
+        return;
+    loop_close(&g->loop, w);
+    if (g->phase == GATEWAY_STOPS)
+        return;
+    log_error(0, "the master is gone: stopping");
+    gateway_stop(g);
 }
 
 int gateway_open_apps(struct gateway *g)
@@ -47,7 +59,8 @@ int gateway_open_apps(struct gateway *g)
     int error;
     if (!g->link)
         return 0;
-    connect_workers(g, g->link->channel);
+    if (g->link->channel >= 0)
+        connect_workers(g, g->link->channel);
     g->apps = apps_new(&g->loop, g->link->channel, &error);
     if (!g->apps)
         return gateway_failed("applications", error);
@@ -68,6 +81,12 @@ static bool asking_take(void *ctx, struct slice packet)
     return app_defs_take(a->defs, packet);
 }
 
+static bool asking_place(void *ctx, struct slice path)
+{
+    struct asking *a = ctx;
+    return app_defs_place(a->defs, path);
+}
+
 static void asking_channel(void *ctx, enum master_word word, int channel)
 {
     struct asking *a = ctx;
@@ -77,8 +96,8 @@ static void asking_channel(void *ctx, enum master_word word, int channel)
 static bool refuse_to_run(struct config_diag *diag)
 {
     return config_error(diag, (struct config_place){0},
-                        "nothing was to be run when sluice was started, so it has no process that "
-                        "could\nrestart it");
+                        "sluice was started without a file, so it has no process that could run "
+                        "anything");
 }
 
 bool gateway_ask_definitions(struct gateway *g, struct snapshot *s, struct app_defs **defs,
@@ -88,7 +107,7 @@ bool gateway_ask_definitions(struct gateway *g, struct snapshot *s, struct app_d
     if (!g->link)
         return !app_defs_wanted(s) || refuse_to_run(diag);
     struct asking asking = {g, app_defs_expect(s, g->current->app_defs)};
-    const struct master_listener listener = {asking_take, asking_channel, &asking};
+    const struct master_listener listener = {asking_take, asking_place, asking_channel, &asking};
     int error = master_ask_definitions(g->link->control, &listener);
     if (!error && !app_defs_is_whole(asking.defs))
         error = -ESTALE;
@@ -100,4 +119,31 @@ bool gateway_ask_definitions(struct gateway *g, struct snapshot *s, struct app_d
                         error == -ECANCELED ? "the master has said why on standard error"
                         : error == -ESTALE  ? "the configuration has changed meanwhile, try again"
                                             : strerror(-error));
+}
+
+/* ---- sockets that outlive us ---- */
+
+static int send_kept(struct gateway *g, bool all)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    AUTO_CLOSE int ours = ends[0];
+    int error = master_ask_keep(g->link->control, ends[1]);
+    close(ends[1]);
+    if (!error && all)
+        error = listenings_send(&g->listenings, ours);
+    if (!error)
+        error = handover_send_end(ours);
+    struct pollfd taken = {.fd = ours, .events = POLLIN};
+    if (!error && poll(&taken, 1, KEEP_MS) <= 0)
+        error = -ETIMEDOUT;
+    return error;
+}
+
+void gateway_keep_sockets(struct gateway *g, bool all)
+{
+    int error = g->link && g->control.fd >= 0 ? send_kept(g, all) : 0;
+    if (error)
+        gateway_failed("the master does not keep the sockets that listen", error);
 }

@@ -30,7 +30,7 @@ struct gateway {
     struct log_writer *log_writer;
     struct log_output *error_log;
     struct listenings listenings;
-    const struct master_link *link; /* NULL: nothing is run, and there is no master */
+    const struct master_link *link; /* NULL: nothing can be run, and there is no master */
     struct app_defs *first_defs; /* what may be run at first: a reference, until it is in place */
     struct apps *apps;           /* likewise */
     struct watch control;        /* from the master */
@@ -54,9 +54,11 @@ struct gateway {
 struct beginning {
     const struct gateway_source *source;
     const struct gateway_service *service;
-    struct snapshot *snapshot;
-    struct app_defs *defs;   /* NULL: nothing is to be run */
-    struct app_defs *before; /* what a reload has replaced and requests may still want */
+    struct snapshot *snapshot; /* in place, or to be put in place first */
+    struct app_defs *defs;     /* of it; NULL: nothing can be run */
+    struct app_defs *before;   /* what a reload has replaced and requests may still want */
+    struct snapshot *loaded;   /* by a reload that is not in place yet, or NULL */
+    struct app_defs *expected; /* of it */
     struct handover handover;
 };
 
@@ -89,8 +91,14 @@ int gateway_open_apps(struct gateway *g);
 bool gateway_ask_definitions(struct gateway *g, struct snapshot *s, struct app_defs **defs,
                              struct config_diag *diag);
 
+/* Tells the master what is in place, and has it keep the sockets that listen: all that are wanted,
+ * or, when no more connections are to come, none. A failure is logged; it costs no more than that.
+ */
+void gateway_keep_sockets(struct gateway *g, bool all);
+
 /* The jobs of struct upgrade. */
 int gateway_send_sockets(void *ctx, int channel);
+void gateway_give_up(void *ctx);
 void gateway_on_upgraded(void *ctx, const char *why);
 /* The master has started another program; maybe nobody here has asked for it. */
 void gateway_take_successor(struct gateway *g, int channel);

@@ -155,9 +155,10 @@ int gateway_put_in_place(struct gateway *g, struct snapshot *s, struct app_defs 
     free(tls);
     struct generation *old = g->current;
     g->current = next;
-    if (g->apps)
+    if (g->apps && old) /* at a start their sockets would be root's */
         apps_follow(g->apps, next);
     listenings_switch_tls(&g->listenings);
+    gateway_keep_sockets(g, true); /* what is to close must not stay open elsewhere */
     tell_workers(g);
     gateway_watch_certificates(g);
     if (old)

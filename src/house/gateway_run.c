@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct snapshot *load_first(const struct gateway_source *source, struct handover *h)
 {
@@ -22,46 +23,84 @@ static int define_apps(void *ctx, int channel)
 {
     const struct beginning *with = ctx;
     int error = with->before ? app_defs_send(with->before, channel) : 0;
-    return error ? error : app_defs_send(with->defs, channel);
+    if (!error)
+        error = app_defs_send(with->defs, channel);
+    return error || !with->expected ? error : app_defs_send(with->expected, channel);
+}
+
+/* channel -1: nobody has to forget anything. */
+static void forget_defs(struct app_defs *defs, int channel, const struct app_defs *kept,
+                        const struct app_defs *also)
+{
+    if (defs && channel >= 0)
+        (void)app_defs_forget(defs, channel, kept, also);
+    app_defs_unref(defs);
 }
 
 /* What was replaced before is forgotten: a gateway has had a whole configuration to let go of it.
- */
-static void replace_defs(struct beginning *with, struct app_defs *defs, int channel)
+ * A gateway that is started again begins with what is in place. */
+static void put_in_place(void *ctx, int channel)
 {
-    if (with->before)
-        (void)app_defs_forget(with->before, channel, with->defs, defs);
-    app_defs_unref(with->before);
+    struct beginning *with = ctx;
+    if (!with->loaded) /* as at the start */
+        return;
+    forget_defs(with->before, channel, with->defs, with->expected);
     with->before = with->defs;
-    with->defs = defs;
+    with->defs = with->expected;
+    snapshot_unref(with->snapshot);
+    with->snapshot = with->loaded;
+    with->loaded = NULL;
+    with->expected = NULL;
 }
 
-/* Also for a gateway that is started again: it begins with what is in place. */
+/* It could not be put in place; its indexes are not given again. */
+static void drop_loaded(struct beginning *with, int channel)
+{
+    if (!with->loaded)
+        return;
+    with->defs->next_index = with->expected->next_index;
+    memcpy(with->defs->run_dir, with->expected->run_dir, sizeof(with->defs->run_dir));
+    forget_defs(with->expected, channel, with->defs, with->before);
+    snapshot_unref(with->loaded);
+    with->loaded = NULL;
+    with->expected = NULL;
+}
+
 static int redefine_apps(void *ctx, int channel)
 {
     struct beginning *with = ctx;
     struct config_diag diag;
+    drop_loaded(with, channel);
     config_diag_init(&diag);
     struct snapshot *s = with->source->load(with->source->ctx, &diag);
     config_diag_fini(&diag); /* the gateway has said what is to be said */
-    struct app_defs *defs = s ? app_defs_new(s, with->defs) : NULL;
-    int error = defs ? app_defs_send(defs, channel) : -EINVAL;
-    if (error) {
-        app_defs_unref(defs);
+    with->expected = s ? app_defs_new(s, with->defs) : NULL;
+    if (!with->expected) {
         if (s)
             snapshot_unref(s);
-        return error;
+        return -EINVAL;
     }
-    replace_defs(with, defs, channel);
-    snapshot_unref(with->snapshot);
-    with->snapshot = s;
-    return 0;
+    with->loaded = s;
+    int error = channel < 0 ? 0 : app_defs_send(with->expected, channel);
+    if (error)
+        drop_loaded(with, channel);
+    return error;
+}
+
+static const struct app_defs *newest(const struct beginning *with)
+{
+    return with->expected ? with->expected : with->defs;
 }
 
 static const struct spawn_def *definition(void *ctx, uint32_t i)
 {
-    const struct beginning *with = ctx;
-    return i < with->defs->count ? &with->defs->v[i].def : NULL;
+    const struct app_defs *defs = newest(ctx);
+    return i < defs->count ? &defs->v[i].def : NULL;
+}
+
+static const char *run_dir(void *ctx)
+{
+    return newest(ctx)->run_dir;
 }
 
 /* Master: the gateway has it; one that is started again finds nobody to take over from. */
@@ -71,20 +110,24 @@ static void forget_handover(void *ctx)
     handover_close(&with->handover);
 }
 
-/* With applications to run: in a process of its own, beside the spawner. */
-static int serve_with_apps(struct beginning *with)
+/* In a process of its own, that is started again when it dies. */
+static int serve_under_master(struct beginning *with)
 {
     int status = EXIT_FAILURE;
     const struct master_jobs jobs = {.define = define_apps,
                                      .redefine = redefine_apps,
+                                     .in_place = put_in_place,
                                      .definition = definition,
+                                     .run_dir = run_dir,
                                      .serve = gateway_serve,
                                      .started = forget_handover,
+                                     .sockets = &with->handover,
                                      .argv = with->source->argv,
                                      .ctx = with};
     with->defs = app_defs_new(with->snapshot, NULL);
     if (with->defs) {
         status = master_run(&jobs);
+        drop_loaded(with, -1);
         app_defs_clean(with->defs);
     }
     app_defs_unref(with->before);
@@ -100,8 +143,8 @@ int gateway_run(const struct gateway_source *source, const struct gateway_servic
     with.snapshot = load_first(source, &with.handover);
     int status = EXIT_FAILURE;
     if (with.snapshot)
-        status =
-            app_defs_wanted(with.snapshot) ? serve_with_apps(&with) : gateway_serve(&with, NULL);
+        status = source->changes || app_defs_wanted(with.snapshot) ? serve_under_master(&with)
+                                                                   : gateway_serve(&with, NULL);
     handover_close(&with.handover);
     return status;
 }

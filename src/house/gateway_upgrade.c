@@ -12,11 +12,20 @@ int gateway_send_sockets(void *ctx, int channel)
     return error ? error : g->service->send(g->service_state, channel);
 }
 
+void gateway_give_up(void *ctx)
+{
+    const struct gateway *g = ctx;
+    int error = g->link ? master_ask_give_up(g->link->control) : 0;
+    if (error)
+        gateway_failed("the master cannot be told", error);
+}
+
 /* Idle clients may ask once more, and are told then that the connection ends: closed at once, it
  * might cross with their next request. */
 static void leave(struct gateway *g)
 {
     g->phase = GATEWAY_LEAVES;
+    gateway_keep_sockets(g, false);
     for (uint32_t i = 0; i < g->worker_count; i++)
         worker_stop(&g->workers[i], true);
     timer_set(&g->loop, &g->stop_deadline, g->current->snapshot->gateway.stop_ms / 2);

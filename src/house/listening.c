@@ -248,6 +248,8 @@ int listenings_send(const struct listenings *ls, int channel)
         struct text t = text_of(name, sizeof(name));
         text_char(&t, 'L');
         text_put(&t, slice_str(l->text));
+        if (!l->is_wanted)
+            continue;
         for (uint32_t i = 0; i < l->fd_count; i++) /* a worker may have had to give one up */
             if (!listener_is_one(l->fds[i]))
                 error = -EBADF;

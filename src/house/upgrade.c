@@ -23,7 +23,9 @@ static void on_deadline(struct timer *t)
 {
     struct upgrade *u = container_of(t, struct upgrade, deadline);
     if (u->child)
-        kill(u->child, SIGTERM); /* another's child notices that nobody listens to it */
+        kill(u->child, SIGTERM);
+    else
+        u->jobs.give_up(u->jobs.ctx);
     end(u, "it did not serve in time (upgrade-timeout)");
 }
 

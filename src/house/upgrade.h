@@ -14,6 +14,8 @@
 struct upgrade_jobs {
     /* Sends everything that is to be handed over. 0 or -errno. */
     int (*send)(void *ctx, int channel);
+    /* It takes too long; who has started it is to end it. */
+    void (*give_up)(void *ctx);
     /* NULL: the other serves. Else why it does not. */
     void (*done)(void *ctx, const char *why);
     void *ctx;

@@ -18,7 +18,7 @@
 extern char **environ;
 
 /* A message is a letter and text: 'L' name, with sockets; 'E'nd; 'S'erving; 'F'ailed why. */
-enum { FDS_MAX = 128, GROUPS_MAX = 4096, SECONDS_MAX = 10 };
+enum { FDS_MAX = 128, GROUPS_MAX = 4096, SECONDS_MAX = 10, KEEP_SECONDS_MAX = 2 };
 static const char variable[] = "SLUICE_HANDOVER";
 
 union fd_space {
@@ -78,9 +78,9 @@ static int receive_message(int channel, struct message *m, int flags)
 
 /* ---- the old program ---- */
 
-static void set_patience(int channel)
+static void set_patience(int channel, int seconds)
 {
-    const struct timeval tv = {.tv_sec = SECONDS_MAX};
+    const struct timeval tv = {.tv_sec = seconds};
     setsockopt(channel, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
     setsockopt(channel, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 }
@@ -140,7 +140,7 @@ int handover_spawn(char *const argv[], pid_t *pid)
     *pid = 0;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
-    set_patience(ends[0]);
+    set_patience(ends[0], SECONDS_MAX);
     int error = start(argv, ends[1], pid);
     if (error) {
         char words[HANDOVER_NAME_MAX];
@@ -198,7 +198,7 @@ void handover_open(struct handover *h)
         h->channel = (int)fd;
     unsetenv(variable);
     if (h->channel >= 0)
-        set_patience(h->channel);
+        set_patience(h->channel, SECONDS_MAX);
 }
 
 static void close_fds(const int *fds, uint32_t count)
@@ -239,6 +239,20 @@ int handover_receive(struct handover *h)
             return error ? error : -EPROTO;
         return 0;
     }
+    return 0;
+}
+
+int handover_keep(struct handover *h, int channel)
+{
+    *h = (struct handover){.channel = channel};
+    set_patience(channel, KEEP_SECONDS_MAX);
+    int error = handover_receive(h);
+    if (error) {
+        handover_close(h);
+        return error;
+    }
+    close(channel);
+    h->channel = -1;
     return 0;
 }
 

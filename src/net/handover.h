@@ -53,6 +53,9 @@ static inline bool handover_is_open(const struct handover *h)
 }
 /* Waits for the sockets. 0 or -errno. */
 int handover_receive(struct handover *h);
+/* The sockets that come by this end of a pair, which is closed behind them; nobody is to be told
+ * anything. 0, or -errno: *h is empty. */
+int handover_keep(struct handover *h, int channel);
 /* The group becomes the caller's; fds is to be freed. */
 struct handover_group handover_take(struct handover_group *group);
 /* We serve. 0, or -errno: the old program did not hear it, and serves itself. */

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -20,22 +19,25 @@
 #include "net/handover.h"
 #include "proc/spawner.h"
 
-enum { PAUSE_MIN_MS = 500, PAUSE_MAX_MS = 30000, HEALTHY_MS = 10000 };
+enum { PAUSE_MIN_MS = 500, PAUSE_MAX_MS = 30000, HEALTHY_MS = 10000, SPAWNER_PAUSE_MS = 1000 };
 enum { ANSWER_MS = 5000, CONTROL_BUFFER = 208 * 1024, CONTROL_MAX = 1 + MESSAGE_MAX };
 
 /* What the gateway asks. */
-enum question { ASK_UPGRADE, ASK_DEFINITIONS };
+enum question { ASK_UPGRADE, ASK_GIVE_UP, ASK_DEFINITIONS, ASK_KEEP };
 
 struct master {
     const struct master_jobs *jobs;
     struct spawner spawner;
-    pid_t gateway; /* 0: none runs */
-    int control;   /* our end */
-    int signals;   /* signalfd */
-    sigset_t old_mask;
+    pid_t gateway;   /* 0: none runs */
+    pid_t successor; /* that was started last, until it ends; 0: none */
+    int control;     /* our end; -1: there is none */
+    int signals;     /* signalfd */
     int64_t started_ms;
+    int64_t spawner_ms; /* when one was started last */
     int pause_ms;
     bool is_stopping;
+    bool is_leaving;  /* the gateway finishes what it has begun: no other is started */
+    bool owes_reload; /* asked for while no gateway ran */
 };
 
 static int64_t now_ms(void)
@@ -56,6 +58,7 @@ static void say(const char *what, int error)
 static int start_spawner(struct master *m)
 {
     int error = spawner_start(&m->spawner);
+    m->spawner_ms = now_ms();
     if (!error)
         error = m->jobs->define(m->jobs->ctx, m->spawner.fd);
     if (error)
@@ -63,9 +66,8 @@ static int start_spawner(struct master *m)
     return error;
 }
 
-static int send_channel(struct master *m, enum master_word word, int channel)
+static int send_with(int to, char byte, int channel, int flags)
 {
-    char byte = (char)word;
     struct iovec iov = {&byte, 1};
     union {
         struct cmsghdr header;
@@ -80,7 +82,12 @@ static int send_channel(struct master *m, enum master_word word, int channel)
     c->cmsg_type = SCM_RIGHTS;
     c->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(c), &channel, sizeof(int));
-    return sendmsg(m->control, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+    return sendmsg(to, &msg, MSG_NOSIGNAL | flags) < 0 ? -errno : 0;
+}
+
+static int send_channel(struct master *m, enum master_word word, int channel)
+{
+    return send_with(m->control, (char)word, channel, 0);
 }
 
 /* A packet of cap bytes at most, and the descriptor that came with it, or -1. Its size, 0 at the
@@ -124,30 +131,57 @@ int master_receive(int control, enum master_word *word)
     return -EPROTO;
 }
 
-static void replace_spawner(struct master *m)
+/* For a gateway that runs already. */
+static int add_spawner(struct master *m)
 {
-    close(m->spawner.fd);
-    m->spawner = (struct spawner){.fd = -1};
-    if (m->is_stopping || start_spawner(m) < 0)
-        return;
-    say("the spawner died; started another", 0);
-    int channel = m->gateway ? spawner_channel(m->spawner.fd) : -1;
-    if (channel >= 0) {
-        int error = send_channel(m, MASTER_SPAWNER, channel);
-        if (error)
-            say("cannot hand it to the gateway", error);
+    int error = start_spawner(m);
+    if (error || !m->gateway)
+        return error;
+    int channel = spawner_channel(m->spawner.fd);
+    error = channel < 0 ? channel : send_channel(m, MASTER_SPAWNER, channel);
+    if (error)
+        say("cannot hand the spawner to the gateway", error);
+    if (channel >= 0)
         close(channel);
-    }
+    return error;
+}
+
+static void forget_spawner(struct master *m)
+{
+    if (m->spawner.fd >= 0)
+        close(m->spawner.fd);
+    m->spawner = (struct spawner){.fd = -1};
+}
+
+static bool wants_spawner(const struct master *m)
+{
+    return m->spawner.fd < 0 && !m->is_stopping && m->jobs->definition(m->jobs->ctx, 0);
+}
+
+/* One that has died is replaced at once, unless it had just been started. */
+static int64_t spawner_due_ms(const struct master *m)
+{
+    return wants_spawner(m) && m->gateway ? m->spawner_ms + SPAWNER_PAUSE_MS : INT64_MAX;
+}
+
+static void look_after_spawner(struct master *m)
+{
+    if (now_ms() >= spawner_due_ms(m) && add_spawner(m) == 0)
+        say("the spawner died; started another", 0);
 }
 
 /* ---- the gateway ---- */
 
+/* Signals stay blocked until the gateway looks for them: one that is passed on early must not kill
+ * it. Those of a terminal come to the master, too, which passes them on. Of our death it hears by
+ * the control socket, whoever it has become. */
 static void run_gateway(struct master *m, int channel, int control)
 {
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    close(m->spawner.fd);
+    if (m->spawner.fd >= 0)
+        close(m->spawner.fd);
     close(m->signals);
-    sigprocmask(SIG_SETMASK, &m->old_mask, NULL);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGQUIT, SIG_IGN);
     const struct master_link link = {channel, control};
     exit(m->jobs->serve(m->jobs->ctx, &link));
 }
@@ -164,22 +198,28 @@ static void bound_control(int fd)
 static int start_gateway(struct master *m)
 {
     int pair[2];
-    int channel = spawner_channel(m->spawner.fd);
-    if (channel < 0)
+    int channel = m->spawner.fd < 0 ? -1 : spawner_channel(m->spawner.fd);
+    if (channel < 0 && m->spawner.fd >= 0)
         return channel;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return -errno;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+        int error = -errno;
+        if (channel >= 0)
+            close(channel);
+        return error;
+    }
     fflush(NULL);
     pid_t pid = fork();
+    int error = pid < 0 ? -errno : 0;
     if (pid == 0) {
         close(pair[0]);
         run_gateway(m, channel, pair[1]);
     }
     close(pair[1]);
-    close(channel);
-    if (pid < 0) {
+    if (channel >= 0)
+        close(channel);
+    if (error) {
         close(pair[0]);
-        return -errno;
+        return error;
     }
     bound_control(pair[0]);
     m->control = pair[0];
@@ -188,13 +228,20 @@ static int start_gateway(struct master *m)
     return 0;
 }
 
+static void close_control(struct master *m)
+{
+    if (m->control >= 0)
+        close(m->control);
+    m->control = -1;
+}
+
 /* True: it is over, with this exit status. */
 static bool gateway_ended(struct master *m, int status, int *exit_status)
 {
     m->gateway = 0;
-    close(m->control);
+    close_control(m);
     bool crashed = WIFSIGNALED(status);
-    if (!crashed || m->is_stopping) {
+    if (!crashed || m->is_stopping || m->is_leaving) {
         *exit_status = crashed ? EXIT_FAILURE : WEXITSTATUS(status);
         return true;
     }
@@ -217,12 +264,21 @@ int master_ask_upgrade(int control)
     return ask(control, ASK_UPGRADE);
 }
 
+int master_ask_give_up(int control)
+{
+    return ask(control, ASK_GIVE_UP);
+}
+
+int master_ask_keep(int control, int channel)
+{
+    return send_with(control, (char)ASK_KEEP, channel, MSG_DONTWAIT);
+}
+
 static void start_successor(struct master *m)
 {
-    pid_t pid;
     if (!m->gateway || m->is_stopping)
         return;
-    int channel = handover_spawn(m->jobs->argv, &pid);
+    int channel = handover_spawn(m->jobs->argv, &m->successor);
     int error = channel < 0 ? channel : send_channel(m, MASTER_SUCCESSOR, channel);
     if (error)
         say("cannot start another to take our place", error);
@@ -247,7 +303,7 @@ static int hear_answer(int control, char *p, const struct master_listener *l)
         return 1;
     case MASTER_DEFINITION:
         return l->on_definition(l->ctx, slice_of(p + 1, (size_t)n - 1)) ? 1 : -ESTALE;
-    case MASTER_DEFINED: return 0;
+    case MASTER_DEFINED: return l->on_run_dir(l->ctx, slice_of(p + 1, (size_t)n - 1)) ? 0 : -ESTALE;
     case MASTER_NOT_DEFINED: return -ECANCELED;
     case MASTER_WORDS: break;
     }
@@ -286,27 +342,72 @@ static int send_word(struct master *m, enum master_word word, const struct spawn
     return send(m->control, p, 1 + n, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* These were all. */
+static int send_run_dir(struct master *m)
+{
+    char p[256];
+    struct slice path = slice_str(m->jobs->run_dir(m->jobs->ctx));
+    if (path.n >= sizeof(p))
+        return -ENAMETOOLONG;
+    p[0] = (char)MASTER_DEFINED;
+    memcpy(p + 1, path.p, path.n);
+    return send(m->control, p, 1 + path.n, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
 static void answer_definitions(struct master *m)
 {
     const struct master_jobs *jobs = m->jobs;
     const struct spawn_def *def;
-    int error = m->spawner.fd < 0 ? -ENOTCONN : jobs->redefine(jobs->ctx, m->spawner.fd);
+    int error = jobs->redefine(jobs->ctx, m->spawner.fd);
+    if (!error && wants_spawner(m))
+        error = add_spawner(m);
     for (uint32_t i = 0; !error && (def = jobs->definition(jobs->ctx, i)); i++)
         error = send_word(m, MASTER_DEFINITION, def);
     if (error)
         say("reload: cannot say what may be run", error);
-    error = send_word(m, error ? MASTER_NOT_DEFINED : MASTER_DEFINED, NULL);
+    error = error ? send_word(m, MASTER_NOT_DEFINED, NULL) : send_run_dir(m);
     if (error)
         say("cannot answer the gateway", error);
+}
+
+/* ---- sockets ---- */
+
+/* The gateway waits until the channel closes: what is kept no more is closed by then. */
+static void keep_sockets(struct master *m, int channel)
+{
+    struct handover next;
+    int error = handover_keep(&next, channel);
+    if (error) {
+        say("cannot keep the gateway's sockets", error);
+        return;
+    }
+    handover_close(m->jobs->sockets);
+    *m->jobs->sockets = next;
+    m->is_leaving = next.count == 0;
+    if (!m->is_leaving)
+        m->jobs->in_place(m->jobs->ctx, m->spawner.fd);
 }
 
 static void hear_gateway(struct master *m)
 {
     char byte;
-    if (recv(m->control, &byte, 1, MSG_DONTWAIT) != 1)
+    int fd;
+    ssize_t n = receive(m->control, &byte, 1, &fd);
+    if (n != 1) {
+        if (n != -EAGAIN && n != -EINTR) /* it is about to end */
+            close_control(m);
         return;
+    }
+    if (byte == ASK_KEEP && fd >= 0) {
+        keep_sockets(m, fd);
+        return;
+    }
+    if (fd >= 0)
+        close(fd);
     if (byte == ASK_UPGRADE)
         start_successor(m);
+    else if (byte == ASK_GIVE_UP && m->successor)
+        kill(m->successor, SIGTERM);
     else if (byte == ASK_DEFINITIONS)
         answer_definitions(m);
 }
@@ -319,11 +420,23 @@ static bool reap(struct master *m, int *exit_status)
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == m->spawner.pid)
-            replace_spawner(m);
+            forget_spawner(m);
+        else if (pid == m->successor)
+            m->successor = 0;
         else if (pid == m->gateway && gateway_ended(m, status, exit_status))
             return true;
     }
     return false;
+}
+
+/* A gateway that is started again begins with what was in place, not with the file. */
+static void pass_on(struct master *m, int signo)
+{
+    bool is_end = signo == SIGINT || signo == SIGQUIT;
+    if (m->gateway)
+        kill(m->gateway, is_end ? SIGTERM : signo);
+    else if (signo == SIGHUP)
+        m->owes_reload = true;
 }
 
 /* True: all is over. */
@@ -338,8 +451,8 @@ static bool on_signals(struct master *m, int *exit_status)
             m->is_stopping = true;
         if (signo == SIGUSR2)
             start_successor(m);
-        else if (signo != SIGCHLD && m->gateway)
-            kill(m->gateway, signo);
+        else if (signo != SIGCHLD)
+            pass_on(m, signo);
         if (m->is_stopping && !m->gateway) {
             *exit_status = EXIT_SUCCESS;
             return true;
@@ -355,38 +468,46 @@ static int watch_signals(struct master *m)
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
         sigaddset(&set, watched[i]);
-    sigprocmask(SIG_BLOCK, &set, &m->old_mask);
+    sigprocmask(SIG_BLOCK, &set, NULL);
     m->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return m->signals < 0 ? -errno : 0;
 }
 
-/* How long to wait for a signal: until a gateway that died is to be started again. */
+/* How long to wait for a signal: until what has died is to be started again. */
 static int wait_ms(struct master *m)
 {
-    if (m->gateway || m->is_stopping)
+    int64_t due_ms = m->gateway ? spawner_due_ms(m) : m->started_ms + m->pause_ms;
+    if (m->is_stopping || due_ms == INT64_MAX)
         return -1;
-    int64_t due_ms = m->started_ms + m->pause_ms;
     int64_t left_ms = due_ms - now_ms();
     return left_ms > 0 ? (int)left_ms : 0;
 }
 
-static int start_again(struct master *m)
+static void start_again(struct master *m)
 {
     bool was_healthy = now_ms() - m->started_ms > HEALTHY_MS + m->pause_ms;
     m->pause_ms = was_healthy ? PAUSE_MIN_MS : m->pause_ms * 2;
     if (m->pause_ms > PAUSE_MAX_MS)
         m->pause_ms = PAUSE_MAX_MS;
-    if (m->spawner.fd < 0 && start_spawner(m) < 0)
-        return -ECHILD;
-    return start_gateway(m);
+    m->started_ms = now_ms();
+    int error = wants_spawner(m) ? start_spawner(m) : 0;
+    if (!error)
+        error = start_gateway(m);
+    if (error) {
+        say("cannot start another gateway", error);
+    } else if (m->owes_reload) {
+        m->owes_reload = false;
+        kill(m->gateway, SIGHUP);
+    }
 }
 
 int master_run(const struct master_jobs *jobs)
 {
-    struct master m = {.jobs = jobs, .pause_ms = PAUSE_MIN_MS};
+    struct master m = {
+        .jobs = jobs, .pause_ms = PAUSE_MIN_MS, .control = -1, .spawner = {.fd = -1}};
     int status = EXIT_FAILURE;
     int error = watch_signals(&m);
-    if (!error)
+    if (!error && wants_spawner(&m))
         error = start_spawner(&m);
     if (!error)
         error = start_gateway(&m);
@@ -397,15 +518,19 @@ int master_run(const struct master_jobs *jobs)
     jobs->started(jobs->ctx);
     for (bool over = false; !over;) {
         struct pollfd p[2] = {{.fd = m.signals, .events = POLLIN},
-                              {.fd = m.gateway ? m.control : -1, .events = POLLIN}};
+                              {.fd = m.control, .events = POLLIN}};
         if (poll(p, 2, wait_ms(&m)) == 0 && !m.gateway)
             start_again(&m);
-        if (p[1].revents & POLLIN)
+        if (p[1].revents)
             hear_gateway(&m);
         over = on_signals(&m, &status);
+        if (!over)
+            look_after_spawner(&m);
     }
     m.is_stopping = true;
-    close(m.spawner.fd); /* the last channel: it ends what runs, then itself */
-    waitpid(m.spawner.pid, NULL, 0);
+    if (m.spawner.fd >= 0) {
+        close(m.spawner.fd); /* the last channel: it ends what runs, then itself */
+        waitpid(m.spawner.pid, NULL, 0);
+    }
     return status;
 }

@@ -1,24 +1,29 @@
-/* The process that starts the others when there are applications to run: the spawner and the
- * gateway. Holds no client's data, has no thread, and starts again what dies.
+/* The process that starts the others: the gateway and, once there are applications to run, the
+ * spawner. Holds no client's data, has no thread, and starts again what dies.
  *
  * An upgrade starts another master, with a spawner, a gateway and applications of its own, and
  * hands the gateways a channel to each other. When the old gateway has ended, so do its master and
  * its applications.
  *
  * A reload: the gateway asks the master, who loads the configuration, too, to say what may be run
- * now; the spawner is told, and then the gateway.
+ * now; the spawner is told, and then the gateway. What has been loaded counts once the gateway says
+ * that it is in place.
  *
- * The gateway dies: its applications are ended by the spawner, and another gateway is started,
- * after a pause that doubles. The spawner dies: another takes its place and is handed to the
- * gateway over the control socket. The master dies: both end. SPDX-License-Identifier: MIT */
+ * With that the gateway hands over the sockets that listen, so that connections wait in them when
+ * it dies. Its applications are ended by the spawner then, and another gateway is started, after a
+ * pause that doubles, and takes them over. The spawner dies: another takes its place and is handed
+ * to the gateway over the control socket. The master dies: both end. SPDX-License-Identifier: MIT
+ */
 #ifndef PROC_MASTER_H
 #define PROC_MASTER_H
 
 #include "proc/message.h"
 
+struct handover;
+
 /* What a gateway under a master has. */
 struct master_link {
-    int channel; /* to the spawner; the gateway's from here on */
+    int channel; /* to the spawner; the gateway's from here on. -1: there is none yet */
     int control; /* new channels come by this socket, see master_receive() */
 };
 
@@ -29,7 +34,7 @@ enum master_word {
     MASTER_SUCCESSOR, /* another master, whose gateway takes our gateway's place (net/handover.h) */
     /* The answer to master_ask_definitions(), which takes it. */
     MASTER_DEFINITION, /* and a message that holds one */
-    MASTER_DEFINED,    /* these were all */
+    MASTER_DEFINED,    /* these were all, and the directory for their sockets */
     MASTER_NOT_DEFINED,
     MASTER_WORDS
 };
@@ -37,14 +42,20 @@ enum master_word {
 struct master_jobs {
     /* Tells a new spawner, at the other end of the channel, what may be run. 0 or -errno. */
     int (*define)(void *ctx, int channel);
-    /* A reload: loads the configuration and tells the spawner what is new in it. 0 or -errno. */
+    /* A reload: loads the configuration and tells the spawner (-1: there is none) what is new in
+     * it. 0 or -errno. */
     int (*redefine)(void *ctx, int channel);
-    /* What may be run now, one after the other; NULL at the end. */
+    /* What was loaded last is in place. channel as before. */
+    void (*in_place)(void *ctx, int channel);
+    /* What may be run as was loaded last, one after the other, NULL at the end; and where. */
     const struct spawn_def *(*definition)(void *ctx, uint32_t i);
+    const char *(*run_dir)(void *ctx);
     /* The gateway, in a process of its own. Answers its exit status. */
     int (*serve)(void *ctx, const struct master_link *link);
     /* In the master: the first gateway has been started. */
     void (*started)(void *ctx);
+    /* For gateways to come: the sockets of the one that runs. */
+    struct handover *sockets;
     char *const *argv; /* how we were started: an upgrade starts another master so */
     void *ctx;
 };
@@ -61,12 +72,18 @@ int master_receive(int control, enum master_word *word);
  * master_receive(). 0 or -errno. */
 struct master_listener {
     bool (*on_definition)(void *ctx, struct slice packet);
+    bool (*on_run_dir)(void *ctx, struct slice path);
     void (*on_channel)(void *ctx, enum master_word word, int fd);
     void *ctx;
 };
 int master_ask_definitions(int control, const struct master_listener *l);
+/* Gateway: what was loaded last is in place, and the sockets to be kept come by this channel
+ * (handover_send); it is closed when they have been taken. 0 or -errno. */
+int master_ask_keep(int control, int channel);
 /* Gateway: another master is to be started; its channel comes by the control socket. 0 or -errno.
  */
 int master_ask_upgrade(int control);
+/* Gateway: it does not serve in time and is to end. 0 or -errno. */
+int master_ask_give_up(int control);
 
 #endif

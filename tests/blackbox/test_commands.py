@@ -308,7 +308,7 @@ def test_root_is_given_up_once_the_listeners_are_open(gateway, backend):
     if os.geteuid() == 0:
         g = gateway(text)
         assert g.get().status == 200    # requests are served by nobody but that user
-        status = pathlib.Path(f"/proc/{g.pid}/status").read_text()
+        status = pathlib.Path(f"/proc/{g.serving_pid()}/status").read_text()
         uid = pwd.getpwnam("nobody").pw_uid
         assert re.search(rf"^Uid:\s+{uid}\s+{uid}\s+{uid}\s+{uid}$", status, re.M)
         assert re.search(r"^CapEff:\s+0+$", status, re.M)

@@ -7,13 +7,15 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import threading
 
 import pytest
 
 from conftest import make_config
-from harness import Client, Event, wait_for
+from harness import Broken, Client, Event, wait_for
 from harness.admin import ADMIN, ask, sluice
+from harness.gateway import open_way
 
 PYTHON = "/usr/bin/python3"
 
@@ -193,19 +195,148 @@ def test_a_gateway_that_crashes_leaves_no_application_behind(app):
     os.kill(g.serving_pid(), signal.SIGKILL)
     wait_for(lambda: not any(map(is_running, old)), "its applications to end")
     g.wait_line("the gateway died of signal 9")
-    wait_for(lambda: len(g.addresses) == 2, "another gateway")
-    with Client(g.addresses[1]) as c:
-        assert int(c.get("/pid").body) not in old
+    assert pid_of(g) not in old
 
 
-def test_a_master_that_is_killed_takes_all_others_along(app):
-    g = app("processes 2")
+def ask_all(address, n):
+    """n connections that have asked, whoever takes them."""
+    family = socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX
+    clients = [socket.socket(family, socket.SOCK_STREAM) for _ in range(n)]
+    for c in clients:
+        c.settimeout(60)
+        c.connect(address)
+        c.sendall(b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+    return clients
+
+
+def read_all(c):
+    with c, c.makefile("rb") as f:
+        return f.read()
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "unix:front.sock"])
+def test_no_connection_is_refused_while_a_gateway_that_crashed_is_replaced(gateway, listen):
+    g = gateway(f"gateway {{\n threads 2\n access-log off\n}}\nlisten {listen}\nsite * {{ respond 200 ok }}\n")
+    g.check_fds = False
+    address = str(g.folder / "front.sock") if listen.startswith("unix:") else g.address
+    for n in range(1, 4):
+        pid = g.serving_pid()
+        os.kill(pid, signal.SIGKILL)
+        g.wait_line(f"the gateway died of signal 9 .* in {250 * 2 ** n} ms")
+        answers = [read_all(c) for c in ask_all(address, 50)]       # nobody is there to take them at first
+        assert all(a.startswith(b"HTTP/1.1 200 ") and a.endswith(b"ok") for a in answers)
+        assert g.serving_pid() != pid
+    assert set(g.addresses) == {g.address}
+
+
+def test_no_get_fails_while_clients_connect_anew_and_gateways_crash(gateway):
+    """Each has its own connection; one that a gateway had taken when it died may ask again, none is refused."""
+    g = gateway("gateway {\n threads 2\n access-log off\n}\nlisten 127.0.0.1:0\nsite * { respond 200 ok }\n")
+    g.check_fds = False
+    over, refused, served = threading.Event(), [], [0] * 4
+
+    def work(i):
+        while not over.is_set():
+            try:
+                with g.client(timeout=60) as c:
+                    try:
+                        assert c.get("/").status == 200
+                        served[i] += 1
+                    except (Broken, ConnectionResetError, BrokenPipeError):
+                        pass
+            except ConnectionRefusedError as e:
+                refused.append(repr(e))
+                return
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    try:
+        for _ in range(3):
+            before, pid = list(served), g.serving_pid()
+            wait_for(lambda: all(n > b for n, b in zip(served, before)) or refused, "each to be served", 30)
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: g.serving_pid() not in (pid, g.pid), "another gateway", 30)
+        before = list(served)
+        wait_for(lambda: all(n > b for n, b in zip(served, before)) or refused, "each to be served again", 30)
+    finally:
+        over.set()
+        for t in threads:
+            t.join()
+    assert not refused
+
+
+def test_a_listener_that_a_reload_removes_is_closed_though_it_would_outlive_the_gateway(gateway):
+    two = "gateway {\n admin unix:admin.sock\n access-log off\n}\nlisten 127.0.0.1:0\nlisten 127.0.0.2:0\n" \
+          "site * { respond 200 ok }\n"
+    g = gateway(two)
+    g.check_fds = False
+    second = g.addresses[1]
+    with Client(second) as c:
+        assert c.get("/").body == b"ok"
+    reload(g, two.replace("listen 127.0.0.2:0\n", ""))
+
+    def is_refused():
+        try:
+            Client(second).close()
+        except ConnectionRefusedError:
+            return True
+    wait_for(is_refused, "connections to be refused")
+    os.kill(g.serving_pid(), signal.SIGKILL)
+    assert g.get("/").body == b"ok"
+    assert is_refused()
+
+
+def test_a_gateway_that_starts_again_begins_with_what_was_in_place_last(gateway):
+    """Not with the file, and not with what could not be put in place."""
+    def config(answer, more=""):
+        return f"gateway {{\n admin unix:admin.sock\n access-log off\n{more}\n}}\nlisten 127.0.0.1:0\n" \
+               f"site * {{ respond 200 {answer} }}\n"
+    g = gateway(config("one"))
+    g.check_fds = False
+    reload(g, config("two"))
+    g.expect_error("resolver|reload")
+    reload(g, config("three", "resolver nonsense"), ok=False)
+    g.config.write_text("nonsense")
+    os.kill(g.serving_pid(), signal.SIGKILL)
+    assert g.get("/").body == b"two"
+    reload(g, config("four"))
+    assert g.get("/").body == b"four"
+
+
+def anybodys(here, folder):
+    """apps/app.py where any user may read it."""
+    (folder / "apps").mkdir()
+    shutil.copy(f"{here}/apps/app.py", folder / "apps")
+    open_way(folder)
+    return folder
+
+
+@pytest.mark.parametrize("user", ["", "user nobody"])
+def test_a_master_that_is_killed_takes_all_others_along(gateway, here, tmp_path, user):
+    text = config_with(anybodys(here, tmp_path), ("app", "processes 2"))
+    g = gateway(text.replace("gateway {", f"gateway {{\n{user}", 1))
     pids = {pid_of(g) for _ in range(10)} | set(g.children().values())
     assert len(pids) == 4
+    g.expect_error("the master is gone: stopping")
     os.kill(g.pid, signal.SIGKILL)
     wait_for(lambda: not any(map(is_running, pids)), "all processes to end", 20)
     g.wait_exit()
     g.stop = lambda: None       # its exit status is no clean end's
+
+
+@pytest.mark.parametrize("place", ["fd3", "port", "path"])
+def test_a_gateway_that_has_given_up_root_starts_applications_when_they_are_wanted(gateway, here, tmp_path, place):
+    """Its sockets lie in a directory of its own."""
+    if os.geteuid() != 0:
+        return      # what a user can be is tested elsewhere
+    text = config_with(anybodys(here, tmp_path), ("app", "processes 0..2", "user www-data")).replace("socket fd3", f"socket {place}")
+    g = gateway(text.replace("gateway {", "gateway {\n user nobody", 1))
+    g.check_fds = False
+    old = pid_of(g, timeout=30)
+    assert os.stat(f"/proc/{old}").st_uid == pwd.getpwnam("www-data").pw_uid
+    assert os.stat(f"/proc/{g.serving_pid()}").st_uid == pwd.getpwnam("nobody").pw_uid
+    assert sluice(g, "pool", "app", "restart").returncode == 0
+    wait_for(lambda: pid_of(g, timeout=30) != old, "another process")
 
 
 def test_all_processes_end_with_the_gateway(app):
@@ -309,6 +440,60 @@ def test_a_directory_or_cgroup_that_is_not_there_is_named(app):
         g.wait_line(f"cannot start .*: {stage}: No such file or directory")
 
 
+def test_a_cgroup_that_is_none_is_named(app, tmp_path):
+    """A folder like others: there is nothing in it to enter by."""
+    g = app(f"cgroup {tmp_path}", pool=["queue timeout=200ms"])
+    g.expect_error("cgroup: No such file or directory")
+    g.wait_line("cannot start .*: cgroup: No such file or directory")
+    assert g.get("/pid").status == 503
+
+
+def hierarchies():
+    """(version, where) of this machine's cgroups."""
+    mounts = [line.split() for line in pathlib.Path("/proc/self/mounts").read_text().splitlines()]
+    return [(kind, pathlib.Path(place)) for _, place, kind, *_ in mounts if kind in ("cgroup", "cgroup2")]
+
+
+@pytest.fixture
+def cgroups():
+    """A new cgroup of each version, in a hierarchy that lets us make one."""
+    made = {}
+    for kind, place in hierarchies():
+        group = place / f"sluice-test-{os.getpid()}"
+        if kind in made or "cpuset" in place.name:      # that takes nobody before it is told of cores
+            continue
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        made[kind] = group
+    yield list(made.values())
+    for group in made.values():
+        wait_for(lambda: not (group / "cgroup.procs").read_text().split(), f"{group} to be empty")
+        group.rmdir()
+
+
+def test_an_application_and_a_program_run_in_their_cgroup_and_nobody_else_does(gateway, here, tmp_path, cgroups):
+    """Where the machine has none that we may make, the log says what is missing."""
+    (tmp_path / "p").write_text("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\ncat /proc/self/cgroup\n")
+    (tmp_path / "p").chmod(0o755)
+    for group in cgroups or [pathlib.Path("/sys/fs/cgroup/sluice-test")]:
+        text = config_with(here, ("app", "processes 2", f"cgroup {group}"),
+                           routes="route /cgi/* { proxy programs; rewrite ^/cgi(/.*)$ $1 }\n route * { proxy app }")
+        text = text.replace("site *", f"pool programs {{\n backend cgi://{tmp_path}\n run {{\n cgroup {group}\n }}\n}}\nsite *")
+        g = gateway(text)
+        g.check_fds = False
+        if not cgroups:
+            g.expect_error("cgroup: ")
+            g.wait_line("cannot start .*: cgroup: (No such file or directory|Permission denied|Read-only file system)")
+            continue
+        wait_for(lambda: len(ready(g)) == 2, "both to be ready")
+        inside = set(map(int, (group / "cgroup.procs").read_text().split()))
+        assert inside == {p["pid"] for p in ready(g)}
+        assert f"/{group.name}" in g.get("/cgi/p").body.decode()
+        g.stop()
+
+
 def test_an_application_that_never_listens_is_given_up(app):
     g = app("socket port", "processes 1", "start-timeout 200ms", "stop-timeout 200ms", "backoff 50ms..100ms",
             pool=["queue timeout=500ms"], command="/bin/sleep 60")
@@ -408,16 +593,75 @@ def test_a_gateway_that_starts_again_runs_what_the_last_reload_said(gateway, her
     g.wait_line("the spawner died; started another")
     wait_for(lambda: json.loads(g.get("/env").body)["env"]["N"] == "1", "the application to be back")
     os.kill(g.serving_pid(), signal.SIGKILL)
-    wait_for(lambda: len(g.addresses) == 2, "another gateway")
-    with Client(g.addresses[1]) as c:
-        assert json.loads(c.get("/env").body)["env"]["N"] == "1"
+    assert json.loads(g.get("/env").body)["env"]["N"] == "1"
 
 
-def test_a_reload_cannot_run_anything_where_nothing_was_to_be_run(gateway, here):
-    plain = "gateway {\n admin unix:admin.sock\n access-log off\n}\nlisten 127.0.0.1:0\npool app { backend 127.0.0.1:1 }\n" \
-            "site * { proxy app }\n"
-    g = gateway(plain)
-    assert "restart it" in reload(g, config_with(here, ("app",)), ok=False)
+def php_config(folder):
+    return f"""gateway {{
+    admin unix:admin.sock
+    access-log off
+}}
+listen 127.0.0.1:0
+pool php {{
+    protocol fastcgi
+    spawn php-cgi {{
+        processes 1..2
+    }}
+}}
+pool more {{
+    spawn {PYTHON} -SE {folder}/more.py {{
+        socket port
+        processes 0..1
+    }}
+}}
+site * {{
+    root {folder}
+    route *.php   {{ proxy php }}
+    route /cgi/*  {{ cgi {folder}/programs }}
+    route /more/* {{ proxy more; rewrite ^/more(/.*)$ $1 }}
+    route *       {{ files }}
+}}
+"""
+
+
+@pytest.mark.parametrize("user", ["", "user nobody"])
+def test_a_reload_starts_the_first_applications_of_all_without_a_restart(gateway, here, tmp_path, user):
+    """From files alone to php-cgi, CGI programs and an application on a port; and back."""
+    open_way(tmp_path)
+    (tmp_path / "programs").mkdir()
+    shutil.copy(f"{here}/apps/app.py", tmp_path / "more.py")
+    (tmp_path / "page.txt").write_text("a file")
+    (tmp_path / "who.php").write_text("<?php echo 'php ', getmypid();")
+    (tmp_path / "programs/p").write_text("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\na program'\n")
+    (tmp_path / "programs/p").chmod(0o755)
+    with_apps = php_config(tmp_path).replace("gateway {", f"gateway {{\n    {user}", 1)
+    files = "\n".join(with_apps.split("\n")[:6]) + f"\nlisten 127.0.0.1:0\nsite * {{\n root {tmp_path}\n files\n}}\n"
+    files = files.replace("listen 127.0.0.1:0\nlisten", "listen")
+    g = gateway(files)
+    g.check_fds = False
+    gateway_pid = g.serving_pid()
+    assert set(g.children()) == {"sluice"}, "nothing but what serves"
+    for _ in range(2):
+        with g.client(timeout=30) as c:
+            assert c.get("/page.txt").body == b"a file"
+            reload(g, with_apps)
+            assert c.get("/who.php").body.startswith(b"php ")
+            assert c.get("/cgi/p").body == b"a program"
+            pid = int(c.get("/more/pid").body)
+            assert c.get("/page.txt").body == b"a file"
+            reload(g, files)
+            assert c.get("/more/pid").status == 404
+        wait_for(lambda: not is_running(pid), "the application to end")
+    reload(g, with_apps)
+    assert g.serving_pid() == gateway_pid
+    os.kill(gateway_pid, signal.SIGKILL)
+    assert g.client(timeout=60).get("/who.php").body.startswith(b"php ")
+
+
+def test_without_a_file_a_reload_can_run_nothing(gateway, tmp_path):
+    (tmp_path / "x").write_text("x")
+    g = gateway(None, arguments=["proxy", "--listen", "127.0.0.1:0", "--root", tmp_path])
+    assert g.children() == {} and g.get("/x").body == b"x"
 
 
 def test_cgi_programs_come_and_go_with_reloads(gateway, tmp_path):

@@ -235,10 +235,14 @@ def test_a_program_that_cannot_be_started_or_never_serves_is_given_up(gateway, b
     own.unlink()
     status, answer = post(g, "/upgrade")
     assert status == 500 and "No such file" in answer["error"]
-    own.write_text("#!/bin/sh\nexec sleep 60\n")
+    own.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
     own.chmod(0o755)
     status, answer = post(g, "/upgrade")
     assert status == 500 and "upgrade-timeout" in answer["error"]
+    if (tmp_path / "pid").exists():     # it came as far as that
+        wait_for(lambda: not exists(int((tmp_path / "pid").read_text())), "it to be ended")
+    conf.write_text(conf.read_text().replace("upgrade-timeout 500ms", "upgrade-timeout 20s"))
+    assert post(g, "/reload")[0] == 200
     own.write_text("#!/bin/sh\nexit 3\n")
     status, answer = post(g, "/upgrade")
     assert status == 500 and "ended before it served" in answer["error"]

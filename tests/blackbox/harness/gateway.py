@@ -161,7 +161,7 @@ class Gateway:
     # ---- what the kernel says about it ----
 
     def children(self):
-        """{name: pid} of its processes, when there is a master: sluice-spawner, sluice."""
+        """{name: pid} of the master's processes: sluice, and sluice-spawner where applications are run."""
         found = {}
         for pid in pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
             try:
@@ -171,7 +171,7 @@ class Gateway:
         return found
 
     def serving_pid(self):
-        """The process that serves requests: a child where applications are run, else the only one."""
+        """The process that serves requests: a child of the master, or, without a file, the only one."""
         return next((pid for name, pid in self.children().items() if name != "sluice-spawner"), self.pid)
 
     def fds(self):
@@ -192,21 +192,21 @@ class Gateway:
         return found
 
     def status_kb(self, name):
-        text = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        text = pathlib.Path(f"/proc/{self.serving_pid()}/status").read_text()
         return int(re.search(rf"^{name}:\s+(\d+) kB", text, re.M)[1])
 
     def rss_kb(self):
         return self.status_kb("VmRSS")
 
     def reset_peak(self):
-        pathlib.Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        pathlib.Path(f"/proc/{self.serving_pid()}/clear_refs").write_text("5")
 
     def peak_kb(self):
         """The highest resident size since reset_peak()."""
         return self.status_kb("VmHWM")
 
     def cpu_seconds(self):
-        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        fields = pathlib.Path(f"/proc/{self.serving_pid()}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def wait_fds_back(self):
