@@ -156,6 +156,7 @@ struct mux_conf {
 struct mux {
     size_t state_bytes;
     bool is_optional; /* the codec can do without: one request after the other */
+    bool has_windows; /* a lane whose bytes nobody takes holds up no other */
     void (*open)(void *state, const struct mux_conf *conf, struct buf_pool *bufs);
     void (*close)(void *state); /* lanes have left */
     void (*join)(void *state, struct mux_lane *lane);

@@ -502,6 +502,7 @@ static void mux_goodbye(void *state)
 
 static const struct mux mux = {
     .state_bytes = sizeof(struct back),
+    .has_windows = true,
     .open = mux_open,
     .close = mux_close,
     .join = mux_join,

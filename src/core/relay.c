@@ -365,12 +365,34 @@ static bool splice_response(struct exchange *x)
     return n != -EAGAIN;
 }
 
+/* Where lanes have no window of their own, what one does not take stands before what is the
+ * others', so all of it is taken, whatever else is said about buffering. */
+static bool holds_up_others(const struct exchange *x)
+{
+    const struct attempt *at = &x->attempt;
+    return lane_is_open(&at->lane) && at->lane.carrier && !at->codec->mux->has_windows;
+}
+
+/* False: nothing more is to be read for now, or the exchange has ended. */
+static bool has_room(struct exchange *x)
+{
+    if (!holds_up_others(x))
+        return chain_room(&x->resp_body);
+    if (x->resp_body.window < x->serve->buffer_file)
+        x->resp_body.window = x->serve->buffer_file;
+    if (chain_room(&x->resp_body))
+        return true;
+    exchange_fail(
+        x, 502, "its client does not read, and others wait for the connection (buffer file)", NULL);
+    return false;
+}
+
 /* Reads from the backend and decodes, while the client's side has room. */
 static bool take_response(struct exchange *x)
 {
     struct lane *l = &x->attempt.lane;
     struct buf *hold;
-    if (!chain_room(&x->resp_body))
+    if (!has_room(x))
         return false;
     if (splice_response(x))
         return x->conn_moved = true;
@@ -391,6 +413,21 @@ static bool take_response(struct exchange *x)
     return x->conn_moved = true;
 }
 
+/* False: the exchange has ended. */
+static bool spill(struct exchange *x)
+{
+    bool shares = holds_up_others(x);
+    if ((!x->buffer_response && !shares) || exchange_spill(x, &x->resp_body, &x->resp_spool))
+        return true;
+    if (shares) {
+        exchange_fail(x, 502, "it cannot be buffered, and others wait for the connection", NULL);
+        return false;
+    }
+    x->buffer_response = false; /* streams from here on */
+    x->resp_body.window = x->worker->snapshot->gateway.window;
+    return true;
+}
+
 static bool outbound(struct exchange *x)
 {
     bool moved = false;
@@ -398,10 +435,8 @@ static bool outbound(struct exchange *x)
         moved = take_response(x);
     if (x->state != EX_RELAY)
         return true;
-    if (x->buffer_response && !exchange_spill(x, &x->resp_body, &x->resp_spool)) {
-        x->buffer_response = false; /* streams from here on */
-        x->resp_body.window = x->worker->snapshot->gateway.window;
-    }
+    if (!spill(x))
+        return true;
     moved |= compress_run(x);
     moved |= lift_run(x);
     moved |= pace_run(x);

@@ -114,6 +114,49 @@ def test_requests_of_both_threads_are_served_over_their_one_connection(proxy, ap
     assert answers == [b"/%d" % i for i in range(80)]
 
 
+def begin_huge(g):
+    """A client that has the beginning of a large response, and reads nothing more."""
+    c = g.client(rcvbuf=4096, timeout=60)
+    c.send("GET /huge HTTP/1.1\r\nHost: t\r\n\r\n")
+    assert c.socket.recv(12) == b"HTTP/1.1 200"
+    return c
+
+
+@pytest.mark.plain
+def test_a_client_that_does_not_read_holds_up_nobody_on_its_connection(proxy, app, tmp_path):
+    """FastCGI has no windows: what one does not take is held for it in a file, even with `buffer off`."""
+    g = proxy(app("1"), pool=SHARED, threads=1, gateway=[f"temp-dir {tmp_path}"])
+    assert g.get("/first").status == 200
+    slow = [begin_huge(g) for _ in range(2)]
+    for i in range(50):
+        assert g.get(f"/{i}").body == b"/%d" % i
+    got = 0
+    while got < 64 << 20:               # nothing of it is lost
+        piece = slow[0].socket.recv(1 << 16)
+        assert piece, "a response broke off"
+        got += len(piece)
+    assert g.get("/last").body == b"/last"
+
+
+@pytest.mark.plain
+def test_a_client_that_does_not_read_is_given_up_where_no_more_may_be_held_for_it(proxy, app, tmp_path):
+    g = proxy(app("1"), pool=[*SHARED[:-1], "buffer off memory=64k file=1m"], threads=1,
+              gateway=[f"temp-dir {tmp_path}"])
+    assert g.get("/first").status == 200
+    slow = [begin_huge(g) for _ in range(2)]
+    for i in range(50):
+        assert g.get(f"/{i}").body == b"/%d" % i
+    g.wait_line("response broken off /huge: its client does not read, and others wait for the connection")
+    for c in slow:
+        got = 0
+        try:
+            while piece := c.socket.recv(1 << 20):
+                got += len(piece)
+        except ConnectionResetError:
+            pass
+        assert got < 64 << 20, "more was held than may be"
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("octets", [
     b"\x02\x06\0\x01\0\0\0\0", b"\x01\x06\0\x07\0\0\0\0", b"\x01\x06\xff\xff\0\x01\0\0x", b"\x01\x0a\0\0\0\x02\0\0\xff\xff",

@@ -4,6 +4,7 @@
 /release       lets them go, and says how many there were
 /aborted       how many requests were aborted
 /large         a megabyte, in records that others may come between
+/huge          64 megabytes
 /echo          the request's body
 /refused       how many requests were refused
 anything else  its path
@@ -126,6 +127,8 @@ class Connection:
             body = b"%d" % len(refused)
         elif path == "/large":
             body = b"0123456789abcdef" * 65536
+        elif path == "/huge":
+            body = b"0123456789abcdef" * (4 << 20)
         elif path == "/echo":
             body = r.body
         try:
