@@ -7,6 +7,7 @@ import pytest
 
 from conftest import make_config
 from harness import wait_for
+from harness.admin import ADMIN, ask
 from harness.apps import Fpm, site
 
 SLOW = 200
@@ -50,8 +51,12 @@ def fpm(started, tmp_path):
 @pytest.mark.alone
 @pytest.mark.plain
 def test_a_fast_client_waits_for_none_of_four_hundred_slow_ones(gateway, fpm, tmp_path):
-    g = gateway(make_config(fpm, site=site(tmp_path), gateway=[f"temp-dir {tmp_path}"], pool=[
+    """No request of it finds both processes busy: the log says that none has waited for a slot."""
+    g = gateway(make_config(fpm, site=site(tmp_path), gateway=[f"temp-dir {tmp_path}", *ADMIN], pool=[
         "protocol fastcgi", "max-conns 2", "queue length=1000 timeout=60s"]))
+
+    def pool():
+        return ask(g, "/pools/app")
     fast = g.client(timeout=60)
     uploads = [g.client(timeout=60) for _ in range(SLOW)]
     for c in uploads:
@@ -65,11 +70,20 @@ def test_a_fast_client_waits_for_none_of_four_hundred_slow_ones(gateway, fpm, tm
         most[0] = max(most[0], fpm.connections())
         return len(select.select(sockets, [], [], 0)[0]) == SLOW
     wait_for(all_begun, "every slow reader's response to begin", 60)
+    wait_for(lambda: pool()["connections"]["busy"] == 0, "all that is slow to hold no process", 60)
     trickle = Trickle(uploads, readers)
     try:
-        for _ in range(500):
+        assert fast.get("/small.php").body == b"ok"     # may wait for a connection that another thread keeps
+        waited = pool()["latency"]["queue_us"]
+        for n in range(500):
             assert fast.get("/small.php").body == b"ok"
             most[0] = max(most[0], fpm.connections())
+            if n % 50 == 0:
+                assert pool()["connections"]["busy"] == pool()["queue"]["waiting"] == 0
+        after = pool()["latency"]["queue_us"]
+        assert after["sum_us"] == waited["sum_us"], "somebody waited for a process"
+        served = [r for r in g.access(501) if r["target"] == "/small.php"]
+        assert len(served) == 501 and [r["queue_us"] for r in served[1:]] == [0] * 500
         assert fast.post("/upload.php", b"x" * 100_000).body == b"100000"
         assert not select.select([c.socket for c in uploads], [], [], 0)[0], "an upload was answered early"
         assert max(trickle.got) < LARGE, "a slow reader was done"
