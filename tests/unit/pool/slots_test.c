@@ -13,102 +13,11 @@
 
 #include <cmocka.h>
 
-#include <errno.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "../base/random.h"
 #include "base/mem.h"
-#include "conf.h"
 #include "pool/conn.h"
-#include "pool/pool_internal.h"
+#include "torture.h"
 
-enum { WORKERS = 4, EXCHANGES = 24, BACKENDS = 3, MAX_CONNS = 4, POOL_MAX = 9, FDS = 4096 };
-enum { ROUNDS = 60, ROUND_US = 10000, END_MS = 20000 };
-
-/* ---- what the kernel is asked for ---- */
-
-static uint16_t ports[BACKENDS];
-static atomic_int connected[BACKENDS], all_connected, worst[BACKENDS], worst_all;
-static atomic_int backend_of_fd[FDS]; /* index + 1; 0: no connection of the pool's */
-
-int __real_connect(int fd, const struct sockaddr *addr, socklen_t len);
-int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len);
-int __real_close(int fd);
-int __wrap_close(int fd);
-
-static void note_worst(atomic_int *at, int n)
-{
-    int before = atomic_load(at);
-    while (n > before && !atomic_compare_exchange_weak(at, &before, n))
-        ;
-}
-
-int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len)
-{
-    uint16_t port = ntohs(((const struct sockaddr_in *)(const void *)addr)->sin_port);
-    for (int i = 0; i < BACKENDS && fd < FDS; i++) {
-        if (ports[i] != port)
-            continue;
-        atomic_store(&backend_of_fd[fd], i + 1);
-        note_worst(&worst[i], atomic_fetch_add(&connected[i], 1) + 1);
-        note_worst(&worst_all, atomic_fetch_add(&all_connected, 1) + 1);
-    }
-    return __real_connect(fd, addr, len);
-}
-
-int __wrap_close(int fd)
-{
-    int b = fd >= 0 && fd < FDS ? atomic_exchange(&backend_of_fd[fd], 0) : 0;
-    if (b) {
-        atomic_fetch_sub(&connected[b - 1], 1);
-        atomic_fetch_sub(&all_connected, 1);
-    }
-    return __real_close(fd);
-}
-
-/* ---- backends: accept, say nothing, now and then close ---- */
-
-static atomic_bool servers_end;
-
-static int listen_somewhere(uint16_t *port)
-{
-    struct pool_address a = test_address(0);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&a.sa, a.len), 0);
-    assert_int_equal(listen(fd, 512), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&a.sa, &a.len), 0);
-    *port = ntohs(((struct sockaddr_in *)&a.sa)->sin_port);
-    return fd;
-}
-
-static void *serve(void *arg)
-{
-    struct pollfd fds[FDS];
-    nfds_t count = BACKENDS;
-    struct random random = {77};
-    memcpy(fds, arg, BACKENDS * sizeof(*fds));
-    while (!atomic_load(&servers_end)) {
-        poll(fds, count, 5);
-        for (nfds_t i = 0; i < BACKENDS; i++) {
-            int fd;
-            while (count < FDS && (fd = accept(fds[i].fd, NULL, NULL)) >= 0)
-                fds[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
-        }
-        for (nfds_t i = BACKENDS; i < count; i++) {
-            if (!(fds[i].revents & (POLLIN | POLLHUP)) && random_below(&random, 2000))
-                continue;
-            close(fds[i].fd);
-            fds[i--] = fds[--count];
-        }
-    }
-    for (nfds_t i = 0; i < count; i++)
-        close(fds[i].fd);
-    return NULL;
-}
+enum { WORKERS = 4, EXCHANGES = 24 };
 
 /* ---- exchanges ---- */
 
@@ -135,7 +44,6 @@ struct worker {
     struct timer check;
 };
 
-static struct pool pool;
 static struct worker workers[WORKERS];
 static atomic_int using[BACKENDS];
 static atomic_bool no_more;
@@ -354,7 +262,6 @@ static void start_worker(uint32_t index)
 
 static void end_worker(struct worker *w)
 {
-    pthread_join(w->thread, NULL);
     loop_drain(&w->loop);
     for (int i = 0; i < EXCHANGES; i++)
         timer_fini(&w->loop, &w->exchanges[i].timer);
@@ -362,92 +269,32 @@ static void end_worker(struct worker *w)
     loop_fini(&w->loop);
 }
 
-/* ---- the main thread's part ---- */
-
-static struct slice text_of_backend(char *buf, size_t n, int i)
-{
-    snprintf(buf, n, "127.0.0.1:%u", ports[i]);
-    return slice_str(buf);
-}
-
-static void meddle(struct random *random, const struct backend_conf *line)
-{
-    char buf[32];
-    struct slice text = text_of_backend(buf, sizeof(buf), (int)random_below(random, BACKENDS));
-    struct pool_address list[BACKENDS];
-    int rc = 0;
-    for (int i = 0; i < BACKENDS; i++)
-        list[i] = test_address(ports[i]);
-    switch (random_below(random, 8)) {
-    case 0: rc = pool_drain(&pool, text); break;
-    case 1: rc = pool_disable(&pool, text); break;
-    case 2:
-    case 3: rc = pool_enable(&pool, text); break;
-    case 4: rc = pool_set_weight(&pool, text, 1 + random_below(random, 5)); break;
-    case 5: pool_set_addresses(&pool, line, list, 1 + random_below(random, BACKENDS)); break;
-    case 6: pool_set_conf(&pool, pool.conf); break;
-    case 7: pool_set_addresses(&pool, line, list, BACKENDS); break;
-    }
-    assert_true(rc == 0 || rc == -ENOENT);
-}
-
-static void put_right(const struct backend_conf *line)
-{
-    char buf[32];
-    struct pool_address list[BACKENDS];
-    for (int i = 0; i < BACKENDS; i++)
-        list[i] = test_address(ports[i]);
-    pool_set_addresses(&pool, line, list, BACKENDS);
-    for (int i = 0; i < BACKENDS; i++)
-        assert_int_equal(pool_enable(&pool, text_of_backend(buf, sizeof(buf), i)), 0);
-}
-
 static void torture(int balance, uint32_t pool_max, uint32_t adaptive_percent)
 {
-    struct pool_conf conf = test_conf(balance);
     struct backend_conf line = {.text = SLICE_INIT("a"), .weight = 1, .max_conns = MAX_CONNS};
-    struct pollfd listeners[BACKENDS];
+    struct pool_conf conf = torture_conf(balance, pool_max, &line);
     struct random random = {4711 + pool_max};
-    pthread_t server;
-    conf.backends = &line;
-    conf.backend_count = 1;
-    conf.max_conns = pool_max;
-    conf.keep_ms = 20;
-    conf.fail_backoff_ms = 1;
-    conf.fail_max_ms = 8;
-    conf.queue_length = 64;
-    conf.queue_target_ms = 20;
-    conf.hedge_budget = 50;
     conf.adaptive_percent = adaptive_percent;
     conf.adaptive_min = 1;
     conf.adaptive_max = 2 * MAX_CONNS; /* that of the line holds all the same */
     conf.adaptive_measure_ms = 100;
     atomic_store(&no_more, false);
-    atomic_store(&servers_end, false);
-    for (int i = 0; i < BACKENDS; i++) {
-        listeners[i] = (struct pollfd){.fd = listen_somewhere(&ports[i]), .events = POLLIN};
-        atomic_store(&worst[i], 0);
-    }
-    atomic_store(&worst_all, 0);
-    pthread_create(&server, NULL, serve, listeners);
+    start_backends();
     pool_init(&pool, &conf, WORKERS);
     for (uint32_t i = 0; i < WORKERS; i++)
         start_worker(i);
     put_right(&line);
     for (int i = 0; i < WORKERS; i++)
         pthread_create(&workers[i].thread, NULL, run, &workers[i]);
-    for (int i = 0; i < ROUNDS; i++) {
-        usleep(ROUND_US);
-        meddle(&random, &line);
-    }
-    put_right(&line);
+    meddle_for_a_while(&random, &line);
     atomic_store(&no_more, true);
     alarm(END_MS / 1000); /* somebody waits for a slot that nobody gives him */
     for (int i = 0; i < WORKERS; i++)
+        pthread_join(workers[i].thread, NULL);
+    for (int i = 0; i < WORKERS; i++)
         end_worker(&workers[i]);
     alarm(0);
-    atomic_store(&servers_end, true);
-    pthread_join(server, NULL);
+    end_backends();
 
     uint64_t done = 0, waited = 0;
     for (int i = 0; i < WORKERS; i++) {
@@ -458,21 +305,9 @@ static void torture(int balance, uint32_t pool_max, uint32_t adaptive_percent)
                   (unsigned long long)waited, atomic_load(&worst_all));
     assert_true(done > 100);
     assert_true(waited > 10);
-    for (int i = 0; i < BACKENDS; i++) {
-        assert_true(atomic_load(&worst[i]) <= MAX_CONNS);
+    for (int i = 0; i < BACKENDS; i++)
         assert_int_equal(atomic_load(&using[i]), 0);
-    }
-    if (pool_max)
-        assert_true(atomic_load(&worst_all) <= (int)pool_max);
-    assert_int_equal(pool.open, 0);
-    assert_int_equal(pool.idle, 0);
-    assert_int_equal(pool.queue.count, 0);
-    assert_true(list_is_empty(&pool.gone));
-    for (uint32_t i = 0; i < pool.count; i++) {
-        assert_int_equal(pool.backends[i]->open, 0);
-        assert_int_equal(pool.backends[i]->busy, 0);
-        assert_int_equal(backend_idle(pool.backends[i]), 0);
-    }
+    check_empty(pool_max);
     pool_fini(&pool);
 }
 
