@@ -77,7 +77,7 @@ static void remember(struct attempt *at, struct backend *b)
 static void add_tried(struct attempt *at, enum attempt_failure failure)
 {
     struct tried *tried = &at->demand.tried;
-    bool may_serve = at->pool->on_wait && failure != FAIL_CONNECT;
+    bool may_serve = at->pool->is_grown && failure != FAIL_CONNECT;
     if (!may_serve && tried->count < TRIED_MAX)
         tried->backends[tried->count++] = backend_ref(at->backend);
 }
@@ -274,7 +274,7 @@ uint64_t attempt_limit_ms(const struct exchange *x, uint32_t ms)
  * nor has one that a connection which takes no more has left out. */
 static uint32_t attempts_of(const struct attempt *at)
 {
-    uint32_t ended = at->pool->on_wait ? at->demand.tried.count : 0;
+    uint32_t ended = at->pool->is_grown ? at->demand.tried.count : 0;
     return at->pool->conf->attempts + at->fresh_only + at->left_out + ended;
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/gateway_conf.h"
 
-static key_set_fn set_access_log, set_error_log, set_trusted, set_admin;
+#include "net/addr.h"
+
+static key_set_fn set_access_log, set_error_log, set_trusted, set_admin, set_nameservers;
 static key_open_fn open_admin;
 static key_close_fn close_admin;
 
@@ -159,8 +161,8 @@ const struct key gateway_keys[] = {
     {.name = "temp-dir", .type = KEY_STRING, .at = at(struct gateway_conf, temp_dir),
      .init = "/var/tmp", .syntax = "DIR",
      .help = "where bodies too large for memory wait (see buffer); the files have no names"},
-    {.name = "resolver", .type = KEY_STRING, .at = at(struct gateway_conf, nameservers),
-     .syntax = "ADDRESS[,ADDRESS...]", .options = resolver_options,
+    {.name = "resolver", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_nameservers,
+     .syntax = "ADDRESS[:PORT][,ADDRESS[:PORT]...]", .options = resolver_options,
      .help = "name servers that are asked for the backends' names; without it the system's"},
     {.name = "trusted-proxies", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_trusted,
      .syntax = "CIDR ... | unix",
@@ -207,6 +209,36 @@ static bool set_error_log(struct config_reader *r, const struct directive *d,
     (void)d;
     g->error_at = word->at;
     return set_log(r, word, &g->error_path);
+}
+
+/* "::1", "[::1]:53", "127.0.0.1", "127.0.0.1:53": who is to say what names mean has none. */
+static bool is_nameserver(struct slice text)
+{
+    struct net_addr a;
+    struct endpoint e;
+    return net_addr_literal(text, 0, &a) ||
+           (!endpoint_parse(text, &e) && !e.path.n && net_addr_literal(e.host, e.port, &a));
+}
+
+static bool set_nameservers(struct config_reader *r, const struct directive *d,
+                            const struct config_word *word, void *target)
+{
+    struct gateway_conf *g = target;
+    struct slice rest = word->text;
+    (void)d;
+    g->nameservers = word->text;
+    for (bool is_last = false; !is_last;) {
+        size_t n = slice_find(rest, ',');
+        struct slice one = slice_first(rest, n);
+        is_last = n == rest.n;
+        if (!is_nameserver(one))
+            return config_error(r->diag, word->at,
+                                "'" SLICE_FMT "' is no address of a name server\n"
+                                "write IP addresses: 127.0.0.1:53,[::1]:53",
+                                SLICE_ARG(one));
+        rest = slice_skip(rest, n + !is_last);
+    }
+    return true;
 }
 
 static void *open_admin(struct config_reader *r, const struct directive *d, void *target)

@@ -63,11 +63,10 @@ static const struct health_conf *conf_of(const struct probe *p)
 
 /* ---- when ---- */
 
-/* A tenth more or less, so that gateways that were started together do not ask together. */
-static uint64_t jitter(struct probes *ps, uint64_t ms)
+uint64_t probe_jitter(uint64_t *random, uint64_t ms)
 {
-    ps->random = ps->random * UINT64_C(6364136223846793005) + 1442695040888963407u;
-    return ms - ms / 10 + (ps->random >> 33) % (ms / 5 + 1);
+    *random = *random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    return ms - ms / 10 + (*random >> 33) % (ms / 10 * 2 + 1);
 }
 
 /* More often as long as the answer is not clear. */
@@ -82,7 +81,7 @@ static void wait_for_next(struct probe *p)
     uint32_t ms =
         is_settled(p) || conf->fast_ms > conf->interval_ms ? conf->interval_ms : conf->fast_ms;
     p->state = WAITING;
-    timer_set(p->all->loop, &p->timer, jitter(p->all, ms));
+    timer_set(p->all->loop, &p->timer, probe_jitter(&p->all->random, ms));
 }
 
 /* ---- protocols that share connections: here one has a single lane ---- */

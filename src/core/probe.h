@@ -20,4 +20,8 @@ struct probes *probes_new(struct loop *l, struct pool *pool, const struct back_c
     __attribute__((returns_nonnull));
 void probes_free(struct probes *ps);
 
+/* A tenth more or less, so that backends, and gateways that were started together, are not asked
+ * together. random: the state, whatever it is. */
+uint64_t probe_jitter(uint64_t *random, uint64_t ms);
+
 #endif

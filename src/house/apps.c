@@ -53,7 +53,7 @@ static struct pool_app *pool_app_of(struct list *node)
 static void drop(struct pool_app *a)
 {
     if (a->pool && !a->is_old)
-        pool_set_grower(&a->pool->pool, NULL, NULL);
+        pool_set_grower(&a->pool->pool, NULL, NULL, NULL);
     app_free(a->app);
     list_remove(&a->node);
     app_defs_unref(a->defs);
@@ -168,7 +168,7 @@ static void start(struct apps *apps, struct gateway_pool *pool, struct app_defs 
         .owner = {a, on_address, on_gone, get_load, get_waiting, on_stopped},
     };
     a->app = app_new(apps->loop, &apps->spawn, &setup);
-    pool_set_grower(&pool->pool, on_wait, a);
+    pool_set_grower(&pool->pool, apps->loop, on_wait, a);
     if (def->conf->min == 0) /* it begins when somebody waits, which nobody does beside another */
         stop_old(a);
 }
@@ -185,7 +185,7 @@ static struct gateway_pool *pool_named(struct generation *g, struct slice name)
 static void let_go(struct pool_app *a)
 {
     if (!a->is_old)
-        pool_set_grower(&a->pool->pool, NULL, NULL);
+        pool_set_grower(&a->pool->pool, NULL, NULL, NULL);
     a->pool = NULL;
     app_stop(a->app);
 }

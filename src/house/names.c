@@ -11,6 +11,7 @@
 #include "pool/members.h"
 
 enum { ASK_AGAIN_MS = 5000, TTL_MIN_S = 1 };
+enum { FAILED_MIN_MS = 500, FAILED_MAX_MS = 30 * 1000, SAY_AGAIN_MS = 10 * 60 * 1000 };
 
 struct name {
     struct list node;
@@ -18,6 +19,9 @@ struct name {
     struct pool *pool;
     const struct backend_conf *line;
     struct timer again;
+    uint32_t failed_ms;       /* until the next question, if the newest had no answer; 0: it had */
+    enum resolve_status said; /* in the log, at said_ms: not with each question */
+    uint64_t said_ms;
 };
 
 struct names {
@@ -118,20 +122,46 @@ static struct slice name_of(const struct backend_conf *line)
     return line->srv.n ? line->srv : line->endpoint.host;
 }
 
+/* What was known stays in use, and is asked for again, ever less often. Milliseconds until then. */
+static uint64_t note_failure(struct name *name, enum resolve_status status)
+{
+    uint64_t now_ms = name->names->loop->now_ms;
+    uint32_t ms = name->failed_ms ? name->failed_ms * 2 : FAILED_MIN_MS;
+    bool is_news =
+        !name->failed_ms || name->said != status || now_ms - name->said_ms >= SAY_AGAIN_MS;
+    name->failed_ms = ms < FAILED_MAX_MS ? ms : FAILED_MAX_MS;
+    if (!is_news)
+        return name->failed_ms;
+    log_warn(0, "pool " SLICE_FMT ": cannot resolve " SLICE_FMT ": %s; %s, and asking goes on",
+             SLICE_ARG(name->pool->conf->name), SLICE_ARG(name_of(name->line)),
+             resolve_status_text(status),
+             known_families(name) ? "what was known stays in use" : "it gives the pool no backend");
+    name->said = status;
+    name->said_ms = now_ms;
+    return name->failed_ms;
+}
+
+static void note_success(struct name *name)
+{
+    if (name->failed_ms)
+        log_info(0, "pool " SLICE_FMT ": " SLICE_FMT " can be resolved again",
+                 SLICE_ARG(name->pool->conf->name), SLICE_ARG(name_of(name->line)));
+    name->failed_ms = 0;
+}
+
 static void on_answer(void *ctx, const struct resolve_answer *answer)
 {
     struct name *name = ctx;
     uint64_t again_ms = ASK_AGAIN_MS;
     if (answer->status == RESOLVE_OK) {
+        note_success(name);
         use_answer(name, answer);
         if (answer->ttl_s == RESOLVE_TTL_NEVER)
             return;
         if (answer->ttl_s)
             again_ms = (answer->ttl_s > TTL_MIN_S ? answer->ttl_s : TTL_MIN_S) * 1000ul;
-    } else { /* what was known stays in use */
-        log_warn(0, "pool " SLICE_FMT ": cannot resolve " SLICE_FMT ": %s",
-                 SLICE_ARG(name->pool->conf->name), SLICE_ARG(name_of(name->line)),
-                 resolve_status_text(answer->status));
+    } else {
+        again_ms = note_failure(name, answer->status);
     }
     timer_set(name->names->loop, &name->again, again_ms);
 }

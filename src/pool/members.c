@@ -394,10 +394,13 @@ int pool_parse_address(struct slice text, struct pool_address *address)
 
 /* ---- backends that are processes of ours ---- */
 
-void pool_set_grower(struct pool *p, void (*on_wait)(void *ctx), void *ctx)
+void pool_set_grower(struct pool *p, struct loop *home, void (*on_wait)(void *ctx), void *ctx)
 {
+    if (on_wait && p->home != home)
+        p->home = home;
     p->on_wait_ctx = ctx;
     p->on_wait = on_wait;
+    p->is_grown = on_wait;
 }
 
 static struct backend *find_slot(struct pool *p, uint32_t slot)

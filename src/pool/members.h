@@ -56,8 +56,9 @@ int pool_parse_address(struct slice text, struct pool_address *address);
 /* ---- backends that are processes of ours ---- */
 
 /* The pool's backends come and go as somebody starts and stops processes: a request that finds none
- * waits, and on_wait is called, by any thread. Before any request. */
-void pool_set_grower(struct pool *p, void (*on_wait)(void *ctx), void *ctx);
+ * waits, and on_wait is called, by the loop home of the main thread. NULL: they are what they are.
+ */
+void pool_set_grower(struct pool *p, struct loop *home, void (*on_wait)(void *ctx), void *ctx);
 /* Requests may go to the process in this slot, capacity at a time; 0: no new ones. */
 void pool_put_slot(struct pool *p, uint32_t slot, const struct pool_address *address,
                    uint32_t capacity);

@@ -15,12 +15,14 @@ enum { TIDY_PER_TURN = 64 };
 
 static void on_tidy(struct post *post);
 static void on_gone(struct post *post);
+static void on_grow(struct post *post);
 
 void pool_init(struct pool *p, const struct pool_conf *conf, uint32_t workers)
 {
     *p = (struct pool){.worker_count = workers, .retry_tokens = RETRY_START};
     atomic_init(&p->holds, 1);
     p->left.run = on_gone;
+    p->grow.run = on_grow;
     pthread_spin_init(&p->lock, PTHREAD_PROCESS_PRIVATE);
     queue_init(&p->queue);
     list_init(&p->granted);
@@ -216,7 +218,7 @@ static enum pick why_none(const struct pool *p, const struct demand *d)
             return PICK_WAIT;
         is_down |= b->state == BACKEND_DOWN || b->state == BACKEND_TRIAL;
     }
-    if (p->on_wait || find_stuck(p, d))
+    if (p->is_grown || find_stuck(p, d))
         return PICK_WAIT;
     return is_down && p->up == 0 ? PICK_DOWN : PICK_NONE;
 }
@@ -554,11 +556,22 @@ void pool_serve(struct pool *p, uint64_t now_us)
         p->has_news = p->tidy_wanted = true;
 }
 
+static void on_grow(struct post *post)
+{
+    struct pool *p = container_of(post, struct pool, grow);
+    atomic_store(&p->is_asked, false); /* before the look: what comes later posts again */
+    if (p->on_wait)
+        p->on_wait(p->on_wait_ctx);
+    pool_unhold(p);
+}
+
+/* Who grows the pool may be let go by the main thread meanwhile: it is asked there. */
 static void want_growth(struct pool *p)
 {
-    void (*on_wait)(void *ctx) = p->on_wait;
-    if (on_wait)
-        on_wait(p->on_wait_ctx);
+    if (!p->is_grown || atomic_exchange(&p->is_asked, true))
+        return;
+    pool_hold(p);
+    loop_post(p->home, &p->grow);
 }
 
 void pool_close_slot(struct pool *p, struct backend *b)

@@ -79,7 +79,10 @@ struct pool {
     bool tidy_wanted;
     struct pool_change changes[POOL_CHANGES_MAX];
     uint32_t change_count;
-    void (*_Atomic on_wait)(void *ctx); /* NULL: the backends are what they are */
+    atomic_bool is_grown; /* somebody starts and stops what the backends are */
+    atomic_bool is_asked; /* grow has been posted, and has not run yet */
+    struct post grow;
+    void (*on_wait)(void *ctx); /* main thread */
     void *on_wait_ctx;
     struct list granted; /* waiters to be told */
     struct list gone;    /* backends that have left with connections open; a reference each */
@@ -89,7 +92,7 @@ struct pool {
     void *on_change_ctx;
 
     atomic_uint holds; /* connections, waiters and posts there are, and one of the pool's owner */
-    struct loop *home;
+    struct loop *home; /* the main thread's */
     struct post left;
     void (*on_gone)(struct pool *p); /* by home, once there are no holds */
 };

@@ -298,3 +298,26 @@ def test_a_reload_changes_what_is_asked(proxy, pair):
         time.sleep(0.2)                 # four intervals without one
         return a.probes + b.probes == probes
     wait_for(quiet, "probes to end")
+
+
+def test_probes_of_many_backends_do_not_go_in_step(proxy, backend):
+    """They begin together, and after some time one is asked twice before another is once."""
+    asked, n = [], 16
+
+    def origin(name):
+        def script(c):
+            while c.request() is not None:
+                asked.append(name)
+                c.respond(b"fine")
+        return backend(then=script)
+    origins = [origin(name) for name in range(n)]
+    proxy(*origins, pool=["health GET / interval=200ms fast=200ms timeout=5s"])
+
+    def between_two(name):
+        """How often each other was asked between two probes of this one."""
+        at = [i for i, other in enumerate(list(asked)) if other == name]
+        return [asked[i:j] for i, j in zip(at, at[1:])]
+    wait_for(lambda: len(asked) >= 12 * n, "probes", 30)
+    rounds = [part for name in range(n) for part in between_two(name)]
+    assert any(len(set(part)) < len(part) or len(part) < n for part in rounds)
+    assert all(asked.count(name) > 3 for name in range(n))

@@ -13,7 +13,7 @@ import pytest
 
 from harness import Client, Event, serve, stretched, wait_for
 from harness.admin import ADMIN, AdminClient, ask
-from harness.dns import AAAA, NameServer
+from harness.dns import A, AAAA, NameServer
 
 
 def named(name):
@@ -301,6 +301,22 @@ def test_a_change_under_load_is_followed_without_an_error(proxy, dnsmasq, trio, 
             wait_for(lambda: not backend.open, "connections to the old address to be closed")
     finally:
         load.stop()
+
+
+@pytest.mark.faults
+def test_a_name_that_is_not_there_is_said_once_and_asked_for_ever_less_often(proxy, names, trio):
+    """Until it is there."""
+    dns = names({})
+    g = proxy(f"app.test:{trio}", gateway=[f"resolver {dns.address}"])
+    wait_for(lambda: dns.asked.count(("app.test", A)) >= 4, "it to be asked for again")
+    assert g.get().status == 503
+    lines = [line for line in g.lines if "cannot resolve" in line]
+    assert len(lines) == 1
+    assert lines[0].endswith("pool app: cannot resolve app.test: no such name; it gives the pool no backend, "
+                             "and asking goes on")
+    dns.names["app.test"] = (["127.0.0.1"], 60)
+    g.wait_line("pool app: app.test can be resolved again", 20)
+    wait_for(lambda: g.get().status == 200, "the backend to be used")
 
 
 @pytest.mark.faults
