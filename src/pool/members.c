@@ -45,11 +45,23 @@ static void start_slowly(struct pool *p, struct backend *b, uint64_t now_us)
     pool_lock(p);
     for (uint32_t i = 0; i < p->count; i++)
         works |= p->backends[i]->counts.picked > 0;
-    pool_unlock(p);
     if (works && p->conf->slow_ms) {
         b->warm_from_us = now_us;
         b->warm_until_us = now_us + p->conf->slow_ms * UINT64_C(1000);
     }
+    pool_unlock(p);
+}
+
+/* One of the list that had left, as it is wished. */
+static void come_back(struct pool *p, struct backend *b, uint64_t now_us)
+{
+    const struct wish *wish = wishes_find(&p->wishes, slice_str(b->text));
+    if (list_is_linked(&b->gone_node)) {
+        list_remove(&b->gone_node);
+        backend_unref(b);
+    }
+    if (b->state == BACKEND_GONE)
+        backend_enter(p, b, wish ? wish->mode : BACKEND_UP, "it has come back", now_us);
 }
 
 /* Puts another list in the place of the old one, whose members that are not in it leave. The list
@@ -60,6 +72,8 @@ static void replace(struct pool *p, struct backend **list, uint32_t count, uint6
     uint32_t old_count = p->count;
     p->backends = list;
     p->count = count;
+    for (uint32_t i = 0; i < count; i++)
+        come_back(p, list[i], now_us);
     pool_recount(p);
     for (uint32_t i = 0; i < old_count; i++) {
         bool stays = false;
@@ -114,6 +128,28 @@ static struct backend *find_at(struct pool *p, const struct backend_conf *line,
     return NULL;
 }
 
+/* One that has left and has connections open is the same again when it comes back: it may not have
+ * as many once more. A reference, or NULL. */
+static struct backend *find_gone(struct pool *p, struct slice host, const struct pool_address *a)
+{
+    struct backend *found = NULL;
+    pool_lock(p);
+    list_each (node, &p->gone) {
+        struct backend *b = container_of(node, struct backend, gone_node);
+        if (!found && b->slot == BACKEND_NO_SLOT && slice_eq(slice_str(b->host), host) &&
+            b->addr_len == a->len && memcmp(&b->addr, &a->sa, a->len) == 0)
+            found = backend_ref(b);
+    }
+    pool_unlock(p);
+    return found;
+}
+
+static struct backend *newcomer(struct pool *p, struct slice host, const struct pool_address *a)
+{
+    struct backend *b = find_gone(p, host, a);
+    return b ? b : backend_new(host, (const struct sockaddr *)&a->sa, a->len, p->worker_count);
+}
+
 static void set_line(struct pool *p, struct backend *b, const struct backend_conf *line,
                      const struct pool_address *a)
 {
@@ -125,10 +161,10 @@ static void set_line(struct pool *p, struct backend *b, const struct backend_con
     pool_unlock(p);
 }
 
-/* A newcomer is as the operator wants its address. Nobody else knows it yet. */
+/* A newcomer is as the operator wants its address. With the lock held, if others know it. */
 static void fulfil(struct backend *b, const struct wish *wish, uint64_t now_us)
 {
-    if (wish->mode != BACKEND_UP) {
+    if (wish->mode != BACKEND_UP && b->state != BACKEND_GONE) {
         b->state = wish->mode;
         b->health.since_us = now_us;
         b->health.why = "the operator has said so";
@@ -149,14 +185,18 @@ static struct backend *member(struct pool *p, const struct backend_conf *line,
         set_line(p, b, line, a);
         return backend_ref(b);
     }
-    b = backend_new(line->text, (const struct sockaddr *)&a->sa, a->len, p->worker_count);
+    b = newcomer(p, line->text, a);
     const struct wish *wish = wishes_find(&p->wishes, slice_str(b->text));
     if (wish && wish->is_removed) {
         backend_unref(b);
         return NULL;
     }
+    pool_lock(p);
+    b->is_runtime = false;
+    b->weight_is_set = false;
     if (wish)
         fulfil(b, wish, loop_clock_us());
+    pool_unlock(p);
     set_line(p, b, line, a);
     b->stick = stick_of(p->conf, b);
     start_slowly(p, b, loop_clock_us());
@@ -351,19 +391,27 @@ int pool_add(struct pool *p, const struct pool_new *new)
     const struct pool_address *a = &new->address;
     struct backend *b =
         backend_new(SLICE_NONE, (const struct sockaddr *)&a->sa, a->len, p->worker_count);
+    memcpy(b->host, b->text, sizeof(b->text));
     for (uint32_t i = 0; i < p->count; i++)
         if (strcmp(p->backends[i]->text, b->text) == 0) {
             backend_unref(b);
             return -EEXIST;
         }
     wish_removed(p, slice_str(b->text), false);
-    memcpy(b->host, b->text, sizeof(b->text));
+    struct backend *gone = find_gone(p, slice_str(b->host), a);
+    if (gone) {
+        backend_unref(b);
+        b = gone;
+    }
+    pool_lock(p);
     b->is_runtime = true;
+    b->weight_is_set = false;
     b->weight = b->conf_weight = a->weight ? a->weight : 1;
     b->conf_open = new->max_conns ? new->max_conns : UINT32_MAX;
     adapt_configure(p, b, loop_clock_us());
     b->tier = new->is_backup ? BACKEND_TIER_BACKUP : 0;
     b->stick = stick_of(p->conf, b);
+    pool_unlock(p);
     start_slowly(p, b, loop_clock_us());
     join(p, b);
     return 0;

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@ static struct pool pool;
 static struct pool_conf conf;
 static struct backend_conf line;
 static struct pool_address address;
+static char text[32];
 static int listener;
 static struct demand demand;
 static bool is_gone;
@@ -33,8 +35,10 @@ static void start(uint32_t max_conns)
     assert_int_equal(bind(listener, (struct sockaddr *)&address.sa, address.len), 0);
     assert_int_equal(listen(listener, 4096), 0); /* nobody need accept */
     assert_int_equal(getsockname(listener, (struct sockaddr *)&address.sa, &address.len), 0);
+    snprintf(text, sizeof(text), "127.0.0.1:%u",
+             ntohs(((const struct sockaddr_in *)&address.sa)->sin_port));
     conf = test_conf(BALANCE_ROUND_ROBIN);
-    line = (struct backend_conf){.text = SLICE_INIT("a"), .weight = 1, .max_conns = max_conns};
+    line = (struct backend_conf){.text = slice_str(text), .weight = 1, .max_conns = max_conns};
     conf.backends = &line;
     conf.backend_count = 1;
     conf.keep_idle = CONNS;
@@ -162,6 +166,35 @@ static void test_a_backend_that_leaves_takes_them_along_in_the_same_way(void **s
     stop();
 }
 
+/* A name that loses its address for a moment, or an operator who changes his mind. */
+static void test_a_backend_that_comes_back_has_the_connections_it_had(void **state)
+{
+    (void)state;
+    for (int is_removed = 0; is_removed < 2; is_removed++) {
+        struct backend *b;
+        start(1);
+        struct conn *c = dial();
+        const struct pool_new again = {.address = address, .max_conns = 1};
+        if (is_removed)
+            assert_int_equal(pool_remove(&pool, slice_str(text)), 0);
+        else
+            pool_set_addresses(&pool, &line, &address, 0);
+        assert_int_equal(pool_pick(&pool, 0, &demand, &b), PICK_NONE);
+        if (is_removed)
+            assert_int_equal(pool_add(&pool, &again), 0);
+        else
+            pool_set_addresses(&pool, &line, &address, 1);
+        assert_int_equal(pool.count, 1);
+        assert_ptr_equal(pool.backends[0], c->backend);
+        assert_int_equal(pool.backends[0]->state, BACKEND_UP);
+        assert_true(list_is_empty(&pool.gone));
+        assert_int_equal(pool_pick(&pool, 0, &demand, &b), PICK_WAIT);
+        conn_close(c);
+        conn_close(dial());
+        stop();
+    }
+}
+
 static void test_an_empty_pool_is_gone_at_once(void **state)
 {
     (void)state;
@@ -221,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_connections_are_closed_some_in_each_turn),
         cmocka_unit_test(test_a_backend_that_leaves_takes_them_along_in_the_same_way),
+        cmocka_unit_test(test_a_backend_that_comes_back_has_the_connections_it_had),
         cmocka_unit_test(test_an_empty_pool_is_gone_at_once),
         cmocka_unit_test(test_a_pool_stays_for_its_last_connection),
         cmocka_unit_test(test_a_pool_stays_for_a_slot_on_its_way_to_nobody),
