@@ -546,6 +546,23 @@ static void put_compression(FILE *out, const struct stats_sum *s)
                s->compress_out_bytes);
 }
 
+/* What stalls a thread stalls all its clients. */
+static void put_turns(FILE *out, const struct admin *a)
+{
+    struct hist_sum sum = {0};
+    uint32_t threads;
+    const struct worker *workers = gateway_workers(a->gateway, &threads);
+    for (uint32_t i = 0; i < threads; i++)
+        hist_read(&workers[i].loop.turns, &sum);
+    put_family(out, "loop_turn_seconds", "histogram",
+               "Turns of the event loops: others wait for as long.");
+    put_hist(out, "loop_turn_seconds", "", &sum);
+    put_family(out, "loop_turn_longest_seconds", "gauge", "The longest since the start.");
+    for (uint32_t i = 0; i < threads; i++)
+        fprintf(out, "sluice_loop_turn_longest_seconds{thread=\"%u\"} %.6f\n", i,
+                (double)counter_get(&workers[i].loop.longest_us) / 1e6);
+}
+
 static void put_gateway(FILE *out, const struct admin *a)
 {
     const struct stats_sum s = gateway_stats(a->gateway);
@@ -577,6 +594,7 @@ static void put_gateway(FILE *out, const struct admin *a)
     put_family(out, "request_duration_seconds", "histogram",
                "From a request's first byte to its response's last.");
     put_hist(out, "request_duration_seconds", "", &s.total);
+    put_turns(out, a);
 }
 
 /* ---- the process, under the names that Prometheus' client libraries use ---- */

@@ -12,6 +12,9 @@
 #include "core/worker.h"
 #include "net/addr.h"
 
+/* Then others get their turn. */
+enum { DRAINS_PER_TURN = 8, STOPS_PER_TURN = 32 };
+
 static const char *const state_names[] = {"idle", "linger", "closed"};
 
 const struct gateway_conf *client_conf(const struct client *c)
@@ -51,7 +54,11 @@ void client_close(struct client *c, bool hard)
 /* Reads what still comes and throws it away; true: the client has closed, or misbehaves. */
 static bool drain(struct client *c)
 {
-    while (c->stream.readable) {
+    for (unsigned i = 0; c->stream.readable; i++) {
+        if (i == DRAINS_PER_TURN) {
+            stream_again(&c->stream);
+            return false;
+        }
         stream_consume(&c->stream, stream_bytes(&c->stream).n);
         ssize_t n = stream_fill(&c->stream);
         if (n == -EAGAIN)
@@ -244,13 +251,33 @@ uint32_t clients_view(struct worker *w, uint64_t limit,
 
 /* ---- stopping ---- */
 
+static void stop_first(struct worker *w)
+{
+    struct list *node = list_shift(&w->clients);
+    struct client *c = container_of(node, struct client, free.node);
+    list_append(&w->clients, node);
+    if (c->state == CLIENT_OPEN)
+        c->protocol->stop(c);
+}
+
+/* Most are idle and close at once. Nobody is left out, as those behind `unstopped` come last. */
+static void stop_some(struct deferred *d)
+{
+    struct worker *w = container_of(d, struct worker, stop_more);
+    for (unsigned i = 0; i < STOPS_PER_TURN && w->unstopped; i++, w->unstopped--) {
+        if (list_is_empty(&w->clients))
+            return;
+        stop_first(w);
+    }
+    if (w->unstopped)
+        loop_defer(&w->loop, d);
+}
+
 void clients_stop(struct worker *w)
 {
-    list_each_safe (node, &w->clients) {
-        struct client *c = container_of(node, struct client, free.node);
-        if (c->state == CLIENT_OPEN)
-            c->protocol->stop(c);
-    }
+    w->unstopped = w->client_count;
+    w->stop_more.run = stop_some;
+    loop_defer(&w->loop, &w->stop_more);
 }
 
 void clients_kill(struct worker *w)

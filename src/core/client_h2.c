@@ -290,7 +290,7 @@ static void h2_on_ready(struct client *c)
 {
     if (c->stream.reset)
         lose(c, "connection reset by the client");
-    else if (read_some(c))
+    else if (loop_turn_is_long(&c->worker->loop) || read_some(c))
         turn_soon(c);
 }
 

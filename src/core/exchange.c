@@ -63,7 +63,9 @@ void exchange_run(struct exchange *x)
 
 static void run_again(struct deferred *d)
 {
-    exchange_run(container_of(d, struct exchange, again));
+    struct exchange *x = container_of(d, struct exchange, again);
+    x->has_waited = true;
+    exchange_run(x);
 }
 
 static void on_due(struct timer *t)

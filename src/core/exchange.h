@@ -170,6 +170,7 @@ struct exchange {
     struct spool *req_spool, *resp_spool; /* NULL until a body outgrows memory */
     enum wait client_wait, conn_wait;
     bool client_moved, conn_moved; /* since the deadlines were set */
+    bool has_waited;               /* for the others of a turn: it is its turn now */
 
     const struct error_pages *pages; /* for errors; NULL: ours */
     uint16_t error_status;           /* the request is for such a page; 0: it is not */

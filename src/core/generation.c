@@ -51,6 +51,24 @@ static struct gateway_pool *find_pool(const struct generation *g, const struct p
     return NULL;
 }
 
+static bool has_pool(const struct generation *g, const struct gateway_pool *pool)
+{
+    for (uint32_t i = 0; i < g->snapshot->pool_count; i++)
+        if (g->pools[i] == pool)
+            return true;
+    return false;
+}
+
+/* Not left to the workers, who have others to serve. */
+static void find_left(struct generation *g, const struct generation *from)
+{
+    uint32_t count = from ? from->snapshot->pool_count : 0;
+    g->left = mem_zalloc(count * sizeof(struct gateway_pool *));
+    for (uint32_t i = 0; i < count; i++)
+        if (!has_pool(g, from->pools[i]))
+            g->left[g->left_count++] = from->pools[i];
+}
+
 /* ---- tables of limits ---- */
 
 static struct gateway_limit *find_limit(const struct generation *g, const struct limit_conf *conf)
@@ -120,6 +138,7 @@ struct generation *generation_new(struct snapshot *snapshot, struct log_output *
             g->pools[i] = new_pool(snapshot, conf, workers);
         g->pools[i]->generations++;
     }
+    find_left(g, from);
     take_limits(g, from);
     return g;
 }
@@ -149,6 +168,7 @@ static void free_generation(struct generation *g)
     app_defs_unref(g->app_defs);
     snapshot_unref(g->snapshot);
     free(g->pools);
+    free(g->left);
     free(g);
 }
 

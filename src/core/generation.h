@@ -39,7 +39,9 @@ struct generation {
     uint32_t number;
     uint32_t holds; /* tenures, and one while it is the gateway's newest */
     struct snapshot *snapshot;
-    struct gateway_pool **pools;   /* as snapshot->pools */
+    struct gateway_pool **pools; /* as snapshot->pools */
+    struct gateway_pool **left;  /* those that the one before has, and this has not */
+    uint32_t left_count;
     struct gateway_limit **limits; /* as snapshot->limits */
     struct limiter **limiters;     /* theirs, for the workers */
     struct log_output *access_log; /* NULL: off */

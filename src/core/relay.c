@@ -20,6 +20,7 @@
 
 enum {
     ROUNDS_PER_TURN = 16,    /* then others get their turn */
+    BULK = 128 * 1024,       /* who has moved as much looks at the clock */
     CODED_ROUNDS = 4,        /* the same, of rounds that cost more */
     SPLICE_MIN = 128 * 1024, /* below, two system calls more cost more than the copy */
 };
@@ -543,6 +544,12 @@ static uint64_t turn_bytes(const struct exchange *x)
     return lane_is_open(&x->attempt.lane) ? EXCHANGE_TURN_BYTES : EXCHANGE_TURN_FILE_BYTES;
 }
 
+/* Others wait for this turn, and this exchange has had more than most. */
+static bool must_wait(const struct exchange *x, uint64_t moved)
+{
+    return (moved >= BULK || x->coder) && loop_turn_is_long(&x->worker->loop);
+}
+
 static unsigned rounds_per_turn(const struct exchange *x)
 {
     return x->coder ? CODED_ROUNDS : ROUNDS_PER_TURN;
@@ -552,8 +559,14 @@ enum next relay_run(struct exchange *x)
 {
     uint64_t begun = moved_bytes(x);
     bool moved = true;
+    if (!x->has_waited && must_wait(x, begun)) {
+        loop_defer(&x->worker->loop, &x->again);
+        return PARK;
+    }
+    x->has_waited = false;
     for (unsigned round = 0; moved && round < rounds_per_turn(x); round++) {
-        if (moved_bytes(x) - begun >= turn_bytes(x))
+        uint64_t bytes = moved_bytes(x) - begun;
+        if (bytes >= turn_bytes(x) || (round && must_wait(x, bytes)))
             break;
         moved = inbound(x);
         if (x->state != EX_RELAY)

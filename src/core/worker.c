@@ -13,7 +13,7 @@
 #include "net/listener.h"
 #include "net/tls.h"
 
-enum { RING_RECORDS = 4096, SUMMARY_MS = 1000, GIVE_BACK = 4 << 20 };
+enum { RING_RECORDS = 4096, SUMMARY_MS = 1000, GIVE_BACK = 4 << 20, GIVE_BACK_STEP = 256 << 10 };
 
 struct slice worker_date(struct worker *w)
 {
@@ -25,20 +25,26 @@ struct slice worker_date(struct worker *w)
     return slice_of(w->date, DATE_LEN);
 }
 
-/* What a burst has left, little by little. */
-static void give_back(struct buf_pool *bufs)
+/* What a burst has left, little by little: the kernel may take its time for a page. */
+static void give_back(struct loop *l)
 {
-    if (bufs->kept_bytes <= LOOP_BUFS_KEEP)
-        return;
-    size_t excess = bufs->kept_bytes - LOOP_BUFS_KEEP;
-    buf_pool_trim(bufs, bufs->kept_bytes - (excess < GIVE_BACK ? excess : GIVE_BACK));
+    struct buf_pool *bufs = &l->bufs;
+    size_t given = 0;
+    while (given < GIVE_BACK && bufs->kept_bytes > LOOP_BUFS_KEEP) {
+        size_t excess = bufs->kept_bytes - LOOP_BUFS_KEEP;
+        size_t step = excess < GIVE_BACK_STEP ? excess : GIVE_BACK_STEP;
+        buf_pool_trim(bufs, bufs->kept_bytes - step);
+        given += step;
+        if (loop_turn_is_long(l))
+            return;
+    }
 }
 
 static void on_summary(struct timer *t)
 {
     struct worker *w = container_of(t, struct worker, summary);
     log_summarise(false);
-    give_back(&w->loop.bufs);
+    give_back(&w->loop);
     timer_set(&w->loop, t, SUMMARY_MS);
 }
 
@@ -48,6 +54,7 @@ int worker_init(struct worker *w, struct loop *main_loop, uint32_t index, uint32
     list_init(&w->listeners);
     list_init(&w->clients);
     list_init(&w->programs);
+    deferred_init(&w->stop_more, NULL);
     pipe_pool_init(&w->pipes);
     ring_init(&w->ring, RING_RECORDS);
     int error = loop_init(&w->loop);
@@ -189,14 +196,6 @@ void worker_client_left(struct worker *w)
 
 /* ---- configurations ---- */
 
-static bool has_pool(const struct generation *g, const struct gateway_pool *pool)
-{
-    for (uint32_t i = 0; i < g->snapshot->pool_count; i++)
-        if (g->pools[i] == pool)
-            return true;
-    return false;
-}
-
 static void take_generation(struct worker *w, struct tenure *tenure)
 {
     const struct snapshot *s = tenure->generation->snapshot;
@@ -208,9 +207,8 @@ static void take_generation(struct worker *w, struct tenure *tenure)
                                      .fields = (uint16_t)s->gateway.fields};
     if (!old)
         return;
-    for (uint32_t i = 0; i < old->generation->snapshot->pool_count; i++)
-        if (!has_pool(tenure->generation, old->generation->pools[i]))
-            pool_retire(&old->generation->pools[i]->pool, w->index);
+    for (uint32_t i = 0; i < tenure->generation->left_count; i++)
+        pool_retire(&tenure->generation->left[i]->pool, w->index);
     tenure_retire(old);
 }
 

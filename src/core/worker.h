@@ -37,7 +37,9 @@ struct worker {
     const struct snapshot *snapshot; /* its snapshot */
     struct head_limits limits;       /* from it, in the codecs' form */
     bool stopping;                   /* no new clients, and their connections end */
-    bool is_patient; /* ... with the next answer, though: nothing is closed before */
+    bool is_patient;           /* ... with the next answer, though: nothing is closed before */
+    uint32_t unstopped;        /* clients that have not been told yet */
+    struct deferred stop_more; /* see clients_stop() */
 
     struct spawn spawn;   /* for CGI programs; not connected where nothing may be run */
     struct list programs; /* those that run */

@@ -265,7 +265,8 @@ static void on_event(struct watch *w, uint32_t events)
     struct listener *l = container_of(w, struct listener, watch);
     for (unsigned i = 0; i < l->batch; i++) {
         int error;
-        enum taken taken = l->state == LISTENER_ACCEPTING ? accept_one(l, &error) : TAKEN_EMPTY;
+        bool goes_on = l->state == LISTENER_ACCEPTING && (i == 0 || !loop_turn_is_long(l->loop));
+        enum taken taken = goes_on ? accept_one(l, &error) : TAKEN_EMPTY;
         if (taken == TAKEN_STARVED)
             rest(l, error);
         if (taken == TAKEN_EMPTY || taken == TAKEN_STARVED) {

@@ -9,7 +9,7 @@
 
 #include "net/tls.h"
 
-enum { EVENTS_PER_WAIT = 256, TIMERS_PER_TURN = 64, WAIT_MAX_MS = 60000 };
+enum { TIMERS_PER_TURN = 64, WAIT_MAX_MS = 60000 };
 
 static uint64_t clock_us(clockid_t id)
 {
@@ -41,8 +41,8 @@ int64_t loop_wall_us(void)
     return (int64_t)clock_us(CLOCK_REALTIME);
 }
 
-/* Posts are pushed in front by any thread; the loop takes all and runs them in order of arrival. */
-static void run_posts(struct loop *l)
+/* Posts are pushed in front by any thread; the loop takes all there are, in order of arrival. */
+static struct post *take_posts(struct loop *l)
 {
     struct post *p = atomic_exchange_explicit(&l->posts, NULL, memory_order_acquire);
     struct post *ordered = NULL;
@@ -52,20 +52,37 @@ static void run_posts(struct loop *l)
         ordered = p;
         p = next;
     }
-    while (ordered) {
-        struct post *next = ordered->next;
-        ordered->run(ordered);
-        ordered = next;
-    }
+    return ordered;
 }
 
+/* Those that came with this wake-up are taken before any is run: the next one wakes again. */
 static void on_wake(struct watch *w, uint32_t events)
 {
     (void)events;
+    struct loop *l = container_of(w, struct loop, wake);
     uint64_t count;
     ssize_t n = read(w->fd, &count, sizeof(count));
     (void)n; /* the counter only wakes; being empty already is fine */
-    run_posts(container_of(w, struct loop, wake));
+    struct post **end = &l->arrived;
+    while (*end)
+        end = &(*end)->next;
+    *end = take_posts(l);
+}
+
+static bool run_post(struct loop *l)
+{
+    struct post *p = l->arrived;
+    if (!p)
+        return false;
+    l->arrived = p->next;
+    p->run(p);
+    return true;
+}
+
+static void run_posts(struct loop *l)
+{
+    while (run_post(l) && !loop_turn_is_long(l))
+        ;
 }
 
 int loop_init(struct loop *l)
@@ -101,6 +118,12 @@ int loop_watch(struct loop *l, struct watch *w, uint32_t events)
         events |= EPOLLET;
     struct epoll_event ev = {.events = events, .data.ptr = w};
     return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, w->fd, &ev) < 0 ? -errno : 0;
+}
+
+void loop_renew(struct loop *l, struct watch *w, uint32_t events)
+{
+    struct epoll_event ev = {.events = events | EPOLLET, .data.ptr = w};
+    epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, w->fd, &ev);
 }
 
 void loop_close(struct loop *l, struct watch *w)
@@ -151,8 +174,8 @@ static void run_timers(struct loop *l)
         heap_remove(&l->timers, node);
         if (t->due_ms) {
             t->due_ms = 0;
-            left--;
             t->on_due(t);
+            left = loop_turn_is_long(l) ? 0 : left - 1;
         }
     }
 }
@@ -174,6 +197,10 @@ static void run_deferred(struct loop *l)
     while ((node = list_shift(&l->deferred)) != &l->turn_end) {
         struct deferred *d = container_of(node, struct deferred, node);
         d->run(d);
+        if (loop_turn_is_long(l)) {
+            list_remove(&l->turn_end);
+            break;
+        }
     }
 }
 
@@ -184,6 +211,8 @@ void loop_post(struct loop *l, struct post *p)
         p->next = head;
     while (!atomic_compare_exchange_weak_explicit(&l->posts, &head, p, memory_order_release,
                                                   memory_order_relaxed));
+    if (head) /* whoever came first has woken the loop, which takes all */
+        return;
     uint64_t one = 1;
     ssize_t n = write(l->wake.fd, &one, sizeof(one));
     (void)n; /* fails only when the counter is full: the loop is being woken then */
@@ -191,7 +220,7 @@ void loop_post(struct loop *l, struct post *p)
 
 static int wait_ms(const struct loop *l)
 {
-    if (!list_is_empty(&l->deferred))
+    if (!list_is_empty(&l->deferred) || l->arrived)
         return 0;
     const struct heap_node *node = heap_first(&l->timers);
     if (!node)
@@ -202,18 +231,28 @@ static int wait_ms(const struct loop *l)
     return ms < WAIT_MAX_MS ? (int)ms : WAIT_MAX_MS;
 }
 
+static void count_turn(struct loop *l)
+{
+    uint64_t us = loop_clock_us() - l->now_us;
+    hist_count(&l->turns, us);
+    if (us > counter_get(&l->longest_us))
+        atomic_store_explicit(&l->longest_us.n, us, memory_order_relaxed);
+}
+
 static void turn(struct loop *l)
 {
-    struct epoll_event events[EVENTS_PER_WAIT];
-    int count = epoll_wait(l->epoll_fd, events, EVENTS_PER_WAIT, wait_ms(l));
+    struct epoll_event events[LOOP_EVENTS_MAX];
+    int count = epoll_wait(l->epoll_fd, events, LOOP_EVENTS_MAX, wait_ms(l));
     update_clock(l);
     for (int i = 0; i < count; i++) {
         struct watch *w = events[i].data.ptr;
         if (w->fd >= 0)
             w->on_event(w, events[i].events);
     }
+    run_posts(l);
     run_timers(l);
     run_deferred(l);
+    count_turn(l);
 }
 
 void loop_run(struct loop *l)
@@ -227,10 +266,11 @@ void loop_run(struct loop *l)
 void loop_drain(struct loop *l)
 {
     do {
-        run_posts(l);
+        while (run_post(l) || (l->arrived = take_posts(l)))
+            ;
         while (!list_is_empty(&l->deferred))
             run_deferred(l);
-    } while (atomic_load_explicit(&l->posts, memory_order_acquire));
+    } while (l->arrived || atomic_load_explicit(&l->posts, memory_order_acquire));
 }
 
 void loop_stop(struct loop *l)

@@ -3,6 +3,11 @@
  *
  * A turn: wait for events, call the handlers, fire due timers, run what was deferred. Nobody frees
  * an object while its handlers may still be on the stack: loop_defer() does it at the end.
+ *
+ * A turn is to be short, as all that became ready meanwhile waits for it. So it takes few events,
+ * and once it is long (loop_turn_is_long) what can wait is left to the next one: posts, deadlines,
+ * what is deferred, and whoever asks between two pieces of his work. Each turn does one piece of
+ * each kind at least.
  * SPDX-License-Identifier: MIT */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
@@ -13,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/heap.h"
+#include "base/hist.h"
 #include "base/list.h"
 
 struct loop;
@@ -20,6 +26,8 @@ struct loop;
 /* Bytes of bufs kept for the next takers: at most, and for long. Who runs the loop gives back what
  * a burst has left, from time to time. */
 enum { LOOP_BUFS_MAX = 16 << 20, LOOP_BUFS_KEEP = 4 << 20 };
+
+enum { LOOP_LONG_US = 1000, LOOP_EVENTS_MAX = 64 };
 
 /* What epoll knows: a descriptor and who handles it. Registered once, edge-triggered. */
 struct watch {
@@ -35,7 +43,7 @@ struct timer {
     void (*on_due)(struct timer *t);
 };
 
-/* Work for the end of this turn. */
+/* Work for the end of this turn, or of a later one if this is long. */
 struct deferred {
     struct list node;
     void (*run)(struct deferred *d);
@@ -57,6 +65,9 @@ struct loop {
     struct list turn_end; /* a mark in deferred */
     struct watch wake;    /* eventfd for loop_post() */
     _Atomic(struct post *) posts;
+    struct post *arrived;      /* taken from there, in order, to be run yet */
+    struct hist turns;         /* how long they took, waiting aside */
+    struct counter longest_us; /* of them */
     struct buf_pool bufs;
     struct tls_loop *tls; /* what its encrypted streams share, see tls_stream.c; NULL: none yet */
 };
@@ -69,6 +80,8 @@ void loop_stop(struct loop *l);
 /* Registers w->fd; events as for epoll_ctl (EPOLLET is added unless EPOLLEXCLUSIVE is asked for). 0
  * or -errno. */
 int loop_watch(struct loop *l, struct watch *w, uint32_t events);
+/* Has epoll report once more what is ready. */
+void loop_renew(struct loop *l, struct watch *w, uint32_t events);
 /* Closes the descriptor, which also takes it out of epoll, and marks w closed. */
 void loop_close(struct loop *l, struct watch *w);
 
@@ -99,7 +112,7 @@ static inline void deferred_init(struct deferred *d, void (*run)(struct deferred
     list_init(&d->node);
     d->run = run;
 }
-/* Runs d at the end of this turn; harmless if it is waiting already. */
+/* Runs d at the end of this turn, or of one of the next; harmless if it is waiting already. */
 void loop_defer(struct loop *l, struct deferred *d);
 
 /* Runs what was posted to a loop that has stopped: what is left to be cleaned up. */
@@ -110,6 +123,11 @@ void loop_post(struct loop *l, struct post *p);
 
 /* The monotonic clock, read now, in microseconds: for measuring inside one turn. */
 uint64_t loop_clock_us(void);
+/* Whether this turn has lasted for LOOP_LONG_US: reads the clock. */
+static inline bool loop_turn_is_long(const struct loop *l)
+{
+    return loop_clock_us() - l->now_us >= LOOP_LONG_US;
+}
 /* Wall clock since the epoch. */
 int64_t loop_wall_s(void);
 int64_t loop_wall_us(void);

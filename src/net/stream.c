@@ -133,6 +133,11 @@ void stream_wake(struct stream *s)
         s->on_ready(s);
 }
 
+void stream_again(struct stream *s)
+{
+    loop_renew(s->loop, &s->watch, EVENTS);
+}
+
 static void on_event(struct watch *w, uint32_t events)
 {
     struct stream *s = container_of(w, struct stream, watch);

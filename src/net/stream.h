@@ -86,6 +86,8 @@ ssize_t stream_peek(struct stream *s, char *p, size_t n);
 void stream_skip(struct stream *s, size_t n);
 /* The handlers are called as if an event had come: somebody else has dealt with the newest. */
 void stream_wake(struct stream *s);
+/* What is ready now is told once more, in the next turn: this one has done enough for it. */
+void stream_again(struct stream *s);
 /* A stream that is connecting sends this first of all, as it is, whatever the transport does later.
  * It is the caller's memory, and small. */
 void stream_lead(struct stream *s, struct slice lead);

@@ -8,8 +8,8 @@
  * Plaintext stays at the front of the chain until its ciphertext is with the kernel, so that "the
  * chain is empty" means the same as without encryption.
  *
- * Handshakes are costly: a turn of the loop does a bounded number of steps, others wait in line.
- * SPDX-License-Identifier: MIT */
+ * Handshakes are costly: a turn of the loop does a bounded number of steps and none once it is
+ * long; others wait in line, and are the first of the next turn. SPDX-License-Identifier: MIT */
 #include "net/tls_internal.h"
 
 #include <errno.h>
@@ -556,7 +556,7 @@ static bool take_turn(struct tls *t)
         tl->turn_us = tl->loop->now_us;
         tl->steps = STEPS_PER_TURN;
     }
-    if (tl->steps) {
+    if (tl->steps && list_is_empty(&tl->waiting) && !loop_turn_is_long(tl->loop)) {
         tl->steps--;
         return true;
     }
@@ -574,17 +574,26 @@ static bool hide(struct stream *s, bool is_over)
     return is_over;
 }
 
-/* In the next turn at the earliest, behind what was ready in it. */
+static void run_first(struct tls_loop *tl)
+{
+    struct list *node = list_shift(&tl->waiting);
+    struct stream *s = container_of(node, struct tls, waiting)->stream;
+    s->writable |= s->tls->can_write;
+    if (hide(s, shake(s)))
+        s->on_ready(s);
+}
+
+/* Behind what was ready. A turn that has done steps already does no more once it is long; any other
+ * does one, while there is somebody in line, as nobody overtakes him. */
 static void run_waiting(struct deferred *d)
 {
     struct tls_loop *tl = container_of(d, struct tls_loop, turn);
-    unsigned count = STEPS_PER_TURN;
-    struct list *node;
-    while (count-- && (node = list_shift(&tl->waiting))) {
-        struct stream *s = container_of(node, struct tls, waiting)->stream;
-        s->writable |= s->tls->can_write;
-        if (hide(s, shake(s)))
-            s->on_ready(s);
+    bool has_done = tl->turn_us == tl->loop->now_us && tl->steps < STEPS_PER_TURN;
+    for (unsigned left = STEPS_PER_TURN; left && !list_is_empty(&tl->waiting); left--) {
+        if (has_done && loop_turn_is_long(tl->loop))
+            break;
+        run_first(tl);
+        has_done = true;
     }
     if (!list_is_empty(&tl->waiting))
         loop_defer(tl->loop, &tl->turn);

@@ -765,7 +765,8 @@ static void tidy_later(struct pool *p, uint32_t worker)
 /* Thousands may be of no use at once: the worker has others to see to. */
 static void tidy(struct pool *p, uint32_t worker)
 {
-    for (int i = 0; i < TIDY_PER_TURN; i++) {
+    const struct loop *loop = p->workers[worker].loop;
+    for (int i = 0; i < TIDY_PER_TURN && !(i && loop_turn_is_long(loop)); i++) {
         enum tidy what = TIDY_NOTHING;
         pool_lock(p);
         struct backend *b = find_idle(p, worker, &what);

@@ -261,7 +261,7 @@ static void test_a_crowd_is_taken_in_portions(void **state)
         before = s.count;
     }
     assert_true(batch <= LISTENER_TURN_MAX);
-    assert_true(batch > 8);
+    assert_true(batch > 1); /* more, unless the turn is long */
     for (int i = 0; i < CLIENTS; i++)
         close(clients[i]);
     side_end(&s);
