@@ -206,13 +206,7 @@ static nghttp2_session_callbacks *make_callbacks(void)
 
 static nghttp2_option *make_options(const struct h2_conf *conf)
 {
-    nghttp2_option *o;
-    if (nghttp2_option_new(&o))
-        abort();
-    nghttp2_option_set_no_auto_window_update(o, 1);
-    nghttp2_option_set_no_closed_streams(o, 1);
-    nghttp2_option_set_max_send_header_block_length(o, H2_SEND_BLOCK_MAX);
-    nghttp2_option_set_max_outbound_ack(o, conf->abuse[H2_ABUSE_waiting]);
+    nghttp2_option *o = h2_options_new(conf->abuse[H2_ABUSE_waiting]);
     nghttp2_option_set_max_continuations(o, conf->abuse[H2_ABUSE_continuations]);
     nghttp2_option_set_stream_reset_rate_limit(o, UINT64_MAX, UINT64_MAX); /* we count */
     return o;

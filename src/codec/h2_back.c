@@ -17,7 +17,6 @@ enum {
     UNPACKED_MAX = 1 << 20, /* bytes a field section may unpack to */
     WAITING_MAX = 1000,     /* answers to a backend that does not read them */
     QUEUE_MAX = 200000,     /* frames of any kind, for two of each stream */
-    ERROR_MAX = 160,
 };
 
 struct back {
@@ -31,7 +30,7 @@ struct back {
     struct buf *hold;            /* during feed */
     size_t held_bytes;           /* in all lanes */
     bool is_broken;
-    char error[ERROR_MAX];
+    char error[H2_ERROR_MAX];
 };
 
 /* A head that has come and was not asked for yet. */
@@ -225,11 +224,7 @@ static int on_data_chunk_recv(nghttp2_session *session, uint8_t flags, int32_t i
     nghttp2_session_consume_connection(session, n);
     if (!s)
         return 0;
-    b->held_bytes += n;
-    if (b->hold && b->held_bytes <= H2_REFER_MAX)
-        chain_put(&s->lane->in, b->hold, slice_of(data, n));
-    else
-        chain_copy(&s->lane->in, slice_of(data, n));
+    h2_keep_data(&s->lane->in, b->hold, &b->held_bytes, slice_of(data, n));
     add_news(s);
     return 0;
 }
@@ -247,8 +242,7 @@ static int on_error(nghttp2_session *session, int error, const char *text, size_
 {
     struct back *b = ctx;
     (void)session, (void)error;
-    if (!b->error[0])
-        snprintf(b->error, sizeof(b->error), "%.*s", (int)n, text);
+    h2_keep_error(b->error, text, n);
     return 0;
 }
 
@@ -271,13 +265,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
 
 static uint32_t put_last(struct stream_lane *s)
 {
-    size_t n = s->req_trailers ? h2_count_fields(s->req_trailers, FIELD_HOP) : 0;
-    if (!n)
-        return NGHTTP2_DATA_FLAG_EOF;
-    nghttp2_nv *nv = arena_alloc(s->lane->arena, n * sizeof(*nv));
-    h2_put_fields(nv, s->req_trailers, FIELD_HOP);
-    nghttp2_submit_trailer(s->back->session, s->id, nv, n);
-    return NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    return h2_put_trailers(s->back->session, s->id, s->req_trailers, FIELD_HOP, s->lane->arena);
 }
 
 static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t max,
@@ -351,18 +339,6 @@ static nghttp2_session_callbacks *make_callbacks(void)
     return c;
 }
 
-static nghttp2_option *make_options(void)
-{
-    nghttp2_option *o;
-    if (nghttp2_option_new(&o))
-        abort();
-    nghttp2_option_set_no_auto_window_update(o, 1);
-    nghttp2_option_set_no_closed_streams(o, 1);
-    nghttp2_option_set_max_send_header_block_length(o, H2_SEND_BLOCK_MAX);
-    nghttp2_option_set_max_outbound_ack(o, WAITING_MAX);
-    return o;
-}
-
 static void submit_settings(struct back *b)
 {
     const nghttp2_settings_entry settings[] = {
@@ -384,7 +360,7 @@ static void mux_open(void *state, const struct mux_conf *conf, struct buf_pool *
     list_init(&b->lanes);
     list_init(&b->news);
     nghttp2_session_callbacks *callbacks = make_callbacks();
-    nghttp2_option *options = make_options();
+    nghttp2_option *options = h2_options_new(WAITING_MAX);
     nghttp2_mem mem = h2_mem;
     if (nghttp2_session_client_new3(&b->session, callbacks, b, options, &mem))
         abort();

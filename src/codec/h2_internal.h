@@ -6,8 +6,9 @@
 #include <nghttp2/nghttp2.h>
 
 #include "codec/h2.h"
+#include "codec/h2_lib.h"
 
-enum { H2_ERROR_MAX = 160, H2_RESETS_KEPT = 32 };
+enum { H2_RESETS_KEPT = 32 };
 
 struct h2 {
     nghttp2_session *session;

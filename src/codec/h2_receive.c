@@ -199,17 +199,6 @@ static int on_invalid_frame_recv(nghttp2_session *session, const nghttp2_frame *
     return 0;
 }
 
-/* Small pieces are copied anyway; large ones are, when much waits that others may have sent only to
- * pin what they lie in. */
-static void keep_data(struct h2 *h, struct h2_stream *s, struct slice data)
-{
-    h->held_bytes += data.n;
-    if (h->hold && h->held_bytes <= H2_REFER_MAX)
-        chain_put(&s->in, h->hold, data);
-    else
-        chain_copy(&s->in, data);
-}
-
 static int on_data_chunk_recv(nghttp2_session *session, uint8_t flags, int32_t id,
                               const uint8_t *data, size_t n, void *ctx)
 {
@@ -219,7 +208,7 @@ static int on_data_chunk_recv(nghttp2_session *session, uint8_t flags, int32_t i
     nghttp2_session_consume_connection(session, n);
     if (!s || s->is_released)
         return 0;
-    keep_data(h, s, slice_of(data, n));
+    h2_keep_data(&s->in, h->hold, &h->held_bytes, slice_of(data, n));
     h2_add_news(s, H2_BODY);
     return 0;
 }
@@ -243,8 +232,7 @@ static int on_error(nghttp2_session *session, int error, const char *text, size_
 {
     struct h2 *h = ctx;
     (void)session, (void)error;
-    if (!h->error[0])
-        snprintf(h->error, sizeof(h->error), "%.*s", (int)n, text);
+    h2_keep_error(h->error, text, n);
     return 0;
 }
 

@@ -21,13 +21,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
 
 static uint32_t put_end(struct h2_stream *s)
 {
-    size_t n = s->resp_trailers ? h2_count_fields(s->resp_trailers, 0) : 0;
-    if (!n)
-        return NGHTTP2_DATA_FLAG_EOF;
-    nghttp2_nv *nv = arena_alloc(s->arena, n * sizeof(*nv));
-    h2_put_fields(nv, s->resp_trailers, 0);
-    nghttp2_submit_trailer(s->session->session, s->id, nv, n);
-    return NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    return h2_put_trailers(s->session->session, s->id, s->resp_trailers, 0, s->arena);
 }
 
 static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t max,
