@@ -9,6 +9,8 @@
 
 #include "http/condition.h"
 
+#include "../base/scratch.h"
+
 #define THEN  "Sun, 09 Sep 2001 01:46:40 GMT"
 #define EARLY "Sat, 01 Jan 2000 00:00:00 GMT"
 #define LATE  "Tue, 01 Jan 2030 00:00:00 GMT"
@@ -90,9 +92,6 @@ static const struct {
 };
 /* clang-format on */
 
-static struct buf_pool bufs;
-static struct arena arena;
-
 static void add(struct fields *fields, const char *name, const char *value)
 {
     fields_add(fields, &arena, field_lookup(slice_str(name)), slice_str(name), slice_str(value));
@@ -137,22 +136,6 @@ static void test_what_an_entity_tag_is(void **state)
     assert_false(condition_is_etag(SLICE("\"a\"b")));
     assert_false(condition_is_etag(SLICE("a")));
     assert_false(condition_is_etag(SLICE("")));
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    buf_pool_init(&bufs, 0);
-    arena_init(&arena, &bufs);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    buf_pool_fini(&bufs);
-    return 0;
 }
 
 int main(void)

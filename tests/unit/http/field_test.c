@@ -8,24 +8,7 @@
 
 #include "http/field.h"
 
-static struct buf_pool pool;
-static struct arena arena;
-
-static int set_up(void **state)
-{
-    (void)state;
-    buf_pool_init(&pool, 1 << 16);
-    arena_init(&arena, &pool);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    buf_pool_fini(&pool);
-    return 0;
-}
+#include "../base/scratch.h"
 
 static void add(struct fields *fs, const char *name, const char *value)
 {

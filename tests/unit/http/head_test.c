@@ -9,25 +9,9 @@
 
 #include "http/head.h"
 
+#include "../base/scratch.h"
+
 static const struct head_limits limits = {.head_bytes = 8192, .target_bytes = 4096, .fields = 100};
-static struct buf_pool pool;
-static struct arena arena;
-
-static int set_up(void **state)
-{
-    (void)state;
-    buf_pool_init(&pool, 1 << 16);
-    arena_init(&arena, &pool);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    buf_pool_fini(&pool);
-    return 0;
-}
 
 static void assert_slice(struct slice got, const char *expected)
 {

@@ -67,14 +67,35 @@ static void exit_slot(struct world *w, uint32_t slot, bool clean)
     policy_exited(&w->policy, slot, clean, w->now_ms);
 }
 
+/* With one process, which is ready. */
+static void begin_ready(struct world *w, struct policy_conf conf)
+{
+    begin(w, conf);
+    turn(w, "start 0");
+    make_ready(w, 0);
+}
+
+static void begin_three(struct world *w)
+{
+    struct policy_conf conf = usual;
+    conf.min = 3;
+    begin(w, conf);
+    turn(w, "start 0, start 1, start 2");
+}
+
+/* The second process comes for the first. */
+static void replace(struct world *w)
+{
+    turn(w, "start 1");
+    make_ready(w, 1);
+    turn(w, "shut 0");
+}
+
 static void test_as_many_as_must_be_are_started(void **state)
 {
     (void)state;
     struct world w;
-    struct policy_conf conf = usual;
-    conf.min = 3;
-    begin(&w, conf);
-    turn(&w, "start 0, start 1, start 2");
+    begin_three(&w);
     turn(&w, "");
     make_ready(&w, 0);
     assert_string_equal(w.said, "open 0");
@@ -85,9 +106,7 @@ static void test_those_who_wait_make_it_grow_up_to_the_limit(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w, usual);
-    turn(&w, "start 0");
-    make_ready(&w, 0);
+    begin_ready(&w, usual);
     load(&w, 0, 1, 1);
     policy_set_waiting(&w.policy, 2);
     turn(&w, "start 1, start 2");
@@ -149,14 +168,10 @@ static void test_a_process_with_requests_is_not_stopped_before_they_end(void **s
 {
     (void)state;
     struct world w;
-    begin(&w, usual);
-    turn(&w, "start 0");
-    make_ready(&w, 0);
+    begin_ready(&w, usual);
     load(&w, 0, 1, 1);
     policy_restart(&w.policy);
-    turn(&w, "start 1");
-    make_ready(&w, 1);
-    turn(&w, "shut 0");
+    replace(&w);
     w.now_ms += 4000;
     turn(&w, "");
     load(&w, 0, 0, 1);
@@ -173,14 +188,10 @@ static void test_requests_without_end_do_not_keep_a_process(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w, usual);
-    turn(&w, "start 0");
-    make_ready(&w, 0);
+    begin_ready(&w, usual);
     load(&w, 0, 1, 1);
     policy_restart(&w.policy);
-    turn(&w, "start 1");
-    make_ready(&w, 1);
-    turn(&w, "shut 0");
+    replace(&w);
     w.now_ms += 5000;
     turn(&w, "term 0");
     policy_fini(&w.policy);
@@ -213,10 +224,7 @@ static void test_after_a_failure_one_is_tried_at_a_time(void **state)
 {
     (void)state;
     struct world w;
-    struct policy_conf conf = usual;
-    conf.min = 3;
-    begin(&w, conf);
-    turn(&w, "start 0, start 1, start 2");
+    begin_three(&w);
     for (uint32_t i = 0; i < 3; i++)
         policy_failed(&w.policy, i, w.now_ms);
     w.now_ms += 1000;
@@ -230,10 +238,7 @@ static void test_a_slot_left_last_is_used_first(void **state)
 {
     (void)state;
     struct world w;
-    struct policy_conf conf = usual;
-    conf.min = 3;
-    begin(&w, conf);
-    turn(&w, "start 0, start 1, start 2");
+    begin_three(&w);
     for (uint32_t i = 0; i < 3; i++) {
         make_ready(&w, i);
         load(&w, i, 0, 1);
@@ -266,16 +271,12 @@ static void test_processes_are_renewed_for_these_reasons(void **state)
         conf.max_requests = why == 0 ? 10 : 0;
         conf.memory_bytes = why == 1 ? 1000 : 0;
         conf.age_ms = why == 2 ? 60000 : 0;
-        begin(&w, conf);
-        turn(&w, "start 0");
-        make_ready(&w, 0);
+        begin_ready(&w, conf);
         policy_set_load(&w.policy, 0, 0, 9, 1000);
         turn(&w, "");
         policy_set_load(&w.policy, 0, 0, 10, 1001);
         w.now_ms += 60000;
-        turn(&w, "start 1");
-        make_ready(&w, 1);
-        turn(&w, "shut 0");
+        replace(&w);
         policy_fini(&w.policy);
     }
 }
