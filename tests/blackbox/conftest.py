@@ -2,11 +2,13 @@
 
 import os
 import resource
+import socket
 import subprocess
 
 import pytest
 
 from harness import Backend, Gateway, serve
+from harness.apps import NGINX, listening_socket
 
 SOFT, HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(HARD, 65536), HARD))
@@ -123,6 +125,20 @@ def backend(started):
 
 
 @pytest.fixture
+def unreachable(backend):
+    """A backend to which no connection ever stands: its backlog is full."""
+    b = backend(listen=False)
+    b.socket.listen(0)
+    fill = [socket.socket() for _ in range(4)]
+    for s in fill:
+        s.setblocking(False)
+        s.connect_ex((b.host, b.port))
+    yield b
+    for s in fill:
+        s.close()
+
+
+@pytest.fixture
 def proxy(gateway, backend):
     """proxy(script or backend, ...): a gateway before one pool of them. Keys as for make_config().
 
@@ -151,6 +167,35 @@ def program(started, tmp_path):
             assert p.first, f"{command[0]} did not start: " + (tmp_path / "program.log").read_text()
         return p
     return start
+
+
+@pytest.fixture
+def nginx_server(program, tmp_path):
+    """nginx_server(server, listen="", http=""): nginx with that server block; its address."""
+    sockets = []
+
+    def start(server, listen="", http=""):
+        s = listening_socket()
+        sockets.append(s)
+        address = "127.0.0.1:%d" % s.getsockname()[1]
+        folder = tmp_path / "nginx"
+        folder.mkdir(exist_ok=True)
+        user = "user root; " if os.geteuid() == 0 else ""       # so that it may read our folders
+        (folder / "conf").write_text(f"""
+            {user}daemon off; pid {folder}/pid; error_log stderr; worker_processes 1;
+            events {{ worker_connections 500; }}
+            http {{
+                access_log off; {http}
+                client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+                uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+                server {{ listen {address} {listen}; {server} }}
+            }}""")
+        program(NGINX, "-p", str(folder), "-c", str(folder / "conf"), "-e", "stderr", first_line=False,
+                pass_fds=[s.fileno()], env={**os.environ, "NGINX": f"{s.fileno()};"})
+        return address
+    yield start
+    for s in sockets:
+        s.close()
 
 
 @pytest.fixture(scope="session")

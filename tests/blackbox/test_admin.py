@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from conftest import make_config
-from harness import Event, serve, wait_for
+from harness import Event, Held, serve, wait_for
 from harness.admin import ADMIN, AdminClient, ask, sluice
 from harness.gateway import TOP
 
@@ -28,18 +28,6 @@ def managed(gateway, backend):
         g.first_fds = g.fds()
         return g
     return start
-
-
-def held():
-    """A script that answers when told to; asked: somebody waits for it."""
-    asked, go = Event(), Event()
-
-    def script(c):
-        while c.request() is not None:
-            asked.set()
-            assert go.wait(20)
-            c.respond("finished")
-    return script, asked, go
 
 
 # ---- what is shown ----
@@ -104,12 +92,12 @@ def test_failures_are_counted_by_kind(gateway, backend):
 
 
 def test_connections_show_what_each_request_waits_for(managed):
-    script, asked, go = held()
-    g = managed(then=script)
+    held = Held()
+    g = managed(then=held)
     idle, busy = g.client(), g.client()
     idle.send("GET /never HTTP/1.1\r\n")
     busy.send("POST /slow?x=1 HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nhi")
-    assert asked.wait(10)
+    assert held.asked.wait(10)
     listed = ask(g, "/connections")["connections"]
     by_state = {c["state"]: c for c in listed}
     assert len(listed) == 2 and set(by_state) == {"idle", "busy"}
@@ -120,7 +108,7 @@ def test_connections_show_what_each_request_waits_for(managed):
     assert by_state["busy"]["client"] == f"127.0.0.1:{port}"
     assert ask(g, "/status")["requests"]["in_flight"] == 1
     assert ask(g, "/pools/app")["connections"]["busy"] == 1
-    go.set()
+    held.go.set()
     assert busy.response().body == b"finished"
     wait_for(lambda: ask(g, "/pools/app")["connections"]["busy"] == 0, "the slot to be free")
     assert "request" not in ask(g, "/connections")["connections"][0]
@@ -138,19 +126,19 @@ def test_connections_are_cut_at_the_limit(managed):
 
 
 def test_targets_that_are_no_text_are_shown(managed):
-    script, asked, go = held()
-    g = managed(then=script)
+    held = Held()
+    g = managed(then=held)
     c = g.client()
     c.send(b"GET /\"%ff\\ HTTP/1.1\r\nHost: t\r\n\r\n")
-    if asked.wait(5):
+    if held.asked.wait(5):
         assert ask(g, "/connections")["connections"][0]["request"]["target"] == '/"%ff\\'
-    go.set()
+    held.go.set()
     c.response()
 
 
 def test_waiting_requests_show_in_the_queue(managed):
-    script, asked, go = held()
-    g = managed(then=script, pool=["max-conns 1"])
+    held = Held()
+    g = managed(then=held, pool=["max-conns 1"])
     clients = [g.client() for _ in range(4)]
     for c in clients:
         c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
@@ -159,7 +147,7 @@ def test_waiting_requests_show_in_the_queue(managed):
     assert pool["connections"] == {"open": 1, "busy": 1, "limit": 1}
     states = sorted(c["request"]["state"] for c in ask(g, "/connections")["connections"])
     assert states == ["relay", "wait_slot", "wait_slot", "wait_slot"]
-    go.set()
+    held.go.set()
     for c in clients:
         assert c.response().status == 200
     wait_for(lambda: ask(g, "/pools/app")["latency"]["queue_us"]["count"] == 4, "the end")
@@ -426,15 +414,15 @@ def test_reload_moves_the_admin_server(managed):
 
 
 def test_stop_finishes_what_is_under_way(managed):
-    script, asked, go = held()
-    g = managed(then=script)
+    held = Held()
+    g = managed(then=held)
     c = g.client()
     c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-    assert asked.wait(10)
+    assert held.asked.wait(10)
     r = sluice(g, "stop")
     assert r.returncode == 0 and "in flight" in r.stdout
     assert ask(g, "/status")["stopping"]
-    go.set()
+    held.go.set()
     assert c.response().body == b"finished"
     assert g.wait_exit() == 0
     r = sluice(g, "stop")
@@ -443,16 +431,16 @@ def test_stop_finishes_what_is_under_way(managed):
 
 @pytest.mark.faults
 def test_stop_twice_breaks_off(managed):
-    script, asked, go = held()
-    g = managed(then=script)
+    held = Held()
+    g = managed(then=held)
     c = g.client()
     c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-    assert asked.wait(10)
+    assert held.asked.wait(10)
     assert sluice(g, "stop").returncode == 0
     r = sluice(g, "stop")
     assert r.returncode == 0 and "at once" in r.stdout
     assert g.wait_exit() == 0
-    go.set()
+    held.go.set()
 
 
 def test_a_signal_ends_it_with_admin_clients_connected(managed):

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from conftest import make_config
-from harness import Event, serve, wait_for
+from harness import Event, Held, serve, wait_for
 from harness.admin import ADMIN, AdminClient, ask, sluice
 
 STATE = (*ADMIN, "state state.json")
@@ -76,25 +76,19 @@ def test_a_backend_taken_out_gets_nothing_until_it_is_enabled(three, verb, state
 
 
 def test_a_drained_backend_finishes_what_it_has(three, backend, gateway):
-    asked, go = Event(), Event()
-
-    def slow(c):
-        while c.request() is not None:
-            asked.set()
-            assert go.wait(20)
-            c.respond("slow")
-    b = backend(then=slow)
+    held = Held("slow")
+    b = backend(then=held)
     g = gateway(make_config(b, backend(then=named("other")), gateway=ADMIN, threads=1))
     g.wait_line("admin: listening")
     g.first_fds = g.fds()
     waiting = [g.client() for _ in range(2)]
     for c in waiting:
         c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-    assert asked.wait(10)
+    assert held.asked.wait(10)
     change(g, b, "drain")
     assert set(shares(g)) == {"other"}
     assert [x["connections"]["busy"] for x in ask(g, "/pools/app")["backends"] if x["address"] == b.address] == [1]
-    go.set()
+    held.go.set()
     assert {c.response().body for c in waiting} == {b"slow", b"other"}
 
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from harness import Broken, Event, serve, wait_for
+from harness import Broken, Endless, Event, serve, wait_for
 
 
 def echo(request, c):
@@ -706,23 +706,13 @@ def test_a_client_that_leaves_frees_the_backend_at_once(proxy):
 
 
 def test_a_client_that_leaves_in_the_response_frees_the_backend(proxy):
-    ended = Event()
-
-    def script(c):
-        c.request()
-        c.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
-        try:
-            while True:
-                c.send(b"x" * 65536)
-        except OSError:
-            c.closed = True
-            ended.set()
-    g = proxy(then=script)
+    endless = Endless()
+    g = proxy(then=endless)
     c = g.client()
     c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
     c.reader.head()
     c.reset()
-    assert ended.wait(10)
+    assert endless.given_up.wait(10)
 
 
 def test_a_client_that_leaves_in_its_body_breaks_the_request(proxy):

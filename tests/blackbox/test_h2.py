@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import Event, H2Client, serve, stretched, wait_for
+from harness import Event, H2Client, Held, serve, stretched, wait_for
 from harness.h2 import (END_HEADERS, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM, block, data, frame, get,
                         headers, literal, post, request, rst_stream, settings, window_update)
 
@@ -22,22 +22,6 @@ def h2(started):
         started.clients.append(c)
         return c
     return connect
-
-
-@pytest.fixture
-def gate():
-    """A script that lets each request wait for go."""
-    class Gate:
-        asked, go = Event(), Event()
-
-        def script(self, c):
-            while c.request() is not None:
-                self.asked.set()
-                assert self.go.wait(20)
-                c.respond("gone on")
-    gate = Gate()
-    gate.asked, gate.go = Event(), Event()
-    return gate
 
 
 # ---- messages ----
@@ -186,12 +170,13 @@ def test_errors_of_our_own(gateway, h2):
 
 # ---- streams and their ends ----
 
-def test_many_streams_at_once(proxy, h2, gate):
-    g = proxy(then=gate.script)
+def test_many_streams_at_once(proxy, h2):
+    held = Held("gone on")
+    g = proxy(then=held)
     c = h2(g)
     c.send(b"".join(get(n, f"/{n}") for n in range(1, 201, 2)))
     g.backend.wait_requests(100)
-    gate.go.set()
+    held.go.set()
     for n in range(1, 201, 2):
         assert c.wait(n).body == b"gone on"
 
@@ -260,21 +245,22 @@ def test_a_body_beyond_the_limit(proxy, h2):
     assert c.get().status == 200
 
 
-def test_what_the_client_may_have_at_once(proxy, h2, gate):
-    g = proxy(then=gate.script, gateway=["limit h2-streams=10"])
+def test_what_the_client_may_have_at_once(proxy, h2):
+    held = Held("gone on")
+    g = proxy(then=held, gateway=["limit h2-streams=10"])
     c = h2(g)
     c.send(b"".join(get(n) for n in range(1, 31, 2)))
     refused = [c.stream(n) for n in range(21, 31, 2)]
     c.until(lambda: all(s.error == "REFUSED_STREAM" for s in refused), "those beyond the limit to be refused")
     assert c.settings[3] == 10
-    gate.go.set()
+    held.go.set()
     assert all(c.wait(n).status == 200 for n in range(1, 21, 2))
     knows = h2(g)
     knows.sync()
-    gate.go.clear()
+    held.go.clear()
     knows.send(b"".join(get(n) for n in range(1, 31, 2)))
     assert knows.wait_end() == "PROTOCOL_ERROR", "who has agreed to the limit has no excuse"
-    gate.go.set()
+    held.go.set()
 
 
 def test_requests_on_a_connection(proxy, h2):
@@ -436,28 +422,30 @@ def test_a_connection_that_takes_nothing(proxy, h2):
 
 # ---- the end ----
 
-def test_graceful_stop(proxy, h2, gate):
-    g = proxy(then=gate.script)
+def test_graceful_stop(proxy, h2):
+    held = Held("gone on")
+    g = proxy(then=held)
     c = h2(g)
     c.send(get(1))
-    assert gate.asked.wait(10)
+    assert held.asked.wait(10)
     g.signal(signal.SIGTERM)
     c.until(lambda: c.goaways, "a notice")
     assert c.goaways == [(1 << 31) - 1] and c.goaway == "NO_ERROR"
     c.until(lambda: len(c.goaways) > 1, "the last word")
     assert c.goaways[1] == 1
-    gate.go.set()
+    held.go.set()
     assert c.wait(1).body == b"gone on"
     assert c.wait_end() == "NO_ERROR"
     c.close()
     assert g.wait_exit() == 0
 
 
-def test_requests_on_their_way_to_a_stopping_gateway(proxy, h2, gate):
-    g = proxy(then=gate.script)
+def test_requests_on_their_way_to_a_stopping_gateway(proxy, h2):
+    held = Held("gone on")
+    g = proxy(then=held)
     c = h2(g)
     c.send(get(1))
-    assert gate.asked.wait(10)
+    assert held.asked.wait(10)
     take = c.take
 
     def late(kind, flags, number, payload):
@@ -468,7 +456,7 @@ def test_requests_on_their_way_to_a_stopping_gateway(proxy, h2, gate):
     g.signal(signal.SIGTERM)
     c.until(lambda: len(c.goaways) > 1, "the last word")
     assert c.goaways[1] == 3, c.frames
-    gate.go.set()
+    held.go.set()
     assert c.wait(1).status == c.wait(3).status == 200
     c.wait_end()
     c.close()
@@ -491,16 +479,17 @@ def test_idle_connections_do_not_hold_up_a_stop(proxy, h2):
 
 
 @pytest.mark.faults
-def test_the_deadline_of_a_stop(proxy, h2, gate):
-    g = proxy(then=gate.script, gateway=["stop-timeout 300ms"])
+def test_the_deadline_of_a_stop(proxy, h2):
+    held = Held("gone on")
+    g = proxy(then=held, gateway=["stop-timeout 300ms"])
     c = h2(g)
     c.send(get(1))
-    assert gate.asked.wait(10)
+    assert held.asked.wait(10)
     g.signal(signal.SIGTERM)
     c.wait_end()
     assert c.streams[1].status == 503
     c.close()
-    gate.go.set()
+    held.go.set()
     assert g.wait_exit() == 0
 
 

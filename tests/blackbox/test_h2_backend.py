@@ -2,20 +2,17 @@
 
 import concurrent.futures
 import json
-import os
-import shutil
-import socket
 import threading
 
 import pytest
 
+from conftest import make_config
 from harness import Event, H2Client, wait_for
 from harness.h2 import (END_HEADERS, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, block, data, frame,
                         headers, ping, rst_stream)
 from harness.h2_peer import H2Peer, serve_h2
 
 H2C = ("protocol h2c",)
-NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
 
 
 def shared(*more):
@@ -76,28 +73,10 @@ def test_early_hints_and_heads_without_bodies(proxy, node):
 
 
 @pytest.fixture
-def nginx(program, tmp_path):
-    """Its address. It says goodbye after twenty requests on a connection."""
-    s = socket.create_server(("127.0.0.1", 0), backlog=512)
-    s.setblocking(False)
-    address = "127.0.0.1:%d" % s.getsockname()[1]
-    user = "user root; " if os.geteuid() == 0 else ""
-    (tmp_path / "nginx.conf").write_text(f"""
-        {user}daemon off; pid {tmp_path}/pid; error_log stderr; worker_processes 1;
-        events {{ worker_connections 500; }}
-        http {{
-            access_log off; keepalive_requests 20;
-            client_body_temp_path {tmp_path}/b; proxy_temp_path {tmp_path}/p; fastcgi_temp_path {tmp_path}/f;
-            uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;
-            server {{
-                listen {address} http2;
-                location / {{ return 200 "$request_method $request_uri $server_protocol"; }}
-            }}
-        }}""")
-    program(NGINX, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", "stderr", first_line=False,
-            pass_fds=[s.fileno()], env={**os.environ, "NGINX": f"{s.fileno()};"})
-    yield address
-    s.close()
+def nginx(nginx_server):
+    """It says goodbye after twenty requests on a connection."""
+    return nginx_server('location / { return 200 "$request_method $request_uri $server_protocol"; }',
+                        listen="http2", http="keepalive_requests 20;")
 
 
 def test_nginx_says_goodbye_all_the_time_and_nobody_notices(proxy, nginx):
@@ -367,7 +346,7 @@ def test_a_slow_answer_is_waited_for_where_pings_are_answered(proxy):
     assert g.get("/").body == b"at last"
 
 
-def test_deadlines_are_of_each_lane(proxy):
+def test_deadlines_are_of_each_lane(gateway, backend):
     def script(c):
         h = H2Peer(c)
         late = h.request()
@@ -376,14 +355,17 @@ def test_deadlines_are_of_each_lane(proxy):
             if late.error:
                 break
         h.serve()
-    g = proxy(script, pool=shared("timeout response=200ms", "retry attempts=1"), threads=1)
+    b = backend(script)
+    site = "site * {\n route /late { timeout response=200ms; proxy app }\n route * { proxy app }\n}\n"
+    g = gateway(make_config(b, pool=shared("retry attempts=1"), site=site, threads=1))
     with H2Client(g.address) as c:
         n = c.next_stream()
-        c.send(headers(n, block((":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "test"))))
+        c.send(headers(n, block((":method", "GET"), (":scheme", "http"), (":path", "/late"),
+                               (":authority", "test"))))
         assert c.get("/").status == 200
         assert c.wait(n).status == 504
         assert c.get("/").status == 200
-    assert g.backend.accepted == 1
+    assert b.accepted == 1
 
 
 # ---- keeping ----

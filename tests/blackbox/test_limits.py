@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness import Broken, Event, serve, stretched
+from harness import Broken, Endless, Event, serve, stretched
 
 
 def elapsed(begin):
@@ -168,20 +168,10 @@ def test_a_connection_that_never_asks_is_closed_without_a_word(proxy):
 
 
 def test_a_client_that_reads_nothing_is_given_up(proxy):
-    given_up = Event()
-
-    def script(c):
-        c.request()
-        c.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
-        try:
-            while True:
-                c.send(b"x" * 65536)
-        except OSError:
-            c.closed = True
-            given_up.set()
-    c = proxy(then=script, gateway=["timeout write=400ms"]).client(rcvbuf=4096)
+    endless = Endless()
+    c = proxy(then=endless, gateway=["timeout write=400ms"]).client(rcvbuf=4096)
     c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-    assert given_up.wait(10)
+    assert endless.given_up.wait(10)
     with pytest.raises(Broken):
         c.response()
 

@@ -104,20 +104,6 @@ def test_what_the_operator_wants_of_an_address_outlives_its_name(proxy, names, t
     assert seen(g, 20) == {"1", "3"}
 
 
-@pytest.fixture
-def unreachable(backend):
-    """A backend to which no connection ever stands: its backlog is full."""
-    b = backend(listen=False)
-    b.socket.listen(0)
-    fill = [socket.socket() for _ in range(4)]
-    for s in fill:
-        s.setblocking(False)
-        s.connect_ex((b.host, b.port))
-    yield b
-    for s in fill:
-        s.close()
-
-
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("other", ["::1", "127.0.0.2"])
 def test_an_address_that_does_not_connect_is_raced_by_another(proxy, names, unreachable, backend, method, other):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import Broken, Event, serve, stretched, wait_for
+from harness import Broken, Event, Held, serve, stretched, wait_for
 
 
 def refused(address):
@@ -16,27 +16,16 @@ def refused(address):
         return s.connect_ex(address) != 0
 
 
-def waiting_backend():
-    asked, go = Event(), Event()
-
-    def script(c):
-        while c.request() is not None:
-            asked.set()
-            assert go.wait(20)
-            c.respond("finished")
-    return script, asked, go
-
-
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_request_in_flight_is_finished(proxy, sig):
-    script, asked, go = waiting_backend()
-    g = proxy(then=script)
+    held = Held()
+    g = proxy(then=held)
     c = g.client()
     c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-    assert asked.wait(10)
+    assert held.asked.wait(10)
     g.signal(sig)
     wait_for(lambda: refused(g.address), "every worker to be told")
-    go.set()
+    held.go.set()
     m = c.response()
     assert m.status == 200 and m.body == b"finished" and "close" in m.tokens("connection")
     c.expect_closed()
@@ -44,15 +33,15 @@ def test_a_request_in_flight_is_finished(proxy, sig):
 
 
 def test_listeners_close_first(proxy):
-    script, asked, go = waiting_backend()
-    g = proxy(then=script)
+    held = Held()
+    g = proxy(then=held)
     c = g.client()
     c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-    assert asked.wait(10)
+    assert held.asked.wait(10)
     g.signal(signal.SIGTERM)
     wait_for(lambda: refused(g.address), "the listener to be closed")
     assert g.running()
-    go.set()
+    held.go.set()
     assert c.response().body == b"finished"
     assert g.wait_exit() == 0
 
@@ -101,34 +90,34 @@ def test_an_upload_and_a_download_in_flight_are_finished(proxy):
 
 
 def test_a_deadline_ends_it(proxy):
-    script, asked, go = waiting_backend()
-    g = proxy(then=script, gateway=["stop-timeout 400ms"])
+    held = Held()
+    g = proxy(then=held, gateway=["stop-timeout 400ms"])
     g.expect_error("deadline|timeout|unfinished|cut|stop")
     c = g.client()
     c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-    assert asked.wait(10)
+    assert held.asked.wait(10)
     begin = time.monotonic()
     g.signal(signal.SIGTERM)
     assert g.wait_exit() == 0
     assert 0.3 < time.monotonic() - begin < stretched(5)
-    go.set()
+    held.go.set()
     with pytest.raises(Broken):
         if c.response().status in (502, 503, 504):
             raise Broken("told so")
 
 
 def test_a_second_signal_ends_it_at_once(proxy):
-    script, asked, go = waiting_backend()
-    g = proxy(then=script)
+    held = Held()
+    g = proxy(then=held)
     g.expect_error(".")
     c = g.client()
     c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-    assert asked.wait(10)
+    assert held.asked.wait(10)
     g.signal(signal.SIGTERM)
     g.wait_line("stopping|draining|stop")
     g.signal(signal.SIGTERM)
     assert g.wait_exit(5) == 0
-    go.set()
+    held.go.set()
 
 
 def test_no_request_is_lost_when_stopping_under_load(proxy):

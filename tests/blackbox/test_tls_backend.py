@@ -1,7 +1,6 @@
 """TLS to backends: who is trusted, what is said of those who are not, and that pools work as ever."""
 
 import os
-import shutil
 import ssl
 import struct
 
@@ -11,7 +10,6 @@ from harness import Broken, Event, serve, wait_for
 from harness.certs import Authority
 from conftest import make_config
 
-NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
 
 
 @pytest.fixture
@@ -245,29 +243,19 @@ def test_connections_move_between_threads(secure, authority):
     assert g.backend.accepted < 20
 
 
-def test_nginx_is_a_backend(program, gateway, authority, tmp_path):
-    from test_servers import listening_socket
-    s = listening_socket()
-    port = s.getsockname()[1]
+def test_nginx_is_a_backend(nginx_server, gateway, authority, tmp_path):
     cert = authority.issue("localhost")
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "large").write_bytes(os.urandom(2_000_000))
-    user = "user root; " if os.geteuid() == 0 else ""
-    (tmp_path / "conf").write_text(f"""
-        {user}daemon off; pid {tmp_path}/pid; error_log stderr; worker_processes 1;
-        events {{ worker_connections 500; }}
-        http {{ access_log off; client_body_temp_path {tmp_path}/b; proxy_temp_path {tmp_path}/p;
-            fastcgi_temp_path {tmp_path}/f; uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;
-            server {{ listen 127.0.0.1:{port} ssl; root {tmp_path}/www;
-                ssl_protocols TLSv1.3; ssl_certificate {cert.pem}; ssl_certificate_key {cert.key};
-                location = /how {{ return 200 "$ssl_protocol $ssl_server_name"; }} }} }}""")
-    program(NGINX, "-p", str(tmp_path), "-c", str(tmp_path / "conf"), "-e", "stderr", first_line=False,
-            pass_fds=[s.fileno()], env={**os.environ, "NGINX": f"{s.fileno()};"})
+    address = nginx_server(f"""
+        root {tmp_path}/www;
+        ssl_protocols TLSv1.3; ssl_certificate {cert.pem}; ssl_certificate_key {cert.key};
+        location = /how {{ return 200 "$ssl_protocol $ssl_server_name"; }}""", listen="ssl")
+    port = address.rsplit(":")[1]
     g = gateway(make_config(f"https://localhost:{port}", pool=[f"tls {{ ca {authority.pem} }}"]))
     wait_for(lambda: g.get("/how").status == 200, "nginx to answer")
     assert g.get("/how").body == b"TLSv1.3 localhost"
     assert g.get("/large").body == (tmp_path / "www" / "large").read_bytes()
-    s.close()
 
 
 def test_node_is_a_backend(program, gateway, authority, here):

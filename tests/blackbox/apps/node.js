@@ -3,6 +3,8 @@
 const http = require('http');
 const { WebSocketServer } = require(process.env.WS_MODULE || 'ws');
 
+let listener;   // of events
+
 const server = http.createServer((request, response) => {
   const path = request.url.split('?')[0];
   if (path === '/echo') {
@@ -12,11 +14,12 @@ const server = http.createServer((request, response) => {
     request.on('end', () => { response.addTrailers({ 'X-Bytes': String(bytes) }); response.end(); });
   } else if (path === '/events') {
     response.writeHead(200, { 'Content-Type': 'text/event-stream' });
-    let n = 0;
-    const timer = setInterval(() => {
-      response.write(`data: ${n} ${Date.now()}\n\n`);
-      if (++n === 20) { clearInterval(timer); response.end(); }
-    }, 50);
+    response.flushHeaders();
+    listener = response;
+  } else if (path === '/events/next') {
+    listener.write(`data: ${request.url.split('?')[1]}\n\n`);
+    response.writeHead(204);
+    response.end();
   } else if (path === '/hints') {
     response.writeEarlyHints({ link: '</style.css>; rel=preload; as=style' });
     response.end('hinted');

@@ -12,6 +12,7 @@ from .wait import wait_for
 PATH = os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin"
 PHP_CGI = "/usr/bin/php-cgi8.2"
 PHP_FPM = shutil.which("php-fpm8.2", path=PATH)
+NGINX = shutil.which("nginx", path=PATH)
 
 
 def is_listening(address):
@@ -24,6 +25,13 @@ def is_listening(address):
         return False
     finally:
         s.close()
+
+
+def listening_socket():
+    """For a server that is to be handed one: no port is guessed or awaited."""
+    s = socket.create_server(("127.0.0.1", 0), backlog=512)
+    s.setblocking(False)
+    return s
 
 
 class Fpm:

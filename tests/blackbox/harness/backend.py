@@ -16,7 +16,7 @@ import threading
 import traceback
 
 from .messages import Broken, Reader
-from .wait import stretched, wait_for
+from .wait import Event, stretched, wait_for
 
 
 class Connection:
@@ -192,3 +192,33 @@ class Backend:
 
     def check(self):
         assert not self.failures, "the backend's script failed:\n" + "\n".join(self.failures)
+
+
+class Held:
+    """A script that answers when told to: asked is set when a request waits, go lets all go on."""
+
+    def __init__(self, answer="finished"):
+        self.answer, self.asked, self.go = answer, Event(), Event()
+
+    def __call__(self, c):
+        while c.request() is not None:
+            self.asked.set()
+            assert self.go.wait(20)
+            c.respond(self.answer)
+
+
+class Endless:
+    """A script whose answer has no end: given_up is set when the gateway takes no more of it."""
+
+    def __init__(self):
+        self.given_up = Event()
+
+    def __call__(self, c):
+        c.request()
+        c.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        try:
+            while True:
+                c.send(b"x" * 65536)
+        except OSError:
+            c.closed = True
+            self.given_up.set()
