@@ -146,16 +146,9 @@ static int run_check(const struct cli_args *args)
 static int run_explain(const struct cli_args *args)
 {
     const char *path = cli_config_path(args);
-    struct config_diag diag;
-    if (!path)
-        return EXIT_FAILED;
-    config_diag_init(&diag);
-    struct snapshot *s = snapshot_load(slice_str(path), &loader, &diag);
-    if (!s)
-        print_diag(&diag);
+    struct snapshot *s = path ? cli_load(path) : NULL;
     int status = s ? explain_request(s, args, stdout) : EXIT_FAILED;
     snapshot_unref(s);
-    config_diag_fini(&diag);
     return status;
 }
 
