@@ -100,6 +100,7 @@ def test_node_events_are_not_held_back(proxy, node):
     c = g.client()
     c.send("GET /events HTTP/1.1\r\nHost: t\r\n\r\n")
     assert c.reader.head()["content-type"] == "text/event-stream"
+    assert c.reader.until(b"\n\n").endswith(b"retry: 1000\n\n")
     for n in range(20):
         assert g.get(f"/events/next?{n}").status == 204
         assert c.reader.until(b"\n\n").decode().split("data: ")[1] == f"{n}\n\n"

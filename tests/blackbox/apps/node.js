@@ -14,7 +14,7 @@ const server = http.createServer((request, response) => {
     request.on('end', () => { response.addTrailers({ 'X-Bytes': String(bytes) }); response.end(); });
   } else if (path === '/events') {
     response.writeHead(200, { 'Content-Type': 'text/event-stream' });
-    response.flushHeaders();
+    response.write('retry: 1000\n\n');
     listener = response;
   } else if (path === '/events/next') {
     listener.write(`data: ${request.url.split('?')[1]}\n\n`);
