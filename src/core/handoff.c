@@ -108,6 +108,13 @@ static struct handoff *read_fields(struct exchange *x)
     return handoff;
 }
 
+void handoff_hide(struct fields *fields)
+{
+    for (struct field *f = fields->v; f < fields_end(fields); f++)
+        if (find_known(f))
+            f->dropped = true;
+}
+
 /* ---- X-Accel-Buffering, -Charset, -Limit-Rate ---- */
 
 static void set_buffering(struct exchange *x, struct slice value)

@@ -14,6 +14,9 @@ enum { HANDOFF_REST_MS = 100 }; /* for the rest of an answer that is not passed 
 /* The final head, x->resp, has come from a backend, and nothing of it is passed on yet. True: it
  * will not be; x->handoff is set until handoff_run(). */
 bool handoff_take(struct exchange *x);
+/* Takes the same fields off what goes on by itself, and asks for nothing: interim responses and
+ * trailers. */
+void handoff_hide(struct fields *fields);
 /* n more bytes of a body that nobody will see. False: enough has come. */
 bool handoff_skip(struct exchange *x, size_t n);
 /* Does what was asked for; the attempt is over. The caller lets exchange_run() go on. */

@@ -148,6 +148,7 @@ static bool inbound(struct exchange *x)
 static void on_interim(struct exchange *x, struct response_head *head)
 {
     forward_response(x, head);
+    handoff_hide(&head->fields);
     if (x->req.minor >= 1) /* RFC 9110 15.2: not to a client of HTTP/1.0 */
         x->front->put_interim(x, head);
 }
@@ -223,6 +224,7 @@ static void on_end(struct exchange *x, const struct codec_result *result)
         return;
     }
     x->resp_trailers = result->trailers;
+    handoff_hide(&x->resp_trailers);
     x->response = MSG_COMPLETE;
     attempt_finish(x);
 }

@@ -373,6 +373,26 @@ def test_what_no_pool_allows_is_dropped(app, tree, name):
     assert (tree / "files" / "small.txt").exists()
 
 
+@pytest.mark.parametrize("h2", [False, True])
+def test_where_nothing_can_be_handed_over_nobody_learns_of_it(proxy, h2):
+    def script(c):
+        c.request()
+        c.send("HTTP/1.1 103 Early Hints\r\nX-Sendfile: /secret\r\nLink: </a>\r\n\r\n"
+               "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
+               "0\r\nX-Accel-Redirect: /secret\r\nX-Own: 1\r\n\r\n")
+    g = proxy(then=script, pool=["hand-over accel", "hand-over sendfile from=/tmp"])
+    if h2:
+        c = H2Client(g.address)
+        s = c.get("/", ("te", "trailers"))
+        said = repr((s.interim, s.fields, s.trailers))
+        c.close()
+    else:
+        with g.client() as c:
+            c.send("GET / HTTP/1.1\r\nHost: test\r\nTE: trailers\r\nConnection: close\r\n\r\n")
+            said = c.rest().decode().lower()
+    assert "secret" not in said and "link" in said and "x-own" in said
+
+
 # What a compromised application may try: nothing outside what is allowed is ever read or removed.
 ATTACKS = ["/etc/passwd", "%(tree)s/secret", "%(tree)s/files/../secret", "%(tree)s/files/deep/../../secret",
            "%(tree)s/files-old/secret", "%(tree)s/files/../files-old/secret", "%(tree)s/files/out", "%(tree)s/files/up",
