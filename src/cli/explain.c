@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/explain_rules.h"
+#include "codec/codec.h"
 #include "core/action.h"
 #include "core/admit.h"
 #include "http/uri.h"
@@ -178,6 +179,26 @@ static void print_count(FILE *out, const char *name, uint64_t n)
         fprintf(out, "  %s=unlimited", name);
 }
 
+/* What the application is told of the path; programs of CGI are looked for when they are run. */
+static void print_script(const struct question *q, const struct route_conf *route, FILE *out)
+{
+    const struct back_codec *codec = codec_find(route->pool->codec);
+    struct cgi_info info = {0};
+    if (!codec || !codec->wants_cgi || slice_eq(route->pool->codec, SLICE("cgi")))
+        return;
+    script_split(&route->script, q->facts.path, q->arena, &info);
+    print_label(out, "script");
+    fprintf(out, "SCRIPT_NAME=" SLICE_FMT SLICE_FMT "  PATH_INFO=" SLICE_FMT,
+            SLICE_ARG(q->target.mount.prefix), SLICE_ARG(info.script_name),
+            SLICE_ARG(info.path_info));
+    if (info.script_name.n && info.document_root.n)
+        fprintf(out, "  SCRIPT_FILENAME=" SLICE_FMT SLICE_FMT, SLICE_ARG(info.document_root),
+                SLICE_ARG(info.script_name));
+    fputc('\n', out);
+    if (script_is_beneath_file(&route->script, q->facts.path, q->arena))
+        fputs("            its path leads through a file: answered with 404\n", out);
+}
+
 static void print_pool(FILE *out, const struct pool_conf *pool)
 {
     print_label(out, "pool");
@@ -214,6 +235,8 @@ static void print_limits(FILE *out, const struct gateway_conf *g, const struct r
     print_count(out, "fields", g->fields);
     print_count(out, "body", route->serve.body_bytes);
     print_count(out, "window", g->window);
+    if (route->serve.rate_bytes)
+        print_count(out, "rate", route->serve.rate_bytes);
     fputc('\n', out);
     fputs("client  ", out);
     print_time(out, "head", g->head_ms);
@@ -360,6 +383,8 @@ static int run_route(const struct snapshot *s, const struct site_conf *site, str
         print_onward(out, q);
     if (found->rewrite)
         explain_response(out, found->rewrite, &q->target);
+    if (found->pool)
+        print_script(q, found, out);
     print_pool_of(out, s, found);
     return EXPLAIN_SERVED;
 }

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/cgi_info.h"
 
-#include <string.h>
-
 #include "core/exchange.h"
 #include "http/uri.h"
 #include "net/addr.h"
-#include "net/file.h"
 #include "net/tls.h"
 
 static void fill_client(struct cgi_info *info, const struct exchange *x)
@@ -130,24 +127,4 @@ void cgi_info_mount(struct cgi_info *info, struct exchange *x)
     if (!info->script_filename.n && info->document_root.n && info->script_name.n)
         info->script_filename = arena_join(&x->arena, info->document_root, info->script_name);
     info->script_name = arena_join(&x->arena, x->mount.prefix, info->script_name);
-}
-
-/* Above whom there is something but the root. */
-static bool is_deep(struct slice path)
-{
-    return path.n && memchr(path.p + 1, '/', path.n - 1);
-}
-
-bool cgi_info_is_beneath_file(struct exchange *x)
-{
-    const struct script_conf *conf = &x->route->script;
-    struct cgi_info info = {0};
-    if (!conf->root.n || conf->script.n)
-        return false;
-    script_split(conf, x->path, &x->arena, &info);
-    if (!is_deep(info.script_name))
-        return false;
-    struct slice path = arena_printf(&x->arena, SLICE_FMT SLICE_FMT, SLICE_ARG(conf->root),
-                                     SLICE_ARG(info.script_name));
-    return file_is_beneath_file(path.p);
 }

@@ -3,8 +3,6 @@
 #ifndef CORE_CGI_INFO_H
 #define CORE_CGI_INFO_H
 
-#include <stdbool.h>
-
 #include "codec/codec.h"
 
 struct exchange;
@@ -14,9 +12,5 @@ void cgi_info_fill(struct cgi_info *info, struct exchange *x);
 /* A prefix that a rule has taken off the path is where the script is mounted: it goes in front of
  * SCRIPT_NAME. Once the script has been found. */
 void cgi_info_mount(struct cgi_info *info, struct exchange *x);
-/* Whether the path of the script leads through a file: /uploads/photo.jpg/x.php. PHP would go up to
- * that file and run it, whoever has put it there (cgi.fix_pathinfo). Where the scripts are another
- * machine's, nothing is known: false. */
-bool cgi_info_is_beneath_file(struct exchange *x);
 
 #endif

@@ -2,7 +2,6 @@
  * the route. SPDX-License-Identifier: MIT */
 #include "config/suggest.h"
 #include "core/action.h"
-#include "core/cgi_info.h"
 #include "core/demand.h"
 #include "core/forward.h"
 #include "core/generation.h"
@@ -41,7 +40,7 @@ static enum next run(struct exchange *x)
     forward_request(x);
     if (!rewriting_request(x) || !rewriting_params(x))
         return NEXT;
-    if (pool->codec->wants_cgi && cgi_info_is_beneath_file(x)) {
+    if (pool->codec->wants_cgi && script_is_beneath_file(&x->route->script, x->path, &x->arena)) {
         exchange_fail(x, 404, "the path of the script leads through a file", NULL);
         return NEXT;
     }

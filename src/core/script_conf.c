@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/script_conf.h"
 
+#include <string.h>
+
 #include "codec/cgi_env.h"
+#include "net/file.h"
 
 static bool begins_with_slash(struct config_reader *r, const struct directive *d,
                               const struct config_word *word)
@@ -143,4 +146,23 @@ void script_split(const struct script_conf *conf, struct slice path, struct aren
     info->path_info = conf->script.n ? SLICE_NONE : path;
     if (!conf->script.n && conf->split.n && !cgi_split_path(info, path, conf->split))
         add_index(conf, path, a, info);
+}
+
+/* Above whom there is something but the root. */
+static bool is_deep(struct slice path)
+{
+    return path.n && memchr(path.p + 1, '/', path.n - 1);
+}
+
+bool script_is_beneath_file(const struct script_conf *conf, struct slice path, struct arena *a)
+{
+    struct cgi_info info = {0};
+    if (!conf->root.n || conf->script.n)
+        return false;
+    script_split(conf, path, a, &info);
+    if (!is_deep(info.script_name))
+        return false;
+    struct slice file =
+        arena_printf(a, SLICE_FMT SLICE_FMT, SLICE_ARG(conf->root), SLICE_ARG(info.script_name));
+    return file_is_beneath_file(file.p);
 }

@@ -38,5 +38,9 @@ void script_conf_finish(struct script_conf *route, const struct back_codec *code
  * root, and all of the path is PATH_INFO. Texts that are made are in the arena. */
 void script_split(const struct script_conf *conf, struct slice path, struct arena *a,
                   struct cgi_info *info);
+/* Whether the path of the script leads through a file: /uploads/photo.jpg/x.php. PHP would go up to
+ * that file and run it, whoever has put it there (cgi.fix_pathinfo). Where the scripts are another
+ * machine's, nothing is known: false. */
+bool script_is_beneath_file(const struct script_conf *conf, struct slice path, struct arena *a);
 
 #endif

@@ -3,7 +3,7 @@
 
 static key_set_fn set_from;
 
-static const struct key_name kinds[] = {
+const struct key_name handoff_kinds[] = {
     {"sendfile", HANDOFF_SENDFILE, NULL},
     {"accel", HANDOFF_ACCEL, NULL},
     {"tempfile", HANDOFF_TEMPFILE, NULL},
@@ -24,7 +24,7 @@ const struct key handoff_options[] = {
 
 static const struct key_name *find_kind(struct slice text)
 {
-    const struct key_name *k = kinds;
+    const struct key_name *k = handoff_kinds;
     while (k->name && !slice_eq(text, slice_str(k->name)))
         k++;
     return k->name ? k : NULL;

@@ -33,8 +33,9 @@ struct handoff_line {
     uint32_t dirs; /* that it names */
 };
 
-extern const struct key handoff_options[]; /* target: a struct handoff_line */
-key_set_fn handoff_conf_set;               /* the same */
-key_close_fn handoff_conf_close;           /* the same */
+extern const struct key_name handoff_kinds[]; /* a bit each: enum handoff_kind */
+extern const struct key handoff_options[];    /* target: a struct handoff_line */
+key_set_fn handoff_conf_set;                  /* the same */
+key_close_fn handoff_conf_close;              /* the same */
 
 #endif

@@ -109,9 +109,27 @@ static void print_retry(FILE *out, const struct pool_conf *pool)
     fputc('\n', out);
 }
 
+/* ---- hand-over ---- */
+
+static void print_handoff(FILE *out, const struct handoff_conf *conf)
+{
+    const char *label = "hand-over ";
+    for (const struct key_name *k = handoff_kinds; k->name; k++) {
+        if (!(conf->kinds & (unsigned)k->value))
+            continue;
+        fprintf(out, "%s%s", label, k->name);
+        for (uint32_t i = 0; i < conf->dir_count; i++)
+            if (conf->dirs[i].kinds & (unsigned)k->value)
+                fprintf(out, "  from=" SLICE_FMT, SLICE_ARG(conf->dirs[i].path));
+        fputc('\n', out);
+        label = "          ";
+    }
+}
+
 void pool_explain(FILE *out, const struct pool_conf *pool)
 {
     print_balance(out, pool);
     print_health(out, pool);
     print_retry(out, pool);
+    print_handoff(out, &pool->handoff);
 }

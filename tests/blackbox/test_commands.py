@@ -183,6 +183,26 @@ def test_explain_tells_how_the_pool_picks_probes_and_tries_again(tmp_path):
     assert lines["retry"] == "attempts=2  on=connect,502-504,599  budget=20%"
 
 
+def test_explain_tells_which_script_and_what_it_may_hand_over(tmp_path):
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "photo.jpg").write_text("")
+    conf = tmp_path / "sluice.conf"
+    conf.write_text("listen 80\npool php {\n protocol fastcgi\n backend unix:/run/php.sock\n hand-over accel\n"
+                    " hand-over sendfile from=/srv/a from=/srv/b\n}\n"
+                    f"site * {{\n root {tmp_path}/www\n index index.php\n limit rate=10k\n"
+                    " route /app/* {\n  strip-prefix /app\n  proxy php\n }\n proxy php\n}\n")
+
+    def explained(path):
+        out = sluice("explain", "-c", conf, "GET", path).stdout
+        return out, {line.split()[0]: line.split(None, 1)[1] for line in out.splitlines() if line[0] != " "}
+    out, lines = explained("/dir/a.php/more?x")
+    assert lines["script"] == f"SCRIPT_NAME=/dir/a.php  PATH_INFO=/more  SCRIPT_FILENAME={tmp_path}/www/dir/a.php"
+    assert lines["hand-over"] == "sendfile  from=/srv/a  from=/srv/b" and "\n          accel\n" in out
+    assert "rate=10k" in lines["limits"] and "404" not in out
+    assert explained("/app/x/")[1]["script"].startswith("SCRIPT_NAME=/app/x/index.php  PATH_INFO=  ")
+    assert "leads through a file: answered with 404" in explained("/photo.jpg/x.php")[0]
+
+
 def test_explain_agrees_with_what_happens(gateway, backend, tmp_path):
     a, b = backend(then=serve(lambda r, c: b"a")), backend(then=serve(lambda r, c: b"b"))
     config = (f"listen 127.0.0.1:0\npool a {{\n backend {a.address}\n}}\npool b {{\n backend {b.address}\n}}\n"
