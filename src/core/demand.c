@@ -8,8 +8,11 @@
 #include "base/num.h"
 #include "core/asker.h"
 #include "core/exchange.h"
+#include "core/route.h"
 #include "core/worker.h"
 #include "http/cookie.h"
+#include "rewrite/map_back.h"
+#include "rewrite/rules.h"
 
 /* The same in every gateway: several of them send the same request to the same backend. */
 static const struct map_key hash_key = {0x736c756963652d68, 0x6173682d6b65792d};
@@ -83,8 +86,12 @@ void demand_mark_response(struct exchange *x)
         return;
     char hex[NUM_HEX_MAX];
     struct slice id = slice_of(hex, num_put_hex(hex, stick));
-    struct slice value =
-        arena_printf(&x->arena, SLICE_FMT "=" SLICE_FMT "; Path=/; HttpOnly; SameSite=Lax",
-                     SLICE_ARG(conf->sticky), SLICE_ARG(id));
+    const struct rewrite *rewrite = x->route->rewrite;
+    const struct mapping wanted = {.cookie_flags = rewrite ? rewrite->cookie_flags : SLICE_NONE};
+    const struct mapping usual = {.cookie_flags = SLICE("; SameSite=Lax")};
+    struct slice value = arena_printf(&x->arena, SLICE_FMT "=" SLICE_FMT "; Path=/; HttpOnly",
+                                      SLICE_ARG(conf->sticky), SLICE_ARG(id));
+    value = map_back_cookie(&wanted, value, &x->arena);
+    value = map_back_cookie(&usual, value, &x->arena);
     fields_add(&x->resp.fields, &x->arena, FIELD_SET_COOKIE, SLICE("Set-Cookie"), value);
 }

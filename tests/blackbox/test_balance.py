@@ -112,6 +112,14 @@ def test_a_cookie_of_ours_brings_a_client_back(proxy, trio):
         assert who(g, 9, fields=f"Cookie: srv={cookie}\r\n") == {m.body.decode(): 9}
 
 
+def test_it_has_the_flags_that_cookies_are_to_have(proxy, trio):
+    """SameSite=None is what a browser wants of a page that other sites show in a frame."""
+    g = proxy(*trio, pool=["balance sticky=srv"], route=["cookie-flags secure samesite=none"])
+    assert re.fullmatch("srv=[0-9a-f]+; Path=/; HttpOnly; Secure; SameSite=None", g.get()["set-cookie"])
+    g = proxy(*trio, pool=["balance sticky=srv"], route=["cookie-flags secure httponly"])
+    assert re.fullmatch("srv=[0-9a-f]+; Path=/; HttpOnly; Secure; SameSite=Lax", g.get()["set-cookie"])
+
+
 def test_it_is_set_once(proxy, trio):
     g = proxy(*trio, pool=["balance sticky=srv"])
     cookie = cookie_of(g.get())
