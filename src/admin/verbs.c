@@ -23,6 +23,32 @@ static bool take_number(struct call *c, const char *name, uint64_t otherwise, ui
     return false;
 }
 
+static bool is_one_of(struct slice key, const char *const *known)
+{
+    while (*known && !slice_eq(key, slice_str(*known)))
+        known++;
+    return *known;
+}
+
+/* What is not known could be a limit that is misspelt. False: there is such, which has been
+ * answered. */
+static bool takes_all(struct call *c, const char *const *known)
+{
+    struct slice query = c->request->head->query;
+    while (query.n) {
+        size_t end = slice_find(query, '&');
+        struct slice key = slice_first(query, end);
+        key.n = slice_find(key, '=');
+        if (key.n && !is_one_of(key, known)) {
+            admin_refuse(c->conn, 400, "'" SLICE_FMT "' is nothing that can be said here",
+                         SLICE_ARG(key));
+            return false;
+        }
+        query = slice_skip(query, end < query.n ? end + 1 : end);
+    }
+    return true;
+}
+
 static void refuse(struct call *c, int error)
 {
     switch (error) {
@@ -96,10 +122,11 @@ void answer_remove(struct call *c)
 
 void answer_add(struct call *c)
 {
+    static const char *const known[] = {"weight", "max-conns", "backup", NULL};
     struct pool *p = find_pool(c);
     struct change_order order = {.change = CHANGE_ADD, .backend = c->args[1]};
     uint32_t backup;
-    if (!p || !take_number(c, "weight", 0, 1, WEIGHT_MAX, &order.weight) ||
+    if (!p || !takes_all(c, known) || !take_number(c, "weight", 0, 1, WEIGHT_MAX, &order.weight) ||
         !take_number(c, "max-conns", 0, 1, CONNS_MAX, &order.max_conns) ||
         !take_number(c, "backup", 0, 1, 1, &backup))
         return;

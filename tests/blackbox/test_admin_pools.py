@@ -126,7 +126,7 @@ def test_what_is_added_has_its_weight_and_limit(three, backend):
     change(g, d, "add", query="?weight=3&max-conns=5")
     shown = {x["address"]: x for x in ask(g, "/pools/app")["backends"]}[d.address]
     assert shown["weight"] == 3 and shown["connections"]["limit"] == 5
-    for query in ("?weight=1001", "?weight=x", "?max-conns=x", "?backup=2"):
+    for query in ("?weight=1001", "?weight=x", "?max-conns=x", "?backup=2", "?max_conns=5", "?weight=2&x"):
         change(g, "127.0.0.1:9", "add", 400, query)
 
 
