@@ -132,7 +132,7 @@ static bool read_more(struct client *c)
 {
     if (!c->stream.readable)
         return false;
-    ssize_t n = stream_fill(&c->stream);
+    ssize_t n = stream_fill_head(&c->stream);
     if (n > 0)
         return true;
     if (n != -EAGAIN)

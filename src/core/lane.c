@@ -82,13 +82,19 @@ bool lane_gather(struct lane *l, size_t n)
     return true;
 }
 
-ssize_t lane_fill(struct lane *l, bool deep)
+ssize_t lane_fill(struct lane *l, enum lane_fill what)
 {
     if (l->carrier)
         return carrier_fill(l);
-    if (!l->conn->stream.readable)
+    struct stream *s = &l->conn->stream;
+    if (!s->readable)
         return -EAGAIN;
-    return deep ? stream_fill_deep(&l->conn->stream) : stream_fill(&l->conn->stream);
+    switch (what) {
+    case FILL_HEAD: return stream_fill_head(s);
+    case FILL_BODY: return stream_fill(s);
+    case FILL_DEEP: return stream_fill_deep(s);
+    }
+    return -EAGAIN;
 }
 
 const char *lane_why(const struct lane *l)

@@ -52,8 +52,10 @@ void lane_consume(struct lane *l, size_t n);
 /* The codec wants more than lane_bytes() had, of which it took n: whether there is more, then to be
  * seen in one piece. */
 bool lane_gather(struct lane *l, size_t n);
-/* Reads more; deep: the receiver keeps up. Bytes; 0: the backend has closed; -EAGAIN; -errno. */
-ssize_t lane_fill(struct lane *l, bool deep);
+/* Reads more, of a head, or of a body whose receiver keeps up or does not. Bytes; 0: the backend
+ * has closed; -EAGAIN; -errno. */
+enum lane_fill { FILL_HEAD, FILL_BODY, FILL_DEEP };
+ssize_t lane_fill(struct lane *l, enum lane_fill what);
 /* What the encryption has against the connection; "": nothing. */
 const char *lane_why(const struct lane *l);
 /* Why a shared connection ended, if the backend broke the protocol; else NULL. */

@@ -390,6 +390,14 @@ static bool has_room(struct exchange *x)
     return false;
 }
 
+static enum lane_fill next_fill(const struct exchange *x)
+{
+    if (x->response == MSG_NONE)
+        return FILL_HEAD;
+    bool keeps_up = chain_is_empty(&x->resp_body) && !x->coder && x->front->is_flushed(x);
+    return keeps_up ? FILL_DEEP : FILL_BODY;
+}
+
 /* Reads from the backend and decodes, while the client's side has room. */
 static bool take_response(struct exchange *x)
 {
@@ -405,8 +413,7 @@ static bool take_response(struct exchange *x)
         x->conn_moved |= moved && l->carrier;
         return moved;
     }
-    bool keeps_up = chain_is_empty(&x->resp_body) && !x->coder && x->front->is_flushed(x);
-    ssize_t n = lane_fill(l, keeps_up);
+    ssize_t n = lane_fill(l, next_fill(x));
     if (n == -EAGAIN)
         return false;
     if (n <= 0)

@@ -236,10 +236,11 @@ static void move_in(struct stream *s, size_t room)
 
 /* Sees to it that s->in has room behind its unread bytes; false if BUF_LARGE are waiting already.
  */
-static bool make_room(struct stream *s, bool deep)
+static bool make_room(struct stream *s, size_t want)
 {
+    bool deep = want == BUF_HUGE;
     if (!s->in) {
-        s->in = buf_take(&s->loop->bufs, deep ? BUF_HUGE : BUF_LARGE);
+        s->in = buf_take(&s->loop->bufs, want);
         s->in_at = 0;
         return true;
     }
@@ -264,9 +265,9 @@ static ssize_t failed(struct stream *s, ssize_t rc)
     return rc;
 }
 
-static ssize_t fill(struct stream *s, bool deep)
+static ssize_t fill(struct stream *s, size_t want)
 {
-    if (!make_room(s, deep))
+    if (!make_room(s, want))
         return -ENOBUFS;
     size_t room = buf_room(s->in);
     ssize_t got = s->transport->read(s, buf_end(s->in), room);
@@ -285,12 +286,19 @@ static ssize_t fill(struct stream *s, bool deep)
 
 ssize_t stream_fill(struct stream *s)
 {
-    return fill(s, false);
+    return fill(s, BUF_LARGE);
+}
+
+ssize_t stream_fill_head(struct stream *s)
+{
+    size_t want = s->spliced ? BUF_MEDIUM : BUF_LARGE;
+    s->spliced = false;
+    return fill(s, want);
 }
 
 ssize_t stream_fill_deep(struct stream *s)
 {
-    return fill(s, s->filled && buf_may_be_huge(&s->loop->bufs));
+    return fill(s, s->filled && buf_may_be_huge(&s->loop->bufs) ? BUF_HUGE : BUF_LARGE);
 }
 
 void stream_consume(struct stream *s, size_t n)
@@ -334,8 +342,10 @@ ssize_t stream_splice(struct stream *s, int pipe_fd, size_t n)
 {
     ssize_t got = s->transport->splice(s, pipe_fd, n);
     s->filled = got > 0 && (size_t)got >= n / 2; /* a pipe may be full of less */
-    if (got > 0)
+    if (got > 0) {
+        s->spliced = true;
         return got;
+    }
     s->readable = false;
     if (got == 0)
         s->eof = true;

@@ -55,7 +55,8 @@ struct stream {
     struct buf *in; /* bytes read and not yet consumed; NULL while there are none */
     uint32_t in_at; /* of the first one in in->data */
     bool readable, writable;
-    bool filled;       /* the last read got all it had room for */
+    bool filled : 1;   /* the last read got all it had room for */
+    bool spliced : 1;  /* of the newest message: some of it went into a pipe */
     bool hup;          /* the peer sent FIN or reset: read to find out */
     bool reset;        /* the connection is broken both ways (RST) */
     bool eof;          /* all it sent has been read */
@@ -78,6 +79,9 @@ void stream_close(struct stream *s, bool hard);
 /* Reads what is there (up to BUF_LARGE) behind what s->in holds. Answers bytes read, 0 at end of
  * stream, -EAGAIN, or -errno (also kept in s->error). */
 ssize_t stream_fill(struct stream *s);
+/* The same for the beginning of a message: little where the body before it went into a pipe, for
+ * what is read of this one's is copied. */
+ssize_t stream_fill_head(struct stream *s);
 /* The same for a body whose receiver keeps up: up to BUF_HUGE if the last read filled its buf. */
 ssize_t stream_fill_deep(struct stream *s);
 /* Before anything is read: looks at what has come without taking it, and takes n bytes of it that

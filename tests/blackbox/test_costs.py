@@ -89,6 +89,26 @@ def test_a_request_takes_four_system_calls_and_its_share_of_waiting(case, traced
     assert min(others) <= 4 * REQUESTS + REQUESTS // 10
 
 
+def test_of_a_large_body_behind_another_little_is_copied(gateway, backend, tmp_path):
+    """The head is read into a small buffer; the first time nobody knows what comes."""
+    size, count = 4 << 20, 10
+    g = gateway(make_config(backend(then=serve(lambda r, c: bytes(size))), threads=1, gateway=QUIET))
+    c = g.client()
+    assert len(c.get().body) == size
+    out = tmp_path / "strace.out"
+    strace = subprocess.Popen(["strace", "-f", "-e", "trace=recvfrom,splice", "-s", "0", "-o", out, "-p", str(g.pid)],
+                              stderr=subprocess.PIPE, text=True)
+    assert "attached" in strace.stderr.readline()
+    for _ in range(count):
+        assert len(c.get().body) == size
+    strace.send_signal(signal.SIGINT)
+    strace.communicate(timeout=20)
+    read = sum(int(n) for n in re.findall(r"recvfrom\(.* = (\d+)$", out.read_text(), re.M))
+    print(f"{read / count} bytes of each are copied")
+    # A rest that is too short for a pipe is copied as well.
+    assert read <= count * (16 + 128 + 1) * 1024
+
+
 @pytest.mark.parametrize("size, calls_each", [(1024, 2), (100_000, 3)])
 def test_a_file_that_is_open_takes_as_few_calls_as_there_can_be(gateway, tmp_path, traced, size, calls_each):
     """Read and send; a large one is sent behind its head by sendfile."""
