@@ -9,8 +9,8 @@ char **cgi_environ(const struct codec_request *request, struct arena *a)
     cgi_env_init(&env, CGI_ENVIRON, request);
     char *p = arena_alloc(a, cgi_env_bound(&env));
     const char *end = cgi_env_put(&env, p);
-    size_t most = env.count + request->head->fields.n + (size_t)request->cgi->param_count + 1,
-           n = 0;
+    size_t most = CGI_VARS_MAX + request->head->fields.n + (size_t)request->cgi->param_count + 1;
+    size_t n = 0;
     char **v = arena_alloc(a, most * sizeof(*v));
     for (; p < end; p += strlen(p) + 1)
         v[n++] = p;

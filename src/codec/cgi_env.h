@@ -25,25 +25,18 @@ enum cgi_form {
     CGI_ENVIRON, /* NAME=value NUL */
 };
 
-enum { CGI_VARS_MAX = 28 };
-
-struct cgi_var {
-    struct slice name;
-    struct slice value, rest; /* the value is both, joined */
-};
+/* So many variables at most are made of neither fields nor the configuration. */
+enum { CGI_VARS_MAX = 26 };
 
 /* The variables of one request, not yet written; points into the request. */
 struct cgi_env {
     const struct codec_request *request;
     enum cgi_form form;
-    uint32_t count;
     uint64_t repeated; /* a bit for each field name that may have more than one line */
-    struct cgi_var vars[CGI_VARS_MAX]; /* all but HTTP_* and those of the configuration */
-    char length[20], server_port[20], client_port[20];
 };
 
 void cgi_env_init(struct cgi_env *env, enum cgi_form form, const struct codec_request *request);
-/* At least what cgi_env_put() writes. */
+/* At least what cgi_env_put() writes, and what it writes over on the way. */
 size_t cgi_env_bound(const struct cgi_env *env);
 /* Writes all variables at p; answers the end. */
 char *cgi_env_put(const struct cgi_env *env, char *p);
