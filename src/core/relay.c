@@ -126,6 +126,13 @@ static void pass_request(struct exchange *x)
     }
 }
 
+/* All of the request has gone out: this direction has nothing to do any more. */
+static bool is_passed(const struct exchange *x)
+{
+    return x->request == MSG_PASSED && chain_is_empty(x->attempt.lane.out);
+}
+
+/* True: something moved, and more may. */
 static bool inbound(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
@@ -135,12 +142,13 @@ static bool inbound(struct exchange *x)
     if (x->state != EX_RELAY || !lane_is_open(&at->lane))
         return moved;
     pass_request(x);
-    if (x->request == MSG_PASSED && chain_is_empty(at->lane.out) &&
-        (x->resp_framing.kind == BODY_TUNNEL || at->codec->finishes))
-        lane_finish(&at->lane);
     if (lane_flush(&at->lane))
         moved = x->conn_moved = at->sent = true;
-    return moved;
+    if (!is_passed(x))
+        return moved;
+    if (x->resp_framing.kind == BODY_TUNNEL || at->codec->finishes)
+        lane_finish(&at->lane);
+    return false;
 }
 
 /* ---- outbound: the response, towards the client ---- */

@@ -46,6 +46,11 @@ bool net_addr_literal(struct slice host, uint16_t port, struct net_addr *a)
 
 void net_addr_set(struct net_addr *a, const struct sockaddr *sa, socklen_t len)
 {
+    if (len >= sizeof(a->in4) && sa->sa_family == AF_INET) { /* as most are, several a request */
+        a->len = sizeof(a->in4);
+        memcpy(&a->in4, sa, sizeof(a->in4));
+        return;
+    }
     *a = (struct net_addr){.len = len < sizeof(a->un) ? len : sizeof(a->un)};
     memcpy(&a->sa, sa, a->len);
     if (a->len < sizeof(a->in6) || a->sa.sa_family != AF_INET6 ||
