@@ -22,7 +22,7 @@ FUZZ = $(BUILD)/fuzz
 SOURCES = git ls-files --cached --others --exclude-standard '*.[ch]'
 
 # One compiler builds what is installed, the other what is instrumented: warnings are errors in both.
-PLAIN_OPTIONS = --werror --prefix=$(PREFIX)
+PLAIN_OPTIONS = --werror --prefix=$(PREFIX) -Dwhole_program=true
 CLANG_OPTIONS = --werror -Db_lundef=false
 
 # Quiet unless something is wrong.
