@@ -136,7 +136,11 @@ static inline int fuzz_mux(const struct back_codec *codec, const char *start, si
         return 0;
     static _Atomic uint32_t memory;
     struct mux_fuzz m = {.codec = codec, .what = data[2]};
-    const struct mux_conf conf = {.window = MUX_WINDOW, .head_bytes = 2048, .memory = &memory};
+    const struct mux_conf conf = {.window = MUX_WINDOW,
+                                  .head_bytes = 2048,
+                                  .unpacked_bytes = 1 << 20,
+                                  .waiting = 1000,
+                                  .memory = &memory};
     atomic_store(&memory, MUX_LANES);
     buf_pool_init(&m.bufs, 0);
     chain_init(&m.out, &m.bufs, MUX_OUT);

@@ -14,9 +14,7 @@
 #include "http/status.h"
 
 enum {
-    UNPACKED_MAX = 1 << 20, /* bytes a field section may unpack to */
-    WAITING_MAX = 1000,     /* answers to a backend that does not read them */
-    QUEUE_MAX = 200000,     /* frames of any kind, for two of each stream */
+    QUEUE_MAX = 200000, /* frames of any kind, for two of each stream */
 };
 
 struct back {
@@ -120,7 +118,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
     (void)session, (void)frame, (void)flags;
     if (b->reading)
         h2_section_add(&b->section, h2_slice(name), h2_slice(value));
-    if (b->section.bytes <= UNPACKED_MAX)
+    if (b->section.bytes <= b->conf.unpacked_bytes)
         return 0;
     snprintf(b->error, sizeof(b->error), "field section unpacks to too much");
     return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -360,7 +358,7 @@ static void mux_open(void *state, const struct mux_conf *conf, struct buf_pool *
     list_init(&b->lanes);
     list_init(&b->news);
     nghttp2_session_callbacks *callbacks = make_callbacks();
-    nghttp2_option *options = h2_options_new(WAITING_MAX);
+    nghttp2_option *options = h2_options_new(conf->waiting);
     nghttp2_mem mem = h2_mem;
     if (nghttp2_session_client_new3(&b->session, callbacks, b, options, &mem))
         abort();

@@ -424,6 +424,8 @@ bool carrier_dial(struct exchange *x, struct backend *b, struct slice lead, int 
     conn_share(c->conn, on_idle_ready, on_closed, c);
     const struct mux_conf conf = {.window = (uint32_t)w->snapshot->gateway.window,
                                   .head_bytes = w->limits.head_bytes,
+                                  .unpacked_bytes = at->pool->conf->h2_head_bytes,
+                                  .waiting = at->pool->conf->h2_waiting,
                                   .is_secure = at->pool->conf->tls.is_on,
                                   .memory = &b->mux_memory};
     mux->open(c->mux_state, &conf, &w->loop.bufs);

@@ -106,8 +106,12 @@ static size_t state_bytes(const struct back_codec *codec)
 
 static void open_lane(struct probe *p)
 {
-    const struct mux_conf conf = {
-        .window = BODY_MAX, .head_bytes = 64 * 1024, .is_secure = p->all->pool->conf->tls.is_on};
+    const struct pool_conf *pool = p->all->pool->conf;
+    const struct mux_conf conf = {.window = BODY_MAX,
+                                  .head_bytes = 64 * 1024,
+                                  .unpacked_bytes = pool->h2_head_bytes,
+                                  .waiting = pool->h2_waiting,
+                                  .is_secure = pool->tls.is_on};
     const struct mux *mux = mux_of(p->all->codec);
     struct buf_pool *bufs = &p->all->loop->bufs;
     if (!mux)

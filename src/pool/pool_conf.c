@@ -165,6 +165,17 @@ static const struct key keep_options[] = {
     {.name = NULL},
 };
 
+static const struct key h2_options[] = {
+    {.name = "head", .type = KEY_UINT, .at = at(struct pool_conf, h2_head_bytes),
+     .init = "1048576", .min = "1024", .max = "16777216",
+     .help = "bytes a field section of a backend may unpack to before the connection is given up"},
+    {.name = "waiting", .type = KEY_UINT, .at = at(struct pool_conf, h2_waiting),
+     .init = "1000", .min = "10", .max = "1000000",
+     .help = "answers to PING and SETTINGS frames that wait for a backend that does not read them; with "
+             "more the connection is given up"},
+    {.name = NULL},
+};
+
 static const struct key timeout_options[] = {
     {.name = "request", .type = KEY_MS, .at = at(struct pool_conf, request_ms),
      .init = "0s", .zero = "off", .max = "1d",
@@ -266,6 +277,8 @@ const struct key pool_keys[] = {
              "X-Rewrite-URI, -Host and -Backend. Without it these fields are dropped"},
     {.name = "keep-alive", .type = KEY_NONE, .options = keep_options,
      .help = "connections to backends kept for the next request"},
+    {.name = "h2", .type = KEY_NONE, .options = h2_options,
+     .help = "what a backend that is spoken to over HTTP/2 may do at most"},
     {.name = "timeout", .type = KEY_NONE, .options = timeout_options,
      .help = "how long to wait for a backend"},
     {.name = "retry", .type = KEY_NONE, .options = retry_options,

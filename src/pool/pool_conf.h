@@ -70,6 +70,8 @@ struct pool_conf {
     uint32_t keep_age_ms;   /* no request is begun on an older one; 0: no limit */
     bool multiplex;         /* where the protocol can do without: backends are asked */
     uint32_t keep_streams;  /* requests at a time on one that is shared */
+    uint32_t h2_head_bytes; /* what a field section of a backend may unpack to */
+    uint32_t h2_waiting;    /* answers that a backend may leave unread */
     uint32_t keep_ping_ms;  /* a shared one is silent for so long: asked whether it lives; 0: not */
 
     uint32_t connect_ms;

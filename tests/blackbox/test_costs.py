@@ -4,6 +4,8 @@ import collections
 import mmap
 import re
 import signal
+import socket
+import ssl
 import struct
 import subprocess
 
@@ -11,6 +13,7 @@ import pytest
 
 from conftest import make_config
 from harness import H2Client, serve, wait_for
+from harness.certs import Authority
 from harness.h2 import window_update
 
 pytestmark = pytest.mark.plain
@@ -126,6 +129,34 @@ def test_a_file_that_is_open_takes_as_few_calls_as_there_can_be(gateway, tmp_pat
     print(dict(calls))
     calls.pop("epoll_wait", 0)
     assert sum(calls.values()) <= calls_each * REQUESTS + REQUESTS // 10
+
+
+def test_a_tls_connection_takes_as_few_calls_as_there_can_be(gateway, tmp_path, traced):
+    """Accepted and watched; read for the hello, the end of the handshake and the request; two writes, the last of
+    which has the response and close_notify; closed without being waited for."""
+    authority = Authority(tmp_path)
+    cert = authority.issue("localhost")
+    g = gateway(f"gateway {{ threads 1; access-log off }}\nlisten 127.0.0.1:0 tls {{ certificate {cert.pem} "
+                f"key={cert.key}; tickets off }}\nsite {{ respond 200 ok }}\n")
+    c = ssl.create_default_context(cafile=str(authority.pem))
+
+    def ask():
+        for _ in range(REQUESTS):
+            with socket.create_connection(g.address) as plain, c.wrap_socket(plain, server_hostname="localhost") as s:
+                s.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                got = b""
+                while part := s.recv(4096):     # to close_notify: without it this is an error
+                    got += part
+                assert got.startswith(b"HTTP/1.1 200 ") and got.endswith(b"\r\n\r\nok")
+    ask()
+    calls = traced(g.pid, ask)
+    print(dict(calls))
+    spare = REQUESTS // 10
+    assert calls["shutdown"] == 0
+    assert calls["accept4"] <= 2 * REQUESTS + spare        # the second finds nobody
+    assert calls["sendto"] <= 2 * REQUESTS + spare
+    assert calls["recvfrom"] <= 3 * REQUESTS + spare
+    assert calls["epoll_ctl"] + calls["setsockopt"] + calls["close"] <= 3 * REQUESTS + spare
 
 
 # ---- allocations ----

@@ -333,6 +333,26 @@ def test_a_silent_connection_is_asked_for_a_sign_of_life(proxy, backend):
     g.wait_line("no answer to a PING")
 
 
+@pytest.mark.parametrize("limit, ill, line", [
+    ("h2 waiting=10", lambda h, r: h.send(ping() * 500), "Flooding|flood"),
+    ("h2 head=2000", lambda h, r: h.send(headers(r.stream, block((":status", "200"), ("x-long", "a" * 3000)))),
+     "field section unpacks to too much"),
+], ids=["waiting", "head"])
+def test_a_backend_that_asks_too_much_of_us_is_left(proxy, backend, limit, ill, line):
+    """What the limit is for breaks the connection; without it the same does no harm."""
+    def script(c):
+        h = H2Peer(c)
+        r = h.request()
+        ill(h, r)
+        if "waiting" in limit:
+            h.respond(r.stream, "ok")
+        h.serve()
+    strict = proxy(script, pool=shared(limit, "retry attempts=1"))
+    assert strict.get("/").status == 502
+    strict.wait_line(line)
+    assert proxy(script, pool=H2C).get("/").status == 200
+
+
 def test_a_slow_answer_is_waited_for_where_pings_are_answered(proxy):
     def script(c):
         h = H2Peer(c)
