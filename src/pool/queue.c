@@ -66,7 +66,10 @@ void queue_remove(struct queue *q, struct queue_entry *e)
     list_remove(&e->by_age);
     if (list_is_empty(&e->flow->entries))
         list_remove(&e->flow->node);
-    q->count--;
+    if (--q->count == 0) { /* nobody is left to look at */
+        q->above_us = 0;
+        q->is_overloaded = false;
+    }
 }
 
 static struct queue_entry *find_in_flow(struct queue_flow *flow, bool newest_first,

@@ -112,6 +112,19 @@ static void test_a_burst_is_served_in_order(void **state)
     }
 }
 
+static void test_overload_ends_with_the_last_who_gives_up(void **state)
+{
+    (void)state;
+    start(1000, 100);
+    add(0, QUEUE_NORMAL, 1, 0);
+    for (int i = 1; i < 4; i++)
+        add(i, QUEUE_NORMAL, 1, (uint64_t)i * 150 * MS);
+    assert_true(queue.is_overloaded);
+    for (int i = 0; i < 4; i++)
+        queue_remove(&queue, &entries[i]);
+    assert_false(queue.is_overloaded);
+}
+
 static void test_lasting_overload_serves_the_newest_and_refuses_the_oldest(void **state)
 {
     (void)state;
@@ -265,6 +278,7 @@ int main(void)
         cmocka_unit_test(test_clients_take_turns),
         cmocka_unit_test(test_who_leaves_is_not_served),
         cmocka_unit_test(test_a_burst_is_served_in_order),
+        cmocka_unit_test(test_overload_ends_with_the_last_who_gives_up),
         cmocka_unit_test(test_lasting_overload_serves_the_newest_and_refuses_the_oldest),
         cmocka_unit_test(test_a_full_queue_refuses_the_newcomer),
         cmocka_unit_test(test_but_one_of_a_lower_class_for_a_higher),
