@@ -66,7 +66,6 @@ struct backend_counts {
 };
 
 struct backend {
-    atomic_uint refs;
     char host[BACKEND_HOST_MAX]; /* as its line writes it; the Host field if that is to be ours */
     struct sockaddr_storage addr;
     socklen_t addr_len;
@@ -75,8 +74,11 @@ struct backend {
     _Atomic uint32_t mux_memory; /* what its connections have learned of it, for the codec */
     _Atomic uint64_t stick;      /* what a cookie calls it; 0: there are no cookies */
     bool is_runtime;             /* added at run time: no line names it */
-    int64_t slot; /* of the process that listens there; BACKEND_NO_SLOT: none of ours */
+    int64_t slot;        /* of the process that listens there; BACKEND_NO_SLOT: none of ours */
+    struct tally *tally; /* by worker: what became of its requests */
+    uint32_t idle_lists;
 
+    _Alignas(64) atomic_uint refs; /* from here on each request writes */
     enum backend_state state;
     uint32_t tier;                       /* the lowest that can be used is */
     uint32_t weight, conf_weight;        /* the latter: without what was set at run time */
@@ -94,9 +96,7 @@ struct backend {
     struct backend_counts counts;
     struct list gone_node;
     struct tls_session session; /* to be resumed */
-    struct tally *tally;        /* by worker: what became of its requests */
-    uint32_t idle_lists;
-    struct idle idle[]; /* by worker */
+    struct idle idle[];         /* by worker */
 };
 
 /* line: as the configuration names it. */

@@ -220,8 +220,8 @@ struct conn *conn_reuse(struct backend *backend, uint32_t worker, enum conn_trus
                         const struct conn_owner *owner)
 {
     struct conn *c = conn_own(conn_take_idle(backend, worker), trust, owner);
-    if (c)
-        backend_unref(backend); /* the connection has its own */
+    if (!c)
+        backend_ref(backend); /* that of the dead one goes with it, at the end of the turn */
     return c;
 }
 

@@ -73,9 +73,8 @@ enum conn_trust {
     CONN_DOUBT, /* not at all: it is closed */
 };
 
-/* The idle connection that pool_pick promised, now busy with owner; takes over the caller's
- * reference on backend. NULL if it turns out to be dead: slot and reference stay with the caller,
- * who may dial. */
+/* The idle connection that pool_pick promised, now busy with owner. NULL if it turns out to be
+ * dead: the slot stays with the caller, with a reference on backend, and he may dial. */
 struct conn *conn_reuse(struct backend *backend, uint32_t worker, enum conn_trust trust,
                         const struct conn_owner *owner);
 /* The same for one that was granted to a waiter. */

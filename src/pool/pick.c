@@ -78,14 +78,15 @@ void pool_promise_lane(struct pool *p, struct backend *b, uint32_t worker)
     b->counts.picked++;
 }
 
+/* With a reference for the caller, but for an idle connection, which has one. */
 static enum pick take_slot(struct pool *p, struct backend *b, uint32_t worker)
 {
     if (b->idle[worker].lanes > 0) {
-        pool_promise_lane(p, b, worker);
+        pool_promise_lane(p, backend_ref(b), worker);
         return PICK_LANE;
     }
     if (b->idle[worker].count == 0) {
-        pool_open_slot(p, b);
+        pool_open_slot(p, backend_ref(b));
         b->counts.picked++;
         return PICK_DIAL;
     }
@@ -139,7 +140,7 @@ enum pick pool_pick(struct pool *p, uint32_t worker, const struct demand *d,
         pick = PICK_BUDGET;
     } else if (d->is_again || p->queue.count == 0) {
         *backend = pool_choose(p, worker, true, true, d, pool_now_us(p, worker));
-        pick = *backend ? take_slot(p, backend_ref(*backend), worker) : pool_why_none(p, d);
+        pick = *backend ? take_slot(p, *backend, worker) : pool_why_none(p, d);
     }
     pool_unlock(p);
     return pick;
@@ -154,7 +155,7 @@ enum pick pool_hedge(struct pool *p, uint32_t worker, const struct demand *d,
     *backend = may ? pool_choose(p, worker, true, false, d, pool_now_us(p, worker)) : NULL;
     if (*backend) {
         p->hedge_tokens -= POOL_RETRY_COST;
-        pick = take_slot(p, backend_ref(*backend), worker);
+        pick = take_slot(p, *backend, worker);
     }
     pool_unlock(p);
     return pick;

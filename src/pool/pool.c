@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/pool.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,8 @@
 #include "pool/conn.h"
 #include "pool/members.h"
 #include "pool/pool_internal.h"
+
+enum { LOCK_TRIES = 64, LOCK_PAUSE = 32 };
 
 static void on_gone(struct post *post);
 static void on_grow(struct post *post);
@@ -85,6 +88,16 @@ void pool_unhold(struct pool *p)
 {
     if (let_go(p))
         loop_post(p->home, &p->left);
+}
+
+void pool_lock_slowly_(struct pool *p)
+{
+    for (unsigned tries = 1; pthread_spin_trylock(&p->lock) != 0; tries++) {
+        for (volatile unsigned pause = 0; pause < LOCK_PAUSE; pause++)
+            ;
+        if (tries % LOCK_TRIES == 0)
+            sched_yield();
+    }
 }
 
 /* ---- handing over ---- */

@@ -55,7 +55,10 @@ struct pool {
     struct pool_worker *workers;
     uint32_t worker_count;
     atomic_bool is_retired; /* no configuration has it any more: nothing is kept */
-    pthread_spinlock_t lock;
+    struct tally *tally;    /* by worker: what became of its requests */
+
+    /* What each request writes lies apart from what it only reads. */
+    _Alignas(64) pthread_spinlock_t lock;
     struct backend **backends;
     uint32_t count;
     uint32_t max_open, open; /* over all backends */
@@ -71,7 +74,6 @@ struct pool {
     bool is_recounted; /* since waiters were looked at */
     uint64_t trial_us; /* the first backend that is down may be tried; UINT64_MAX: none is */
 
-    struct tally *tally;   /* by worker: what became of its requests */
     uint32_t retry_tokens; /* hundredths of retries there is budget for */
     uint32_t hedge_tokens; /* the same for second backends asked at once */
     uint64_t random;
@@ -161,8 +163,8 @@ enum pick {
     PICK_BUDGET, /* a retry, and the pool has had too many of them */
 };
 
-/* Picks a backend that has not been tried and takes a slot of it, with a reference on the
- * backend. */
+/* Picks a backend that has not been tried and takes a slot of it, with a reference on the backend;
+ * PICK_IDLE has none, as the connection has one: most requests write no counter for it. */
 enum pick pool_pick(struct pool *p, uint32_t worker, const struct demand *demand,
                     struct backend **backend);
 

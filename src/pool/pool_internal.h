@@ -5,9 +5,13 @@
 
 #include "pool/pool.h"
 
+/* Waits for it, ready to give the processor away: where there are more threads than processors, who
+ * holds it may have been stopped. */
+void pool_lock_slowly_(struct pool *p);
 static inline void pool_lock(struct pool *p)
 {
-    pthread_spin_lock(&p->lock);
+    if (__builtin_expect(pthread_spin_trylock(&p->lock) != 0, 0))
+        pool_lock_slowly_(p);
 }
 
 /* Releases the lock, then logs and posts what was noted under it. */
