@@ -1,0 +1,132 @@
+"""How much one turn of a worker's loop does, counted between two looks at epoll: others wait for it.
+
+Where the clock bounds it, strace makes each piece of work last longer than a turn should, so that one is enough.
+"""
+
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+
+from harness.certs import Authority
+
+pytestmark = pytest.mark.plain
+LONG = "delay_exit=3000"    # us; a turn is long after 1000
+
+
+class Trace:
+    """The system calls of each thread, in order: (name, descriptor)."""
+
+    def __init__(self, pid, path, calls, inject=()):
+        self.path = path
+        options = [f"--inject={name}:{LONG}" for name in inject]
+        self.process = subprocess.Popen(["strace", "-f", "-o", path, "-e", f"trace=epoll_wait,{calls}", *options,
+                                         "-p", str(pid)], stderr=subprocess.PIPE, text=True)
+        assert "attached" in self.process.stderr.readline()
+
+    def seen(self, call):
+        return len(re.findall(rf"\b{call}\(", self.path.read_text()))
+
+    def end(self):
+        """By thread, its turns: each a list of (name, descriptor)."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=20)
+        threads = {}
+        for tid, name, fd in re.findall(r"^(\d+) +(\w+)\((\d+)", self.path.read_text(), re.M):
+            turns = threads.setdefault(tid, [[]])
+            if name == "epoll_wait":
+                turns.append([])
+            else:
+                turns[-1].append((name, int(fd)))
+        return threads.values()
+
+    def most(self, *names):
+        """How many of these calls there were in one turn at most, and in all."""
+        counts = [sum(name in names for name, _ in turn) for turns in self.end() for turn in turns]
+        return max(counts), sum(counts)
+
+
+@pytest.fixture
+def trace(tmp_path):
+    made = []
+
+    def begin(g, calls, inject=()):
+        made.append(Trace(g.pid, tmp_path / "strace.out", calls, inject))
+        return made[-1]
+    yield begin
+    for t in made:
+        if t.process.poll() is None:
+            t.process.kill()
+            t.process.communicate()
+
+
+def reader(address, path, done):
+    """A client that reads as fast as it can."""
+    with socket.create_connection(address) as s:
+        s.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        n = 0
+        while got := len(s.recv(1 << 20)):
+            n += got
+        done.append(n)
+
+
+def test_downloads_take_turns(gateway, tmp_path, trace):
+    """However many there are: one of them goes on in a turn, and one that waited since the last."""
+    size, clients = 4 << 20, 6
+    (tmp_path / "file").write_bytes(bytes(size))
+    g = gateway("gateway { threads 1; access-log off }\nlisten 127.0.0.1:0\n"
+                f"site {{ root {tmp_path}; files }}\n")
+    t, done = trace(g, "sendfile", inject=["sendfile"]), []
+    threads = [threading.Thread(target=reader, args=(g.address, "/file", done)) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(done) == clients and min(done) > size
+    most, all_calls = t.most("sendfile")
+    print(most, all_calls)
+    assert all_calls >= clients * 2
+    assert most <= 4    # with the two that a piece may take: what the socket has room for, and that it has none
+
+
+def test_handshakes_take_turns(gateway, tmp_path, trace):
+    """Each answers with a send; the signature before it is what costs."""
+    clients = 24
+    cert = Authority(tmp_path).issue("localhost")
+    g = gateway("gateway { threads 1; access-log off }\nlisten 127.0.0.1:0 tls {\n"
+                f"    certificate {cert.pem} key={cert.key}\n    tickets off\n}}\nsite {{ root {tmp_path}; files }}\n")
+    g.check_fds = False
+    t = trace(g, "sendto", inject=["sendto"])
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    raw = [socket.create_connection(g.address) for _ in range(clients)]
+    threads = [threading.Thread(target=lambda s=s: context.wrap_socket(s).close()) for s in raw]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    most, all_calls = t.most("sendto")
+    print(most, all_calls)
+    assert all_calls >= clients
+    assert most <= 3    # two handshakes, and the end of one
+
+
+def test_idle_clients_are_closed_a_few_at_a_time_when_the_gateway_stops(gateway, trace):
+    count = 200
+    g = gateway("gateway { threads 1; access-log off }\nlisten 127.0.0.1:0\nsite { respond 200 hello }\n")
+    clients = [g.client() for _ in range(count)]
+    for c in clients:
+        assert c.get().status == 200
+    t = trace(g, "close")
+    g.signal(signal.SIGTERM)
+    for c in clients:
+        c.expect_closed()
+    most, all_calls = t.most("close")
+    print(most, all_calls)
+    assert all_calls >= count
+    assert most <= 64
+    g.wait_exit()
