@@ -576,7 +576,7 @@ enum next relay_run(struct exchange *x)
 {
     uint64_t begun = moved_bytes(x);
     bool moved = true;
-    if (!x->has_waited && must_wait(x, begun)) {
+    if (!x->has_waited && must_wait(x, begun + x->resp_body.bytes)) {
         loop_defer(&x->worker->loop, &x->again);
         return PARK;
     }
