@@ -119,7 +119,7 @@ static void on_due(struct timer *t)
 static int connect_to(struct remote *r)
 {
     int fd;
-    int error = stream_dial(&r->address->addr.sa, r->address->addr.len, &fd);
+    int error = stream_dial(&r->address->addr.sa, r->address->addr.len, false, &fd);
     if (!error)
         error = stream_open(&r->stream, r->loop, fd, on_ready);
     r->is_open = !error;

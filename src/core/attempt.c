@@ -172,6 +172,12 @@ static struct slice lead_of(const struct exchange *x, char buf[PROXY_PUT_MAX])
                                         (const struct sockaddr *)&server));
 }
 
+/* A connection for this request alone, which is no more than a head. */
+static bool writes_once(const struct exchange *x)
+{
+    return !x->attempt.pool->conf->keep_idle && x->req_framing.kind == BODY_NONE && !x->upgrade.n;
+}
+
 /* A connection of its own, or the first lane of one to be shared. */
 static bool open_lane(struct exchange *x, struct backend *b, int *error)
 {
@@ -179,14 +185,17 @@ static bool open_lane(struct exchange *x, struct backend *b, int *error)
     char lead[PROXY_PUT_MAX];
     struct conn_owner owner = owner_of(x);
     owner.lead = lead_of(x, lead);
+    owner.writes_once = writes_once(x);
     if (shares(at))
         return carrier_dial(x, b, owner.lead, error);
-    struct conn *c = b->addr.ss_family == AF_UNSPEC
-                         ? run_program(x, b, &owner, error)
-                         : conn_dial(&x->worker->loop, b, at->pool, x->worker->index,
-                                     at->codec->state_bytes, &owner, error);
+    bool is_program = b->addr.ss_family == AF_UNSPEC;
+    struct conn *c = is_program ? run_program(x, b, &owner, error)
+                                : conn_dial(&x->worker->loop, b, at->pool, x->worker->index,
+                                            at->codec->state_bytes, &owner, error);
     if (c)
         lane_set_conn(&at->lane, c);
+    if (c && !is_program)
+        conn_look(c);
     return c;
 }
 

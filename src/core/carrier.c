@@ -411,7 +411,8 @@ bool carrier_dial(struct exchange *x, struct backend *b, struct slice lead, int 
     const struct mux *mux = at->codec->mux;
     struct carrier *c = mem_zalloc(sizeof(*c) + mux->state_bytes);
     *c = (struct carrier){.worker = w, .mux = mux, .pool = at->pool, .heard_ms = w->loop.now_ms};
-    const struct conn_owner owner = {c, on_ready, on_due, lead};
+    const struct conn_owner owner = {
+        .owner = c, .on_ready = on_ready, .on_due = on_due, .lead = lead};
     c->conn = conn_dial(&w->loop, b, at->pool, w->index, 0, &owner, error);
     if (!c->conn) {
         free(c);
@@ -441,7 +442,7 @@ void carrier_wake(struct exchange *x, struct conn *conn)
     c->state = OPEN;
     c->heard_ms = c->worker->loop.now_ms;
     c->is_pinged = false;
-    conn_own_shared(conn, &(struct conn_owner){c, on_ready, on_due, SLICE_NONE});
+    conn_own_shared(conn, &(struct conn_owner){.owner = c, .on_ready = on_ready, .on_due = on_due});
     add_lane(c, x);
     offer(c);
     turn_soon(c);

@@ -458,7 +458,7 @@ static enum next step_pick(struct exchange *x)
     if (x->client_wait == WAIT_READ) /* nothing is asked of the client meanwhile */
         x->front->set_deadline(x, x->client_wait = WAIT_NOTHING);
     attempt_start(x);
-    return x->state == EX_CONNECT || x->state == EX_WAIT_SLOT ? PARK : NEXT;
+    return x->state == EX_WAIT_SLOT ? PARK : NEXT;
 }
 
 static enum next step_wait_slot(struct exchange *x)

@@ -428,7 +428,7 @@ static void begin(struct probe *p)
     arena_init(&p->arena, &ps->loop->bufs);
     p->stream = (struct stream){.loop = ps->loop, .watch = {.fd = -1}};
     timer_set(ps->loop, &p->timer, conf_of(p)->timeout_ms);
-    int error = stream_dial(addr, p->backend->addr_len, &fd);
+    int error = stream_dial(addr, p->backend->addr_len, false, &fd);
     if (!error)
         error = stream_open(&p->stream, ps->loop, fd, on_ready);
     if (ps->pool->conf->proxy_version)

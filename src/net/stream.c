@@ -359,21 +359,50 @@ void stream_finish(struct stream *s)
     s->finished = true;
 }
 
-int stream_dial(const struct sockaddr *addr, unsigned addr_len, int *fd)
+void stream_no_delay(int fd)
+{
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+int stream_dial(const struct sockaddr *addr, unsigned addr_len, bool writes_once, int *fd)
 {
     *fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (*fd < 0)
         return -errno;
-    if (addr->sa_family != AF_UNIX) {
-        int on = 1;
-        setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    }
+    if (addr->sa_family != AF_UNIX && !writes_once)
+        stream_no_delay(*fd);
     if (connect(*fd, addr, addr_len) == 0 || errno == EINPROGRESS)
         return 0;
     int rc = -errno;
     close(*fd);
     *fd = -1;
     return rc;
+}
+
+static bool is_loopback(const struct sockaddr *addr)
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)addr;
+    if (addr->sa_family == AF_INET)
+        return ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    return addr->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+}
+
+/* The answer to a SYN over loopback comes within connect(), which says EINPROGRESS all the same:
+ * asked again, it says how that went. */
+void stream_look(struct stream *s, const struct sockaddr *addr, unsigned addr_len)
+{
+    if (s->watch.fd < 0 || s->tls || s->lead.n || s->error)
+        return;
+    if (addr->sa_family == AF_UNIX)
+        s->writable = true;
+    if (!is_loopback(addr))
+        return;
+    if (connect(s->watch.fd, addr, addr_len) == 0 || errno == EISCONN)
+        s->writable = true;
+    else if (errno != EALREADY && errno != EINTR)
+        s->error = -errno;
 }
 
 int stream_dial_result(const struct stream *s)

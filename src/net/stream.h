@@ -120,9 +120,15 @@ ssize_t stream_splice(struct stream *s, int pipe_fd, size_t n);
 /* No more will be written: FIN, once. What was written before still arrives. */
 void stream_finish(struct stream *s);
 
-/* Connect to an address. *fd: non-blocking and connecting or connected. 0 or -errno. */
+/* Connect to an address. *fd: non-blocking and connecting or connected. 0 or -errno. writes_once:
+ * all that will be sent goes out in one write, so that nothing small follows what is on its way. */
 struct sockaddr;
-int stream_dial(const struct sockaddr *addr, unsigned addr_len, int *fd);
+int stream_dial(const struct sockaddr *addr, unsigned addr_len, bool writes_once, int *fd);
+/* For one that was: more writes come after all. */
+void stream_no_delay(int fd);
+/* Right after: whether it stands already, where that is settled at once: on this machine. Else the
+ * first event tells. */
+void stream_look(struct stream *s, const struct sockaddr *addr, unsigned addr_len);
 /* The outcome of a connect once the stream is writable: 0 or -errno. */
 int stream_dial_result(const struct stream *s);
 

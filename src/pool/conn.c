@@ -106,13 +106,16 @@ static int open_stream(struct conn *c, int fd)
         stream_lead(&c->stream, slice_of(c->lead, c->lead_bytes));
     if (!error)
         conn_encrypt(&c->stream, c->pool, c->backend);
+    if (c->stream.tls) /* its handshake is several writes */
+        stream_no_delay(fd);
     return error;
 }
 
-static int dial(struct conn *c)
+static int dial(struct conn *c, bool writes_once)
 {
+    const struct sockaddr *addr = (const struct sockaddr *)&c->backend->addr;
     int fd;
-    int error = stream_dial((const struct sockaddr *)&c->backend->addr, c->backend->addr_len, &fd);
+    int error = stream_dial(addr, c->backend->addr_len, writes_once, &fd);
     if (!error)
         return open_stream(c, fd);
     if (!backlog_is_full(c, error))
@@ -125,7 +128,7 @@ static int dial(struct conn *c)
 static void on_redial(struct timer *t)
 {
     struct conn *c = container_of(t, struct conn, redial);
-    int error = c->state == CONN_BUSY ? dial(c) : 0;
+    int error = c->state == CONN_BUSY ? dial(c, false) : 0;
     if (!error)
         return;
     c->stream.error = error;
@@ -173,7 +176,7 @@ struct conn *conn_dial(struct loop *loop, struct backend *backend, struct pool *
     struct conn *c = new_conn(loop, backend, pool, worker, codec_bytes);
     if (owner->lead.n)
         c->lead = mem_dup(owner->lead.p, c->lead_bytes = owner->lead.n);
-    *error = dial(c);
+    *error = dial(c, owner->writes_once && !c->lead);
     return deliver(c, *error, owner);
 }
 
@@ -184,6 +187,11 @@ struct conn *conn_adopt(struct loop *loop, int fd, struct backend *backend, stru
     struct conn *c = new_conn(loop, backend, pool, worker, codec_bytes);
     *error = stream_open(&c->stream, loop, fd, on_ready);
     return deliver(c, *error, owner);
+}
+
+void conn_look(struct conn *c)
+{
+    stream_look(&c->stream, (const struct sockaddr *)&c->backend->addr, c->backend->addr_len);
 }
 
 int conn_connect_result(const struct conn *c)

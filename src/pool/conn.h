@@ -52,7 +52,9 @@ struct conn_owner {
     void *owner;
     void (*on_ready)(void *owner);
     void (*on_due)(void *owner); /* the deadline set with timer_set has passed */
-    struct slice lead; /* for conn_dial(): what goes out before all else, in the clear; copied */
+    /* For conn_dial(): what goes out before all else, in the clear; copied. */
+    struct slice lead;
+    bool writes_once; /* what the owner sends goes out in one write, unless it is encrypted */
 };
 
 /* Starts connecting, with a slot of the backend and a reference on it, both of which it takes over;
@@ -90,6 +92,8 @@ void conn_own_shared(struct conn *c, const struct conn_owner *owner);
 bool conn_is_worn(const struct conn *c);
 /* Whether it stands: 0, -EINPROGRESS, or why it cannot (-errno). */
 int conn_connect_result(const struct conn *c);
+/* Right after conn_dial(): has that answer known at once where it is settled by then. */
+void conn_look(struct conn *c);
 /* Closes it now, gives its slot back and frees it at the end of the turn. Harmless when closed. */
 void conn_close(struct conn *c);
 
