@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "cli/explain_rules.h"
-#include "codec/codec.h"
 #include "core/action.h"
 #include "core/admit.h"
 #include "http/uri.h"
@@ -182,9 +181,8 @@ static void print_count(FILE *out, const char *name, uint64_t n)
 /* What the application is told of the path; programs of CGI are looked for when they are run. */
 static void print_script(const struct question *q, const struct route_conf *route, FILE *out)
 {
-    const struct back_codec *codec = codec_find(route->pool->codec);
     struct cgi_info info = {0};
-    if (!codec || !codec->wants_cgi || slice_eq(route->pool->codec, SLICE("cgi")))
+    if (!route->script.is_used || slice_eq(route->pool->codec, SLICE("cgi")))
         return;
     script_split(&route->script, q->facts.path, q->arena, &info);
     print_label(out, "script");

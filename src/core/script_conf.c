@@ -117,6 +117,7 @@ void script_conf_inherit(struct config_reader *r, struct script_conf *route,
 
 void script_conf_finish(struct script_conf *route, const struct back_codec *codec)
 {
+    route->is_used = codec && codec->wants_cgi;
     if (!route->split.n && route->root.n && codec && codec->script_end)
         route->split = slice_str(codec->script_end);
 }

@@ -21,6 +21,7 @@ struct script_conf {
     uint32_t index_count, param_count;
     uint32_t groups; /* for templates: of the route's expression */
     bool has_templates;
+    bool is_used; /* the protocol tells the application of scripts */
 };
 
 /* Targets are a struct script_conf. */
