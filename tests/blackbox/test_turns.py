@@ -55,7 +55,7 @@ def trace(tmp_path):
     made = []
 
     def begin(g, calls, inject=()):
-        made.append(Trace(g.pid, tmp_path / "strace.out", calls, inject))
+        made.append(Trace(g.serving_pid(), tmp_path / "strace.out", calls, inject))
         return made[-1]
     yield begin
     for t in made:
