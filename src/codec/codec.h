@@ -147,7 +147,7 @@ struct mux_conf {
     uint32_t head_bytes;
     uint32_t unpacked_bytes; /* of a field section; more breaks the connection */
     uint32_t waiting;        /* answers (to PING, SETTINGS) that the peer has not read */
-    bool is_secure; /* the connection is encrypted */
+    bool is_secure;          /* the connection is encrypted */
     /* A word kept for the backend, 0 at first: what one connection learns, the next knows. */
     _Atomic uint32_t *memory;
 };
