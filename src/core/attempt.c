@@ -13,7 +13,7 @@
 #include "core/worker.h"
 #include "net/tls.h"
 
-enum { LEFT_OUT_MAX = 100 };
+enum { LEFT_OUT_MAX = 100, SPAWNER_POLL_MS = 50 };
 
 static void forget_tried(struct attempt *at)
 {
@@ -199,6 +199,25 @@ static bool open_lane(struct exchange *x, struct backend *b, int *error)
     return c;
 }
 
+/* The spawner has died, and another is about to take its place: the request waits as for a slot. */
+static bool await_spawner(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    struct loop *l = &x->worker->loop;
+    if (x->state == EX_WAIT_SLOT)
+        exchange_enter(x, EX_PICK, "no spawner");
+    if (x->state != EX_PICK)
+        return false;
+    at->spawner_us = at->spawner_us ? at->spawner_us : l->now_us;
+    if (l->now_us - at->spawner_us >= x->serve->queue_ms * UINT64_C(1000))
+        return false;
+    at->count--;
+    x->wait_us = x->wait_us ? x->wait_us : l->now_us;
+    timer_set(l, &x->timer, attempt_limit_ms(x, SPAWNER_POLL_MS));
+    exchange_enter(x, EX_WAIT_SLOT, "nobody to start the program");
+    return true;
+}
+
 /* Opens a connection, with a slot and a reference of b. False: it failed at once. */
 static bool dial(struct exchange *x, struct backend *b)
 {
@@ -208,6 +227,8 @@ static bool dial(struct exchange *x, struct backend *b)
         await_connection(x, "connecting");
         return true;
     }
+    if (error == -ENOTCONN && at->backend->addr.ss_family == AF_UNSPEC && await_spawner(x))
+        return true;
     note_failure(x, FAIL_CONNECT, strerror(-error), NULL);
     if (at->backend->addr.ss_family == AF_UNSPEC)
         at->status = error == -ENOENT ? 404 : error == -EACCES ? 403 : 502;
@@ -339,6 +360,10 @@ static void wait_for_slot(struct exchange *x)
 
 void attempt_wait_over(struct exchange *x)
 {
+    if (!x->attempt.waiter && !is_overdue(x)) {
+        exchange_enter(x, EX_PICK, "looking for a spawner again");
+        return;
+    }
     if (is_overdue(x))
         exchange_fail(x, 504, "no slot became free in time (timeout request)", NULL);
     else
@@ -352,7 +377,7 @@ static enum pick pick(struct exchange *x, struct backend **b)
     if (at->count == 0 && request_ms)
         at->deadline_us = x->worker->loop.now_us + request_ms * UINT64_C(1000);
     at->demand.is_again = at->count > 0;
-    at->demand.is_retry = at->count > 0 && !at->is_stale;
+    at->demand.is_retry = at->count > 0 && !at->is_stale && !at->spawner_us;
     return pool_pick(at->pool, x->worker->index, &at->demand, b);
 }
 
@@ -546,7 +571,8 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
         why = "no response in time, all attempts together (timeout request)";
     note_failure(x, failure, why, rule);
     bool was_there = at->reused || lane_has_worked(&at->lane);
-    at->is_stale = again && (is_left_out || (failure == FAIL_BROKEN && was_there));
+    bool is_lost = cgi_is_lost(at->lane.conn);
+    at->is_stale = again && (is_left_out || (failure == FAIL_BROKEN && (was_there || is_lost)));
     give_up(x, failure);
     if (hedge_resume(x))
         return;

@@ -20,7 +20,8 @@
 #include "proc/program.h"
 #include "proc/spawn.h"
 
-enum { FINISH_MS = 10000, TERM_MS = 2000 }; /* for a program that has answered; from TERM to KILL */
+/* For a program that has answered; from TERM to KILL; for the news of an end that is awaited. */
+enum { FINISH_MS = 10000, TERM_MS = 2000, NEWS_MS = 1000 };
 
 struct cgi_run {
     struct list node; /* of the worker's */
@@ -34,6 +35,9 @@ struct cgi_run {
     struct app_defs *defs; /* which it is of: a reference */
     uint64_t exchange;
     bool is_termed;
+    bool is_awaited; /* its exchange wants to know how it ended */
+    bool is_silent;  /* and it did not end in time */
+    bool is_lost;    /* it ended with its spawner */
 };
 
 /* ---- finding the program ---- */
@@ -123,9 +127,21 @@ static void end_if_over(struct cgi_run *run)
         free_run(run);
 }
 
+static void tell_end(struct cgi_run *run)
+{
+    run->is_awaited = false;
+    run->conn->stream.readable = true; /* its end is read again */
+    run->conn->on_ready(run->conn->owner);
+}
+
 static void on_due(struct timer *t)
 {
     struct cgi_run *run = container_of(t, struct cgi_run, timer);
+    if (run->is_awaited) { /* it has closed its output, and goes on */
+        run->is_silent = true;
+        tell_end(run);
+        return;
+    }
     spawn_signal(&run->worker->spawn, &run->child, run->is_termed ? SIGKILL : SIGTERM);
     if (!run->is_termed)
         timer_set(&run->worker->loop, t, TERM_MS);
@@ -157,7 +173,11 @@ static void on_exited(struct spawn_child *child, const struct spawn_exit *e)
     else if (e->status > 0)
         log_warn(run->exchange, "pool " SLICE_FMT ": the program exited with status %d",
                  SLICE_ARG(run->def->pool), e->status);
-    end_if_over(run);
+    run->is_lost = e->lost;
+    if (run->is_awaited && run->conn)
+        tell_end(run); /* which may close the connection, and so free it */
+    else
+        end_if_over(run);
 }
 
 /* The connection is closed: the program has said all, or nobody wants to know. */
@@ -178,6 +198,27 @@ void cgi_bind(struct cgi_run *run, struct conn *c)
     run->conn = c;
     c->closed_ctx = run;
     c->on_closed = on_closed;
+}
+
+static struct cgi_run *run_of(const struct conn *c)
+{
+    return c && c->on_closed == on_closed ? c->closed_ctx : NULL;
+}
+
+bool cgi_await_end(const struct conn *c)
+{
+    struct cgi_run *run = run_of(c);
+    if (!run || run->child.state == CHILD_NONE || run->is_silent)
+        return false;
+    if (!run->is_awaited)
+        timer_set(&run->worker->loop, &run->timer, NEWS_MS);
+    return run->is_awaited = true;
+}
+
+bool cgi_is_lost(const struct conn *c)
+{
+    const struct cgi_run *run = run_of(c);
+    return run && run->is_lost;
 }
 
 /* ---- starting ---- */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "codec/cgi_response.h"
 #include "core/cgi_info.h"
+#include "core/cgi_launch.h"
 #include "core/compress.h"
 #include "core/demand.h"
 #include "core/error_pages.h"
@@ -422,7 +423,7 @@ static bool take_response(struct exchange *x)
         return moved;
     }
     ssize_t n = lane_fill(l, next_fill(x));
-    if (n == -EAGAIN)
+    if (n == -EAGAIN || (n <= 0 && x->response == MSG_NONE && cgi_await_end(l->conn)))
         return false;
     if (n <= 0)
         on_eof(x, n);

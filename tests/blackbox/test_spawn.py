@@ -162,6 +162,23 @@ def test_killing_the_spawner_under_load_costs_no_get(app):
     assert sum("the spawner died; started another" in line for line in g.lines) == 3
 
 
+def test_killing_the_spawner_costs_no_get_of_a_program(gateway, here, tmp_path):
+    """Those that it had started end with it and are asked again; the others wait for the next spawner."""
+    (tmp_path / "p").write_text("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\nok'\n")
+    (tmp_path / "p").chmod(0o755)
+    g = gateway(f"gateway {{\n access-log off\n}}\nlisten 127.0.0.1:0\nsite * {{\n cgi {tmp_path}\n}}\n")
+    g.check_fds = False
+    g.expect_error("the spawner is gone")
+    load = Load(g, target="/p")
+    for _ in range(4):
+        load.wait_more()
+        old = g.children()["sluice-spawner"]
+        os.kill(old, signal.SIGKILL)
+        wait_for(lambda: g.children().get("sluice-spawner", old) != old, "another spawner")
+    load.wait_more()
+    load.stop()
+
+
 def test_a_rolling_restart_under_load_costs_no_get(app):
     g = app("processes 3")
     load = Load(g)
