@@ -315,6 +315,17 @@ static char *put_connection(char *p, const struct h1_response *response)
     return response->keep_alive ? PUT(p, "Connection: keep-alive\r\n") : p;
 }
 
+/* A backend that speaks in frames need not have said it: its stream ended with the head. */
+static char *put_length(char *p, const struct h1_response *response)
+{
+    char digits[NUM_DEC_MAX];
+    if (response->framing.kind != BODY_LENGTH ||
+        fields_find(&response->head->fields, FIELD_CONTENT_LENGTH))
+        return p;
+    size_t n = num_put_dec(digits, response->framing.length);
+    return put_field(p, SLICE("Content-Length"), slice_of(digits, n));
+}
+
 void h1_put_response(struct h1_writer *w, const struct h1_response *response, struct chain *out)
 {
     const struct response_head *head = response->head;
@@ -328,6 +339,7 @@ void h1_put_response(struct h1_writer *w, const struct h1_response *response, st
         p = put_field(p, SLICE("Date"), response->date);
     if (response->framing.kind == BODY_CHUNKED)
         p = PUT(p, "Transfer-Encoding: chunked\r\n");
+    p = put_length(p, response);
     p = put_connection(p, response);
     p = PUT(p, "\r\n");
     close_head(&space, p);

@@ -333,6 +333,20 @@ def test_a_silent_connection_is_asked_for_a_sign_of_life(proxy, backend):
     g.wait_line("no answer to a PING")
 
 
+def test_a_response_that_is_a_head_alone_ends_for_a_client_of_http1(proxy):
+    """Its end is a flag of the frame, which another protocol has to say in a field (RFC 9112 6.3)."""
+    def script(c):
+        h = H2Peer(c)
+        while r := h.request():
+            h.send(headers(r.stream, block((":status", "200"), ("x-a", "b"))))
+    g = proxy(script, pool=H2C)
+    with g.client() as c:
+        for _ in range(2):
+            response = c.get("/")
+            assert response.status == 200 and response["content-length"] == "0" and response.body == b""
+        assert c.ask("HEAD", "/").status == 200
+
+
 @pytest.mark.parametrize("limit, ill, line", [
     ("h2 waiting=10", lambda h, r: h.send(ping() * 500), "Flooding|flood"),
     ("h2 head=2000", lambda h, r: h.send(headers(r.stream, block((":status", "200"), ("x-long", "a" * 3000)))),

@@ -318,11 +318,11 @@ static void test_response_bytes(void **state)
     const struct response_head head = {.status = 200, .reason = SLICE("OK"), .minor = 1};
     const struct response_head odd = {.status = 599, .minor = 1};
     write_response(&p, &(struct h1_response){.head = &head, .framing = {BODY_LENGTH, 2}},
-                   "HTTP/1.1 200 OK\r\n\r\nhi");
+                   "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
     write_response(&p, &(struct h1_response){.head = &head, .framing = {BODY_LENGTH, 1}},
-                   "HTTP/1.1 200 OK\r\n\r\nh");
+                   "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nh");
     write_response(&p, &(struct h1_response){.head = &head, .framing = {BODY_LENGTH, 3}},
-                   "HTTP/1.1 200 OK\r\n\r\nhi");
+                   "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi");
     write_response(&p,
                    &(struct h1_response){.head = &odd, .framing = {BODY_NONE, 0}, .close = true},
                    "HTTP/1.1 599 \r\nConnection: close\r\n\r\n");
