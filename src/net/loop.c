@@ -55,20 +55,6 @@ static struct post *take_posts(struct loop *l)
     return ordered;
 }
 
-/* Those that came with this wake-up are taken before any is run: the next one wakes again. */
-static void on_wake(struct watch *w, uint32_t events)
-{
-    (void)events;
-    struct loop *l = container_of(w, struct loop, wake);
-    uint64_t count;
-    ssize_t n = read(w->fd, &count, sizeof(count));
-    (void)n; /* the counter only wakes; being empty already is fine */
-    struct post **end = &l->arrived;
-    while (*end)
-        end = &(*end)->next;
-    *end = take_posts(l);
-}
-
 static bool run_post(struct loop *l)
 {
     struct post *p = l->arrived;
@@ -81,8 +67,25 @@ static bool run_post(struct loop *l)
 
 static void run_posts(struct loop *l)
 {
+    l->has_run_posts = true;
     while (run_post(l) && !loop_turn_is_long(l))
         ;
+}
+
+/* Those that came with this wake-up are taken before any is run: the next one wakes again. They are
+ * run before what became ready after them: who was told of a reload gets what was loaded. */
+static void on_wake(struct watch *w, uint32_t events)
+{
+    (void)events;
+    struct loop *l = container_of(w, struct loop, wake);
+    uint64_t count;
+    ssize_t n = read(w->fd, &count, sizeof(count));
+    (void)n; /* the counter only wakes; being empty already is fine */
+    struct post **end = &l->arrived;
+    while (*end)
+        end = &(*end)->next;
+    *end = take_posts(l);
+    run_posts(l);
 }
 
 int loop_init(struct loop *l)
@@ -244,12 +247,14 @@ static void turn(struct loop *l)
     struct epoll_event events[LOOP_EVENTS_MAX];
     int count = epoll_wait(l->epoll_fd, events, LOOP_EVENTS_MAX, wait_ms(l));
     update_clock(l);
+    l->has_run_posts = false;
     for (int i = 0; i < count; i++) {
         struct watch *w = events[i].data.ptr;
         if (w->fd >= 0)
             w->on_event(w, events[i].events);
     }
-    run_posts(l);
+    if (!l->has_run_posts)
+        run_posts(l); /* which an earlier turn has left */
     run_timers(l);
     run_deferred(l);
     count_turn(l);

@@ -66,6 +66,7 @@ struct loop {
     struct watch wake;    /* eventfd for loop_post() */
     _Atomic(struct post *) posts;
     struct post *arrived;      /* taken from there, in order, to be run yet */
+    bool has_run_posts;        /* in this turn */
     struct hist turns;         /* how long they took, waiting aside */
     struct counter longest_us; /* of them */
     struct buf_pool bufs;
