@@ -145,18 +145,18 @@ static int init_provider(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in
     return 1;
 }
 
-static bool is_loaded;
+static OSSL_PROVIDER *loaded; /* for as long as the process lives; NULL: it cannot be */
 
 /* The providers that are there by default, or by the system's configuration, stay. */
 static void load(void)
 {
-    is_loaded = OSSL_PROVIDER_add_builtin(NULL, provider_name, init_provider) == 1 &&
-                OSSL_PROVIDER_try_load(NULL, provider_name, 1) != NULL;
+    if (OSSL_PROVIDER_add_builtin(NULL, provider_name, init_provider) == 1)
+        loaded = OSSL_PROVIDER_try_load(NULL, provider_name, 1);
 }
 
 const char *tls_provider_query(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, load);
-    return is_loaded ? query : NULL;
+    return loaded ? query : NULL;
 }
