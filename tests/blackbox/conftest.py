@@ -18,6 +18,7 @@ def pytest_configure(config):
     for mark in ("alone: measures or loads the machine, so nothing runs beside it",
                  "plain: measures memory, which instrumentation changes",
                  "load: many requests at once, for ThreadSanitizer",
+                 "serial: bytes of one connection, so ThreadSanitizer has nothing to see",
                  "faults: peers misbehave on purpose, so the error log may say so"):
         config.addinivalue_line("markers", mark)
 

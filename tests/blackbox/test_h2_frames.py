@@ -20,6 +20,8 @@ from harness.h2 import (ACK, CONTINUATION, DATA, ENABLE_CONNECT_PROTOCOL, ENABLE
                         SETTINGS, WINDOW_UPDATE, block, data, frame, get, headers, integer, literal, ping, post,
                         request, rst_stream, settings, string, window_update)
 
+pytestmark = pytest.mark.serial
+
 GET = request()
 POST = request("POST")
 COMPRESSION, CLOSED, CALM = "conn COMPRESSION_ERROR", "STREAM_CLOSED", "conn ENHANCE_YOUR_CALM"

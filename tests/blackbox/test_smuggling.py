@@ -8,7 +8,7 @@ import pytest
 
 from harness import Broken, serve
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.serial]
 HOST = "Host: test\r\n"
 NEXT = "GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n"
 
