@@ -174,7 +174,7 @@ static void on_exited(struct spawn_child *child, const struct spawn_exit *e)
         log_warn(run->exchange, "pool " SLICE_FMT ": the program exited with status %d",
                  SLICE_ARG(run->def->pool), e->status);
     run->is_lost = e->lost;
-    if (run->is_awaited && run->conn)
+    if (run->is_awaited)
         tell_end(run); /* which may close the connection, and so free it */
     else
         end_if_over(run);
@@ -185,6 +185,7 @@ static void on_closed(void *ctx, bool is_answered)
 {
     struct cgi_run *run = ctx;
     run->conn = NULL;
+    run->is_awaited = false;
     if (run->child.state == CHILD_NONE)
         free_run(run);
     else if (is_answered)
