@@ -74,6 +74,7 @@ while True:
     "lingers": SH + r"""printf 'Content-Type: text/plain\n\nfirst'
 (exec >&- 2>&-; exec <&-; : >lingers.begun; while [ ! -e lingers.go ]; do sleep 0.01; done; : >lingers.done) &
 exit 0""",
+    "mute": SH + "exec <&- >&-; echo $$ >mute.pid.new; mv mute.pid.new mute.pid; exec sleep 600",
     "finishes": SH + r"""printf 'Content-Type: text/plain\nContent-Length: 4\n\ndone'
 while [ ! -e finishes.go ]; do sleep 0.01; done; : >finishes.done""",
     "gate": PYTHON + """
@@ -280,6 +281,25 @@ def test_a_program_ends_when_its_client_goes(cgi, programs, how):
     c.reset()
     wait_for(lambda: not is_running(pid), "the program to end")
     assert (programs / "termed").exists() == (how == "deaf")
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_program_that_closes_its_output_and_goes_on_is_ended(cgi, programs, leaves):
+    """Its end is awaited for a moment, as it could have been its spawner's; the client may leave meanwhile."""
+    g = cgi()
+    gateway_pid = g.serving_pid()
+    c = g.client(timeout=30)
+    c.send("GET /run/mute HTTP/1.1\r\nHost: t\r\n\r\n")
+    wait_for((programs / "mute.pid").exists, "the program to close its output")
+    if leaves:
+        c.reset()
+    else:
+        assert c.response().status == 502
+        g.wait_line("connection closed before a response head")
+    pid = int((programs / "mute.pid").read_text())
+    wait_for(lambda: not is_running(pid), "the program to end")
+    assert g.get("/run/vars").status == 200
+    assert g.serving_pid() == gateway_pid
 
 
 def test_a_program_ends_at_its_deadline(cgi, programs):
