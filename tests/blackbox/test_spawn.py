@@ -209,7 +209,7 @@ def test_a_rolling_restart_lets_a_request_finish(app, tmp_path):
 def test_a_gateway_that_crashes_leaves_no_application_behind(app):
     g = app("processes 2")
     old = {pid_of(g) for _ in range(10)}
-    os.kill(g.serving_pid(), signal.SIGKILL)
+    g.crash()
     wait_for(lambda: not any(map(is_running, old)), "its applications to end")
     g.wait_line("the gateway died of signal 9")
     assert pid_of(g) not in old
@@ -238,7 +238,7 @@ def test_no_connection_is_refused_while_a_gateway_that_crashed_is_replaced(gatew
     address = str(g.folder / "front.sock") if listen.startswith("unix:") else g.address
     for n in range(1, 4):
         pid = g.serving_pid()
-        os.kill(pid, signal.SIGKILL)
+        g.crash()
         g.wait_line(f"the gateway died of signal 9 .* in {250 * 2 ** n} ms")
         answers = [read_all(c) for c in ask_all(address, 50)]       # nobody is there to take them at first
         assert all(a.startswith(b"HTTP/1.1 200 ") and a.endswith(b"ok") for a in answers)
@@ -271,7 +271,7 @@ def test_no_get_fails_while_clients_connect_anew_and_gateways_crash(gateway):
         for _ in range(3):
             before, pid = list(served), g.serving_pid()
             wait_for(lambda: all(n > b for n, b in zip(served, before)) or refused, "each to be served", 30)
-            os.kill(pid, signal.SIGKILL)
+            g.crash()
             wait_for(lambda: g.serving_pid() not in (pid, g.pid), "another gateway", 30)
         before = list(served)
         wait_for(lambda: all(n > b for n, b in zip(served, before)) or refused, "each to be served again", 30)
@@ -298,7 +298,7 @@ def test_a_listener_that_a_reload_removes_is_closed_though_it_would_outlive_the_
         except ConnectionRefusedError:
             return True
     wait_for(is_refused, "connections to be refused")
-    os.kill(g.serving_pid(), signal.SIGKILL)
+    g.crash()
     assert g.get("/").body == b"ok"
     assert is_refused()
 
@@ -314,7 +314,7 @@ def test_a_gateway_that_starts_again_begins_with_what_was_in_place_last(gateway)
     g.expect_error("resolver|reload")
     reload(g, config("three", "resolver nonsense"), ok=False)
     g.config.write_text("nonsense")
-    os.kill(g.serving_pid(), signal.SIGKILL)
+    g.crash()
     assert g.get("/").body == b"two"
     reload(g, config("four"))
     assert g.get("/").body == b"four"
@@ -609,7 +609,7 @@ def test_a_gateway_that_starts_again_runs_what_the_last_reload_said(gateway, her
     g.expect_error("the spawner is gone")
     g.wait_line("the spawner died; started another")
     wait_for(lambda: json.loads(g.get("/env").body)["env"]["N"] == "1", "the application to be back")
-    os.kill(g.serving_pid(), signal.SIGKILL)
+    g.crash()
     assert json.loads(g.get("/env").body)["env"]["N"] == "1"
 
 
@@ -671,7 +671,7 @@ def test_a_reload_starts_the_first_applications_of_all_without_a_restart(gateway
         wait_for(lambda: not is_running(pid), "the application to end")
     reload(g, with_apps)
     assert g.serving_pid() == gateway_pid
-    os.kill(gateway_pid, signal.SIGKILL)
+    g.crash()
     assert g.client(timeout=60).get("/who.php").body.startswith(b"php ")
 
 

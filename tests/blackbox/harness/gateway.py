@@ -21,7 +21,7 @@ WRAP = shlex.split(os.environ.get("SLUICE_WRAP", ""))
 LISTENING = re.compile(r"listening on (https?)://(\[[^\]]+\]|[^:/]+):(\d+)")
 LISTENING_UNIX = re.compile(r"(?<!admin: )listening on unix:(\S+)")
 BAD_LINE = re.compile(r"\berror\b|Sanitizer|runtime error|assert", re.I)
-ERROR_LEVEL = re.compile(r"^\S+Z error ")
+ERROR_LEVEL = re.compile(r"^\S+Z error |the gateway died of signal")
 PIPES_KEPT = 600        # each thread keeps some for the next body to be spliced
 REPORTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "UndefinedBehavior", "runtime error:",
            "Assertion")
@@ -173,6 +173,11 @@ class Gateway:
     def serving_pid(self):
         """The process that serves requests: a child of the master, or, without a file, the only one."""
         return next((pid for name, pid in self.children().items() if name != "sluice-spawner"), self.pid)
+
+    def crash(self):
+        """Kills what serves; any other end of it by a signal fails the test, though it is replaced."""
+        self.expect_error("the gateway died of signal 9")
+        os.kill(self.serving_pid(), signal.SIGKILL)
 
     def fds(self):
         """Open descriptors by number, without the pipes that are kept for splicing."""
