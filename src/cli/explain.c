@@ -182,7 +182,8 @@ static void print_count(FILE *out, const char *name, uint64_t n)
 static void print_script(const struct question *q, const struct route_conf *route, FILE *out)
 {
     struct cgi_info info = {0};
-    if (!route->script.is_used || slice_eq(route->pool->codec, SLICE("cgi")))
+    bool runs_programs = route->pool->backend_count && route->pool->backends->program.n;
+    if (!route->script.is_used || runs_programs)
         return;
     script_split(&route->script, q->facts.path, q->arena, &info);
     print_label(out, "script");
