@@ -235,8 +235,8 @@ def test_a_local_redirect_is_followed_inside_the_gateway(cgi):
     assert "CONTENT_LENGTH" not in v and "CONTENT_TYPE" not in v
     assert g.client().ask("HEAD", "/run/local").status == 200
     assert g.get("/run/nowhere").status == 404
-    a = g.access(3)[0]
-    assert a["target"] == "/run/local?a=b" and a["method"] == "POST" and a["status"] == 200
+    a = next(a for a in g.access(3) if a["method"] == "POST")
+    assert a["target"] == "/run/local?a=b" and a["status"] == 200
 
 
 def test_a_local_redirect_to_itself_ends(cgi):

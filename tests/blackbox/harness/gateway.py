@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import re
-import resource
 import shlex
 import shutil
 import signal
@@ -69,14 +68,12 @@ class Gateway:
         self.manager.bind("")       # a name of the kernel's choice
         env = {"NOTIFY_SOCKET": "@" + self.manager.getsockname()[1:].decode(), **(env or {})}
 
-        def limits():
-            soft, hard = nofile if nofile else resource.getrlimit(resource.RLIMIT_NOFILE)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-        self.process = subprocess.Popen([*WRAP, program, *map(str, arguments)], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        cwd=self.folder, env={**os.environ, **env},
-                                        preexec_fn=limits, start_new_session=True)
+        # By prlimit, not by a preexec_fn: with one, Python forks and copies itself for each gateway.
+        limits = ["prlimit", f"--nofile={nofile[0]}:{nofile[1]}"] if nofile else []
+        self.process = subprocess.Popen([*limits, *WRAP, program, *map(str, arguments)],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, cwd=self.folder,
+                                        env={**os.environ, **env}, start_new_session=True)
         self.pid = self.process.pid
         self.reader = threading.Thread(target=self.read_output, daemon=True)
         self.reader.start()
