@@ -34,7 +34,7 @@ static const struct h2_conf conf = {
 static void release(struct h2_stream *s, enum h2_end end)
 {
     struct owner *o = s->owner;
-    h2_release(s, end);
+    h2_release(s, end, s->begin_us);
     chain_clear(&o->in);
     chain_clear(&o->body);
     arena_fini(&o->arena);
@@ -91,6 +91,8 @@ static void turn(struct h2 *h, struct buf_pool *bufs, struct chain *out, unsigne
     unsigned news;
     while ((s = h2_next(h, &news)))
         on_news(s, news, bufs, *what = *what * 5 + 1);
+    if (*what & 64)
+        h2_reset_rests(h, 1);
     h2_emit(h, out, NULL);
     HOLDS(out->bytes <= OUT_WINDOW + 65536);
     chain_clear(out);

@@ -166,14 +166,36 @@ const char *h2_gone_text(const struct h2_stream *s)
     return is_cancelled ? "stream reset by the client" : "stream broken by an error of the client";
 }
 
-static uint32_t release_code(const struct h2_stream *s, enum h2_end end)
+/* ---- the rests of requests that are answered ---- */
+
+/* A reset at once, as RFC 9113 8.1 allows, would have clients lose the response that is in front of
+ * it: curl drops it, as HTTP/1.1's do where a connection is reset. So what they still send of the
+ * request is read away, until they have ended it or it has taken too long. */
+static void begin_rest(struct h2_stream *s, uint64_t now_us)
 {
-    if (end == H2_DONE && s->passed)
-        return NGHTTP2_NO_ERROR; /* RFC 9113 8.1: the rest of the request is not needed */
-    return end == H2_CANCELLED ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR;
+    s->released_us = now_us;
+    list_append(&s->session->rests, &s->news_node);
+    nghttp2_session_consume_stream(s->session->session, s->id, s->in.bytes);
 }
 
-void h2_release(struct h2_stream *s, enum h2_end end)
+uint64_t h2_reset_rests(struct h2 *h, uint64_t before_us)
+{
+    for (struct list *node; (node = list_first(&h->rests));) {
+        const struct h2_stream *s = container_of(node, struct h2_stream, news_node);
+        if (s->released_us > before_us)
+            return s->released_us;
+        list_remove(node);
+        nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+    }
+    return 0;
+}
+
+bool h2_has_rests(const struct h2 *h)
+{
+    return !list_is_empty(&h->rests);
+}
+
+void h2_release(struct h2_stream *s, enum h2_end end, uint64_t now_us)
 {
     s->owner = NULL;
     s->body = NULL;
@@ -186,10 +208,12 @@ void h2_release(struct h2_stream *s, enum h2_end end)
         s->session->reading = NULL;
     s->arena = NULL;
     list_remove(&s->news_node);
-    drop_in(s);
-    if (!s->passed || !s->ended)
+    if (end != H2_DONE || !s->passed)
         nghttp2_submit_rst_stream(s->session->session, NGHTTP2_FLAG_NONE, s->id,
-                                  release_code(s, end));
+                                  end == H2_CANCELLED ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR);
+    else if (!s->ended)
+        begin_rest(s, now_us);
+    drop_in(s);
 }
 
 /* ---- session ---- */
@@ -235,6 +259,7 @@ struct h2 *h2_new(const struct h2_conf *conf, struct buf_pool *bufs)
     h->abuse = H2_ABUSE_NONE;
     list_init(&h->streams);
     list_init(&h->news);
+    list_init(&h->rests);
     nghttp2_session_callbacks *callbacks = make_callbacks();
     nghttp2_option *options = make_options(conf);
     nghttp2_mem own = h2_mem;

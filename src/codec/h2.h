@@ -70,7 +70,9 @@ struct h2_stream {
     struct chain *body;                 /* of the response; the owner's */
     const struct fields *resp_trailers; /* the same */
     uint64_t sent_bytes;                /* of body */
-    struct list node, news_node;
+    uint64_t released_us;               /* when, if the client has not ended its request */
+    struct list node;
+    struct list news_node; /* among those with news or, when released, with a rest */
 };
 
 struct h2 *h2_new(const struct h2_conf *conf, struct buf_pool *bufs);
@@ -129,7 +131,13 @@ enum h2_end {
     H2_BROKEN,    /* it must be seen as broken off */
     H2_CANCELLED, /* there is none */
 };
-/* The owner goes; the stream may go too. */
-void h2_release(struct h2_stream *s, enum h2_end end);
+/* The owner goes; the stream may go too. If the request has not come to its end, what is left of it
+ * is read away. */
+void h2_release(struct h2_stream *s, enum h2_end end, uint64_t now_us);
+/* Whether there are such streams. */
+bool h2_has_rests(const struct h2 *h);
+/* Resets those that were released then or before. Answers when the next one was; 0: there is none.
+ */
+uint64_t h2_reset_rests(struct h2 *h, uint64_t before_us);
 
 #endif

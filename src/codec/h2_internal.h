@@ -15,6 +15,7 @@ struct h2 {
     struct h2_conf conf;
     struct buf_pool *bufs;
     struct list streams, news; /* of struct h2_stream */
+    struct list rests;         /* of those released, in this order, that the client goes on with */
     struct h2_section section; /* the one under way */
     struct h2_stream *reading; /* whose it is; NULL: nobody wants it */
     bool in_head;
@@ -53,6 +54,11 @@ void h2_note_reset(struct h2 *h, uint32_t id);
 struct h2_stream *h2_stream_new(struct h2 *h, int32_t id);
 void h2_stream_free(struct h2_stream *s);
 void h2_add_news(struct h2_stream *s, enum h2_news news);
+
+static inline bool h2_is_rest(const struct h2_stream *s)
+{
+    return s->is_released && list_is_linked(&s->news_node);
+}
 
 static inline struct h2_stream *h2_stream_of(nghttp2_session *session, int32_t id)
 {

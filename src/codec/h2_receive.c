@@ -55,6 +55,13 @@ static bool check_priority(struct h2 *h, const nghttp2_frame_hd *hd)
     return hd->stream_id || break_rule(h, NGHTTP2_PROTOCOL_ERROR, "PRIORITY: on the connection");
 }
 
+/* Whoever has had all of its response costs us nothing by it. */
+static bool count_reset(struct h2 *h, int32_t id)
+{
+    const struct h2_stream *s = h2_stream_of(h->session, id);
+    return (s && h2_is_rest(s)) || h2_count(h, H2_ABUSE_resets);
+}
+
 static bool count_frame(struct h2 *h, const nghttp2_frame_hd *hd)
 {
     bool is_ack = hd->flags & NGHTTP2_FLAG_ACK;
@@ -63,7 +70,7 @@ static bool count_frame(struct h2 *h, const nghttp2_frame_hd *hd)
     case NGHTTP2_HEADERS:
     case NGHTTP2_CONTINUATION:
     case NGHTTP2_GOAWAY: return true;
-    case NGHTTP2_RST_STREAM: return h2_count(h, H2_ABUSE_resets);
+    case NGHTTP2_RST_STREAM: return count_reset(h, hd->stream_id);
     case NGHTTP2_PING: return is_ack || h2_count(h, H2_ABUSE_pings);
     case NGHTTP2_SETTINGS: return is_ack || h2_count(h, H2_ABUSE_settings);
     case NGHTTP2_WINDOW_UPDATE: return h2_count(h, H2_ABUSE_updates);
@@ -206,6 +213,8 @@ static int on_data_chunk_recv(nghttp2_session *session, uint8_t flags, int32_t i
     struct h2_stream *s = h2_stream_of(session, id);
     (void)flags;
     nghttp2_session_consume_connection(session, n);
+    if (s && h2_is_rest(s))
+        nghttp2_session_consume_stream(session, id, n);
     if (!s || s->is_released)
         return 0;
     h2_keep_data(&s->in, h->hold, &h->held_bytes, slice_of(data, n));

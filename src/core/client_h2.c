@@ -31,6 +31,7 @@ struct client_h2 {
     struct client *client;
     struct h2 *session;
     struct deferred turn;
+    struct timer rests; /* until the ends of requests that are answered are waited for */
     enum phase phase;
     enum waits waits;
     bool is_lost;      /* nothing can be sent any more */
@@ -315,6 +316,18 @@ static void h2_on_due(struct client *c)
     turn_soon(c);
 }
 
+/* As HTTP/1.1 does it with a connection, see client_end(). */
+static void on_rests_due(struct timer *t)
+{
+    struct client_h2 *h2 = container_of(t, struct client_h2, rests);
+    struct client *c = h2->client;
+    uint64_t now_us = c->worker->loop.now_us, linger_ms = client_conf(c)->linger_ms;
+    uint64_t next_us = h2_reset_rests(h2->session, now_us - linger_ms * 1000);
+    if (next_us)
+        timer_set(&c->worker->loop, t, linger_ms - (now_us - next_us) / 1000);
+    turn_soon(c);
+}
+
 static void h2_stop(struct client *c)
 {
     if (c->h2->phase != SERVING)
@@ -350,6 +363,7 @@ static const struct exchange *h2_exchange_after(const struct client *c,
 static void h2_fini(struct client *c)
 {
     list_remove(&c->h2->turn.node);
+    timer_fini(&c->worker->loop, &c->h2->rests);
     h2_free(c->h2->session);
     free(c->h2);
     c->h2 = NULL;
@@ -390,6 +404,7 @@ void client_h2_start(struct client *c)
     h2->client = c;
     h2->session = h2_new(&session, &c->worker->loop.bufs);
     deferred_init(&h2->turn, on_turn);
+    timer_init(&h2->rests, on_rests_due);
     set_peer_text(h2, c);
     c->h2 = h2;
     c->protocol = &client_h2;
@@ -537,8 +552,14 @@ static void front_done(struct exchange *x, bool broken)
     struct client *c = lane->client;
     struct h2_stream *s = lane->stream;
     timer_fini(&x->worker->loop, &lane->timer);
-    h2_release(s, !broken ? H2_DONE : x->response == MSG_NONE ? H2_CANCELLED : H2_BROKEN);
+    h2_release(s,
+               !broken                   ? H2_DONE
+               : x->response == MSG_NONE ? H2_CANCELLED
+                                         : H2_BROKEN,
+               c->worker->loop.now_us);
     exchange_free(x);
+    if (h2_has_rests(c->h2->session) && !c->h2->rests.due_ms)
+        timer_set(&c->worker->loop, &c->h2->rests, client_conf(c)->linger_ms);
     if (!c->h2->is_lost)
         turn_soon(c);
 }

@@ -106,7 +106,8 @@ static const struct key timeout_options[] = {
              "gone altogether"},
     {.name = "linger", .type = KEY_MS, .at = at(struct gateway_conf, linger_ms),
      .init = "2s", .min = "1ms", .max = "1h",
-     .help = "for a client to close its side after the last response"},
+     .help = "for a client to close its side after the last response, and over HTTP/2 to end a "
+             "request that is answered already; what it sends meanwhile is read away"},
     {.name = "tunnel", .type = KEY_MS, .at = at(struct gateway_conf, tunnel_ms),
      .init = "1h", .min = "1ms", .max = "30d",
      .help = "for an upgraded connection (WebSocket) in which nothing moves"},

@@ -218,19 +218,60 @@ def test_a_response_that_breaks_off(proxy, h2):
     assert c.goaway is None
 
 
-def test_an_answer_before_the_body_is_complete(proxy, h2):
+def declining(proxy, *gateway):
+    """A gateway whose backend answers when it has the head."""
     def script(c):
         c.head()
         c.respond("enough", status="413 Content Too Large", fields="Connection: close\r\n")
         c.wait_closed()
-    c = h2(proxy(script, then=serve()))
+    return proxy(script, then=serve(), gateway=gateway)
+
+
+def test_an_answer_before_the_body_is_complete(proxy, h2):
+    """The client is not made to lose it by a reset behind it: what it goes on sending is read away."""
+    c = h2(declining(proxy))
+    c.send(post(1))
+    c.upload(1, 1000, end=False)
+    s = c.wait(1)
+    assert s.status == 413 and s.body == b"enough"
+    c.upload(1, 300_000)
+    c.sync()
+    assert not s.error
+    c.last = 1
+    assert c.get().status == 200
+    assert not s.error and c.goaway is None
+
+
+def test_the_rest_of_a_body_is_not_read_for_ever(proxy, h2):
+    c = h2(declining(proxy, "timeout linger=200ms"))
     c.send(post(1) + data(1, b"x" * 1000))
     s = c.wait(1)
     assert s.status == 413 and s.body == b"enough"
     c.until(lambda: s.error, "the rest to be declined")
     assert s.error == "NO_ERROR"
+    c.send(data(1, b"more"))
     c.last = 1
     assert c.get().status == 200
+
+
+def test_who_resets_what_is_answered_does_no_harm(proxy, h2):
+    """So do clients of gRPC; it counts for no flood of resets."""
+    c = h2(proxy(gateway=["limit h2-resets=3"]))
+    c.sync()
+    for n in range(1, 21, 2):
+        c.send(post(n, "/", ("expect", "nonsense")))
+        assert c.wait(n).status == 417
+        c.send(rst_stream(n, 0))
+    c.last = 19
+    assert c.get().status == 200
+
+
+def test_curl_gets_what_comes_before_its_body(gateway):
+    g = gateway("listen 127.0.0.1:0\nsite * { respond 405 no }\n")
+    for size in 1, 300_000:
+        done = subprocess.run(["curl", "-s", "--http2-prior-knowledge", "-w", "%{http_code}", "--data-binary", "@-",
+                               f"http://{g.address[0]}:{g.address[1]}/"], input=b"x" * size, capture_output=True)
+        assert (done.returncode, done.stdout) == (0, b"no405"), size
 
 
 @pytest.mark.faults
