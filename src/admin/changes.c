@@ -130,15 +130,40 @@ static const struct backend_view *find_view(const struct pool_view *v, const cha
     return NULL;
 }
 
-static void apply_pool(struct pool *p, json_t *entries)
+/* What the configuration has come to say itself is no change any more: an address that was added
+ * and is of a line by now, and its weight. True: there was such. */
+static bool settle(struct pool *p, const struct backend_view *b, json_t *entry)
+{
+    bool is_adopted = json_object_get(entry, "added") && !b->is_runtime;
+    if (is_adopted)
+        json_object_del(entry, "added");
+    if (is_adopted && b->weight != b->conf_weight)
+        json_object_set_new(entry, "weight", json_integer(b->weight));
+    if (b->is_runtime || json_integer_value(json_object_get(entry, "weight")) != b->conf_weight)
+        return is_adopted;
+    json_object_del(entry, "weight");
+    return pool_set_weight(p, slice_str(b->address), b->conf_weight) == 0;
+}
+
+/* True: what is written down is less than it was. */
+static bool apply_pool(struct pool *p, json_t *entries)
 {
     const char *address;
     json_t *entry;
+    void *next;
+    bool is_settled = false;
     struct pool_view *v = pool_view_new(p);
-    json_object_foreach(entries, address, entry)
+    json_object_foreach_safe(entries, next, address, entry)
     {
         const struct backend_view *b = find_view(v, address);
         const json_t *added = json_object_get(entry, "added");
+        if (b && settle(p, b, entry)) {
+            is_settled = true;
+            if (!json_object_size(entry)) {
+                json_object_del(entries, address);
+                continue;
+            }
+        }
         if (b)
             apply_to(p, b, entry);
         else if (added && add(p, slice_str(address), added) == 0)
@@ -146,18 +171,24 @@ static void apply_pool(struct pool *p, json_t *entries)
                      SLICE_ARG(p->conf->name), address);
     }
     pool_view_free(v);
+    return is_settled;
 }
 
 static void apply(struct changes *c)
 {
     const struct generation *g = gateway_generation(c->gateway);
+    bool is_settled = false;
     for (uint32_t i = 0; i < g->snapshot->pool_count; i++) {
         struct pool *p = &g->pools[i]->pool;
         AUTO_FREE char *name = name_of(p);
         json_t *entries = json_object_get(c->pools, name);
         if (json_object_size(entries))
-            apply_pool(p, entries);
+            is_settled |= apply_pool(p, entries);
+        if (is_settled && !json_object_size(entries))
+            json_object_del(c->pools, name);
     }
+    if (is_settled)
+        (void)save(c);
     if (json_object_size(c->pools))
         timer_set(gateway_loop(c->gateway), &c->look, LOOK_MS);
 }
@@ -189,8 +220,7 @@ static void note(struct changes *c, const char *pool, const char *address, uint3
     json_t *entry = entries ? child(entries, address) : NULL;
     if (!entry)
         return;
-    bool was_added = json_object_get(entry, "added"),
-         was_removed = json_object_get(entry, "removed");
+    bool was_added = json_object_get(entry, "added");
     switch (o->change) {
     case CHANGE_DRAIN: json_object_set_new(entry, "mode", json_string("draining")); break;
     case CHANGE_DISABLE: json_object_set_new(entry, "mode", json_string("disabled")); break;
@@ -208,9 +238,9 @@ static void note(struct changes *c, const char *pool, const char *address, uint3
         break;
     case CHANGE_ADD:
         json_object_clear(entry);
-        if (was_removed && o->weight) /* a line names it */
+        if (o->is_of_line && o->weight)
             json_object_set_new(entry, "weight", json_integer(o->weight));
-        if (!was_removed)
+        if (!o->is_of_line)
             json_object_set_new(entry, "added",
                                 json_pack("{s:i, s:i, s:b}", "weight",
                                           (int)(o->weight ? o->weight : 1), "max_conns",
@@ -223,9 +253,16 @@ static void note(struct changes *c, const char *pool, const char *address, uint3
         json_object_del(c->pools, pool);
 }
 
-static int carry_out(struct pool *p, struct slice address, const struct change_order *o)
+static int add_new(struct pool *p, struct slice address, const struct change_order *o)
 {
     struct pool_new new = {.max_conns = o->max_conns, .is_backup = o->is_backup};
+    int rc = pool_parse_address(address, &new.address);
+    new.address.weight = o->weight;
+    return rc ? rc : pool_add(p, &new);
+}
+
+static int carry_out(struct pool *p, struct slice address, struct change_order *o)
+{
     switch (o->change) {
     case CHANGE_DRAIN: return pool_drain(p, address);
     case CHANGE_DISABLE: return pool_disable(p, address);
@@ -234,16 +271,17 @@ static int carry_out(struct pool *p, struct slice address, const struct change_o
     case CHANGE_REMOVE: return pool_remove(p, address);
     case CHANGE_ADD: break;
     }
-    int rc = pool_parse_address(address, &new.address);
-    new.address.weight = o->weight;
-    return rc ? rc : pool_add(p, &new);
+    o->is_of_line = pool_bring_back(p, address) == 0;
+    if (!o->is_of_line)
+        return add_new(p, address, o);
+    return o->weight ? pool_set_weight(p, address, o->weight) : 0;
 }
 
 static const char *const words[] = {"drained",        "disabled", "enabled",
                                     "given a weight", "removed",  "added"};
 
 static int change_one(struct changes *c, struct pool *p, struct slice address, uint32_t conf_weight,
-                      const struct change_order *o)
+                      struct change_order *o)
 {
     AUTO_FREE char *pool = name_of(p);
     AUTO_FREE char *text = mem_dup(address.p, address.n);
@@ -256,7 +294,7 @@ static int change_one(struct changes *c, struct pool *p, struct slice address, u
 }
 
 /* All backends of the name; they are the ones there were before the first is changed. */
-static int change_named(struct changes *c, struct pool *p, const struct change_order *o)
+static int change_named(struct changes *c, struct pool *p, struct change_order *o)
 {
     struct pool_view *v = pool_view_new(p);
     int rc = -ENOENT;
@@ -271,11 +309,12 @@ static int change_named(struct changes *c, struct pool *p, const struct change_o
     return rc;
 }
 
-int changes_make(struct changes *c, struct pool *p, const struct change_order *o,
-                 const char **warning)
+int changes_make(struct changes *c, struct pool *p, struct change_order *o, const char **warning)
 {
     int rc = o->change == CHANGE_ADD ? change_one(c, p, o->backend, 0, o) : change_named(c, p, o);
     *warning = rc ? NULL : save(c);
+    if (!rc && o->is_of_line && (o->max_conns || o->is_backup))
+        *warning = "the configuration names it: max-conns and backup are what it says there";
     if (!rc && json_object_size(c->pools))
         timer_set(gateway_loop(c->gateway), &c->look, LOOK_MS);
     return rc;

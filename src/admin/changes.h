@@ -40,11 +40,12 @@ struct change_order {
     uint32_t weight;      /* CHANGE_WEIGHT; CHANGE_ADD: 0: its line's, or 1 */
     uint32_t max_conns;   /* CHANGE_ADD; 0: no limit */
     bool is_backup;       /* CHANGE_ADD */
+    bool is_of_line;      /* CHANGE_ADD: set if a line of the configuration is why it is there */
 };
 
 /* Carries it out and writes it down. 0: done, *warning says what could not be written down, or is
  * NULL. -ENOENT: the pool has no such backend. -EEXIST: it is there. -EINVAL: no address. */
-int changes_make(struct changes *c, struct pool *p, const struct change_order *order,
+int changes_make(struct changes *c, struct pool *p, struct change_order *order,
                  const char **warning);
 
 /* [{"pool", "backend", "change"}...]: how things differ from the file. */

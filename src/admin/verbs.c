@@ -67,7 +67,7 @@ static void refuse(struct call *c, int error)
     }
 }
 
-static void make(struct call *c, struct pool *p, const struct change_order *order)
+static void make(struct call *c, struct pool *p, struct change_order *order)
 {
     const char *warning, *name = names[order->change];
     int error = changes_make(c->admin->changes, p, order, &warning);
@@ -90,7 +90,9 @@ static void change(struct call *c, enum change which)
     if (which == CHANGE_WEIGHT && !take_number(c, "weight", 0, 1, WEIGHT_MAX, &order.weight))
         return;
     if (which == CHANGE_WEIGHT && !order.weight)
-        admin_refuse(c->conn, 400, "say which: ?weight=N, from 1 to %d", WEIGHT_MAX);
+        admin_refuse(c->conn, 400,
+                     "a weight is from 1 to %d (?weight=N); who is to get nothing is drained",
+                     WEIGHT_MAX);
     else
         make(c, p, &order);
 }

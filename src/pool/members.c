@@ -175,20 +175,44 @@ static void fulfil(struct backend *b, const struct wish *wish, uint64_t now_us)
     }
 }
 
+/* One that was added at run time is the line's from the moment that one names it. */
+static void adopt(struct pool *p, const struct backend_conf *line, const struct pool_address *a)
+{
+    pool_lock(p);
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct backend *b = p->backends[i];
+        if (b->is_runtime && slice_eq(slice_str(b->host), line->text) && b->addr_len == a->len &&
+            memcmp(&b->addr, &a->sa, a->len) == 0)
+            b->is_runtime = false;
+    }
+    pool_unlock(p);
+}
+
+/* It stays away, and is known when it is wanted again: b is taken over. */
+static void remember_removed(struct wish *wish, struct backend *b)
+{
+    wish_forget_removed(wish);
+    wish->is_removed = true;
+    wish->removed = b;
+}
+
 /* A reference on the line's backend at the address, old or new; NULL: it was removed at run time.
  */
 static struct backend *member(struct pool *p, const struct backend_conf *line,
                               const struct pool_address *a)
 {
+    adopt(p, line, a);
     struct backend *b = find_at(p, line, a);
     if (b) {
         set_line(p, b, line, a);
         return backend_ref(b);
     }
     b = newcomer(p, line->text, a);
-    const struct wish *wish = wishes_find(&p->wishes, slice_str(b->text));
+    struct wish *wish = wishes_find(&p->wishes, slice_str(b->text));
     if (wish && wish->is_removed) {
-        backend_unref(b);
+        b->record_weight = a->weight;
+        b->record_tier = a->tier;
+        remember_removed(wish, b);
         return NULL;
     }
     pool_lock(p);
@@ -203,13 +227,20 @@ static struct backend *member(struct pool *p, const struct backend_conf *line,
     return b;
 }
 
-/* Whether an address stands in the list twice. */
-static bool names_before(const struct pool_address *list, uint32_t i)
+static bool names(const struct pool_address *list, uint32_t count, const void *addr, socklen_t len)
 {
-    for (uint32_t k = 0; k < i; k++)
-        if (list[k].len == list[i].len && memcmp(&list[k].sa, &list[i].sa, list[i].len) == 0)
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i].len == len && memcmp(&list[i].sa, addr, len) == 0)
             return true;
     return false;
+}
+
+/* Whether a line's addresses take its place: its own, or one that was added before they were known.
+ */
+static bool is_replaced(const struct backend *b, const struct backend_conf *line,
+                        const struct pool_address *addresses, uint32_t count)
+{
+    return is_of(b, line) || (b->is_runtime && names(addresses, count, &b->addr, b->addr_len));
 }
 
 void pool_set_addresses(struct pool *p, const struct backend_conf *line,
@@ -218,10 +249,10 @@ void pool_set_addresses(struct pool *p, const struct backend_conf *line,
     struct backend **list = mem_alloc((p->count + count + 1) * sizeof(*list));
     uint32_t n = 0;
     for (uint32_t i = 0; i < p->count; i++)
-        if (!is_of(p->backends[i], line))
+        if (!is_replaced(p->backends[i], line, addresses, count))
             list[n++] = backend_ref(p->backends[i]);
     for (uint32_t i = 0; i < count; i++) {
-        bool is_new = !names_before(addresses, i);
+        bool is_new = !names(addresses, i, &addresses[i].sa, addresses[i].len);
         struct backend *b = is_new ? member(p, line, &addresses[i]) : NULL;
         if (b)
             list[n++] = b;
@@ -331,47 +362,53 @@ int pool_enable(struct pool *p, struct slice text)
     return enter_named(p, text, BACKEND_UP, "the operator says so");
 }
 
+/* What the configuration says itself is no wish: another configuration may change it. */
 int pool_set_weight(struct pool *p, struct slice text, uint32_t weight)
 {
     int rc = -ENOENT;
+    bool differs = false;
     pool_lock(p);
     for (uint32_t i = 0; i < p->count; i++) {
         struct backend *b = p->backends[i];
         if (!slice_eq(slice_str(b->text), text))
             continue;
         b->weight = weight;
-        b->weight_is_set = true;
+        b->weight_is_set = weight != b->conf_weight;
         b->credit = 0;
+        differs |= b->weight_is_set;
         rc = 0;
     }
     pool_unlock(p);
     if (!rc)
-        wishes_get(&p->wishes, text)->weight = weight;
+        wishes_get(&p->wishes, text)->weight = differs ? weight : 0;
+    wishes_tidy(&p->wishes);
     return rc;
 }
 
-/* Nothing is wished any more but that it be away, or not even that. */
-static void wish_removed(struct pool *p, struct slice text, bool is_removed)
+/* Nothing is wished any more but that this one of a line be away, or (NULL) not even that. */
+static void wish_removed(struct pool *p, struct slice text, struct backend *b)
 {
     struct wish *w = wishes_get(&p->wishes, text);
-    *w = (struct wish){.text = w->text, .mode = BACKEND_UP, .is_removed = is_removed};
+    wish_forget_removed(w);
+    *w = (struct wish){.text = w->text, .mode = BACKEND_UP};
+    if (b)
+        remember_removed(w, backend_ref(b));
     wishes_tidy(&p->wishes);
 }
 
 int pool_remove(struct pool *p, struct slice text)
 {
-    struct backend **list = mem_alloc((p->count + 1) * sizeof(*list));
+    struct backend **list = mem_alloc((p->count + 1) * sizeof(*list)), *of_line = NULL;
     uint32_t n = 0, count = p->count;
-    bool has_line = false;
     for (uint32_t i = 0; i < count; i++) {
         struct backend *b = p->backends[i];
         if (!slice_eq(slice_str(b->text), text))
             list[n++] = backend_ref(b);
-        else
-            has_line |= !b->is_runtime;
+        else if (!b->is_runtime)
+            of_line = b;
     }
     if (n < count)
-        wish_removed(p, text, has_line);
+        wish_removed(p, text, of_line);
     commit(p, list, n);
     return n < count ? 0 : -ENOENT;
 }
@@ -386,6 +423,25 @@ static void join(struct pool *p, struct backend *b)
     commit(p, list, p->count + 1);
 }
 
+int pool_bring_back(struct pool *p, struct slice text)
+{
+    struct wish *wish = wishes_find(&p->wishes, text);
+    const struct backend *was = wish ? wish->removed : NULL;
+    const struct backend_conf *line = NULL;
+    for (uint32_t i = 0; was && i < p->conf->backend_count && !line; i++)
+        if (slice_eq(slice_str(was->host), p->conf->backends[i].text))
+            line = &p->conf->backends[i];
+    if (!line)
+        return -ENOENT;
+    struct pool_address a = {.sa = was->addr,
+                             .len = was->addr_len,
+                             .weight = was->record_weight,
+                             .tier = was->record_tier};
+    wish_removed(p, text, NULL);
+    join(p, member(p, line, &a));
+    return 0;
+}
+
 int pool_add(struct pool *p, const struct pool_new *new)
 {
     const struct pool_address *a = &new->address;
@@ -397,7 +453,7 @@ int pool_add(struct pool *p, const struct pool_new *new)
             backend_unref(b);
             return -EEXIST;
         }
-    wish_removed(p, slice_str(b->text), false);
+    wish_removed(p, slice_str(b->text), NULL);
     struct backend *gone = find_gone(p, slice_str(b->host), a);
     if (gone) {
         backend_unref(b);

@@ -47,8 +47,11 @@ struct pool_new {
     uint32_t max_conns; /* 0: no limit */
     bool is_backup;
 };
-/* Adds a backend that no line names, or brings one back that was removed. Its weight is the
- * address's. -EEXIST: it is there. */
+/* One of a line that was removed is what its line says again. -ENOENT: there is none, or no such
+ * line any more. */
+int pool_bring_back(struct pool *p, struct slice text);
+/* Adds a backend that no line names; when one does, it is that line's. Its weight is the address's.
+ * -EEXIST: it is there. */
 int pool_add(struct pool *p, const struct pool_new *new);
 /* An address as text, without asking anybody: 0 or -EINVAL. */
 int pool_parse_address(struct slice text, struct pool_address *address);

@@ -7,9 +7,19 @@
 
 void wishes_fini(struct wishes *w)
 {
-    for (uint32_t i = 0; i < w->count; i++)
+    for (uint32_t i = 0; i < w->count; i++) {
+        wish_forget_removed(&w->v[i]);
         free(w->v[i].text);
+    }
     free(w->v);
+}
+
+void wish_forget_removed(struct wish *w)
+{
+    if (w->removed)
+        backend_unref(w->removed);
+    w->removed = NULL;
+    w->is_removed = false;
 }
 
 struct wish *wishes_find(const struct wishes *w, struct slice text)

@@ -13,6 +13,7 @@
 struct wish {
     char *text;              /* the address */
     bool is_removed;         /* no line or name brings it back */
+    struct backend *removed; /* which that was, of a line; a reference. NULL: no line had it */
     enum backend_state mode; /* DRAINING or DISABLED; UP: none is wished for */
     uint32_t weight;         /* 0: none is */
 };
@@ -23,6 +24,7 @@ struct wishes {
 };
 
 void wishes_fini(struct wishes *w);
+void wish_forget_removed(struct wish *w);
 /* NULL: there is none. */
 struct wish *wishes_find(const struct wishes *w, struct slice text);
 /* The one there is, or a new one that wishes nothing; until the next call of any of these. */

@@ -120,6 +120,76 @@ def test_remove_and_add(three, backend):
     assert set(shares(g)) == {"a", "b", "c"}
 
 
+def shown(g, b):
+    found, = [x for x in ask(g, "/pools/app")["backends"] if x["address"] == b.address]
+    return found
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_what_was_removed_is_what_its_line_says_when_it_is_added_again(gateway, backend, name):
+    """And not one more beside it, whoever looks at the names again."""
+    a, b = backend(then=named("a")), backend(then=named("b"))
+    line = f"{name}:{b.address.split(':')[1]}"
+    g = gateway(make_config(a, f"{line} weight=4 max-conns=3 backup", gateway=STATE))
+    g.wait_line("admin: listening")
+    g.first_fds = g.fds()
+    before = shown(g, b)
+    assert before["backup"] and before["connections"]["limit"] == 3 and before["name"] == line
+    for again in range(2):
+        change(g, b, "remove")
+        assert set(states(g)) == {a.address}
+        change(g, b, "add")
+        assert shown(g, b) == before and differs(g) == {}
+        ask(g, "/reload", "POST")
+        assert shown(g, b) == before and set(states(g)) == {a.address, b.address}
+    change(g, b, "remove")
+    ask(g, "/reload", "POST")
+    assert "max-conns" in change(g, b, "add", query="?weight=2&max-conns=9")["warning"]
+    assert shown(g, b)["weight"] == 2 and shown(g, b)["connections"]["limit"] == 3
+    assert differs(g) == {("app", b.address): "weight 2"}
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_what_was_added_is_its_lines_once_the_configuration_names_it(three, backend, gateway, name):
+    """It is added, written into the file, and that is loaded: there is one of it, and nothing differs."""
+    g, a = three("a", threads=1)
+    d = backend(then=named("d"))
+    change(g, d, "add", query="?weight=2&max-conns=5")
+    assert shares(g, 4) and d.accepted == 1
+    line = f"{name}:{d.address.split(':')[1]}"
+    g.config.write_text(g.config.read_text().replace("pool app {", f"pool app {{\n backend {line} max-conns=7"))
+    ask(g, "/reload", "POST")
+    wait_for(lambda: not shown(g, d)["added"], "the line to have it")
+    assert shown(g, d)["connections"]["limit"] == 7 and shown(g, d)["weight"] == 1 and shown(g, d)["name"] == line
+    wait_for(lambda: differs(g) == {}, "nothing to differ")
+    assert json.loads((g.folder / "state.json").read_text())["pools"] == {}
+    assert set(shares(g, 4)) == {"a", "d"}
+    if name == "127.0.0.1":
+        assert d.accepted == 1, "it keeps its connections"
+    g = restart(g, gateway)
+    assert set(states(g)) == {a.address, d.address} and not shown(g, d)["added"]
+
+
+def test_a_weight_that_the_file_says_too_is_no_change(three):
+    g, a, b = three("a", "b")
+    text = g.config.read_text()
+
+    def write(weight):
+        g.config.write_text(text.replace(f"backend {a.address}", f"backend {a.address} weight={weight}"))
+        ask(g, "/reload", "POST")
+    change(g, a, "weight", query="?weight=5")
+    change(g, a, "weight", query="?weight=1")
+    write(4)
+    assert shown(g, a)["weight"] == 4 and differs(g) == {}
+    change(g, a, "weight", query="?weight=9")
+    write(6)
+    assert shown(g, a)["weight"] == 9 and differs(g) == {("app", a.address): "weight 9"}
+    write(9)
+    assert shown(g, a)["weight"] == 9 and differs(g) == {}
+    write(3)
+    assert shown(g, a)["weight"] == 3 and differs(g) == {}
+
+
 def test_what_is_added_has_its_weight_and_limit(three, backend):
     g, a = three("a", threads=1)
     d = backend(then=named("d"))
