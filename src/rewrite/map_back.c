@@ -76,6 +76,23 @@ static bool is_same(struct slice one, struct slice other, struct slice scheme)
            port_of(port, scheme) == port_of(other_port, scheme);
 }
 
+/* By the name it was told, at the port it listens on: applications that know their port add it. */
+static bool is_its_own_port(const struct mapping *m, struct slice authority, struct slice scheme)
+{
+    struct slice host, told, address;
+    int port, told_port, own_port;
+    return m->host.n && uri_split_authority(authority, &host, &port) &&
+           uri_split_authority(m->host, &told, &told_port) && slice_ieq(host, told) &&
+           uri_split_authority(m->backend, &address, &own_port) && own_port >= 0 &&
+           port_of(port, scheme) == own_port;
+}
+
+static bool is_backend(const struct mapping *m, struct slice authority, struct slice scheme)
+{
+    return is_same(authority, m->host, scheme) || is_same(authority, m->backend, scheme) ||
+           is_its_own_port(m, authority, scheme);
+}
+
 /* "http://host" without a path means '/'. */
 static struct slice map_rest(const struct mapping *m, struct slice rest, struct arena *a)
 {
@@ -99,8 +116,7 @@ struct slice map_back_url(const struct mapping *m, struct slice url, struct aren
         struct slice rest = map_rest(m, u.rest, a);
         return rest.p == u.rest.p ? url : arena_join(a, front, rest);
     }
-    if (!m->authority.n ||
-        (!is_same(u.authority, m->host, scheme) && !is_same(u.authority, m->backend, scheme)))
+    if (!m->authority.n || !is_backend(m, u.authority, scheme))
         return url;
     struct slice front = arena_join(a, SLICE("//"), m->authority);
     if (u.scheme.n)

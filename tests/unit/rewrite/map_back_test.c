@@ -103,6 +103,25 @@ static void test_urls_of_the_backend_become_the_clients(void **state)
         check(map_back_url, &mapping, &urls[i]);
 }
 
+static void test_a_name_is_the_backends_at_its_own_port_too(void **state)
+{
+    (void)state;
+    struct mapping m = mapping;
+    m.host = SLICE("app.internal");
+    static const struct pair cases[] = {
+        {"http://app.internal/x", "https://example.org/app/x"},
+        {"http://app.internal:8080/x", "https://example.org/app/x"},
+        {"http://APP.internal:8080/x", "https://example.org/app/x"},
+        {"//app.internal:8080/x", "//example.org/app/x"},
+        {"http://app.internal:8081/x", NULL},
+        {"http://other.internal:8080/x", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        check(map_back_url, &m, &cases[i]);
+    m.backend = SLICE("unix:/run/app.sock");
+    check(map_back_url, &m, &(struct pair){"http://app.internal:8080/x", NULL});
+}
+
 static void test_refresh_is_mapped(void **state)
 {
     (void)state;
@@ -152,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_urls_of_the_backend_become_the_clients),
+        cmocka_unit_test(test_a_name_is_the_backends_at_its_own_port_too),
         cmocka_unit_test(test_refresh_is_mapped),
         cmocka_unit_test(test_cookies_are_mapped),
         cmocka_unit_test(test_what_was_put_before_the_path_comes_off),
