@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/forward.h"
 
-#include "base/num.h"
+#include "base/text.h"
 #include "core/exchange.h"
 #include "core/worker.h"
 #include "http/percent.h"
@@ -223,9 +223,11 @@ static void add_via(struct exchange *x, struct fields *fields, struct slice vers
 
 static void add_request_id(struct exchange *x)
 {
-    char *id = arena_alloc(&x->arena, NUM_HEX_MAX);
-    if (!fields_find(&x->req.fields, FIELD_X_REQUEST_ID))
-        add(x, &x->req.fields, FIELD_X_REQUEST_ID, slice_of(id, num_put_hex(id, x->id)));
+    if (fields_find(&x->req.fields, FIELD_X_REQUEST_ID))
+        return;
+    struct text id = text_of(arena_alloc(&x->arena, TEXT_ID_LEN), TEXT_ID_LEN);
+    text_id(&id, x->id);
+    add(x, &x->req.fields, FIELD_X_REQUEST_ID, text_slice(&id));
 }
 
 void forward_request(struct exchange *x)

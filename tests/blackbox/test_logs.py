@@ -63,8 +63,7 @@ def test_every_request_of_a_connection_is_logged_with_its_own_id(proxy):
 def test_the_request_id_reaches_the_backend(proxy):
     g = proxy()
     g.get()
-    sent = g.backend.requests[0]["x-request-id"]
-    assert sent and sent.lstrip("0") == g.access(1)[0]["id"].lstrip("0")
+    assert g.backend.requests[0]["x-request-id"] == g.access(1)[0]["id"]
 
 
 def test_a_request_id_of_the_client_is_kept(proxy):
