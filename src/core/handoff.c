@@ -165,14 +165,15 @@ static bool asks(const struct handoff *h)
     return false;
 }
 
-/* What described the body that is not sent. */
+/* What described the body that is not sent, and who would have sent it. */
 static void drop_body_fields(struct fields *fields)
 {
     static const struct slice digests[] = {SLICE_INIT("Content-MD5"), SLICE_INIT("Digest"),
                                            SLICE_INIT("Content-Digest"), SLICE_INIT("Repr-Digest")};
     static const enum field_id ids[] = {FIELD_CONTENT_LENGTH, FIELD_CONTENT_ENCODING,
                                         FIELD_CONTENT_RANGE,  FIELD_ACCEPT_RANGES,
-                                        FIELD_TRAILER,        FIELD_DATE};
+                                        FIELD_TRAILER,        FIELD_DATE,
+                                        FIELD_SERVER};
     for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
         fields_drop(fields, ids[i]);
     for (size_t i = 0; i < sizeof(digests) / sizeof(digests[0]); i++)

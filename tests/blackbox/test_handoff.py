@@ -64,7 +64,7 @@ def app(proxy, tree):
 @pytest.mark.parametrize("name", ["X-Sendfile", "x-sendfile", "X-LIGHTTPD-send-file"])
 def test_a_file_is_sent_in_place_of_the_answer(app, name):
     g = app(name + ": %(tree)s/files/big.bin\r\nContent-Type: video/x-own\r\nSet-Cookie: a=b\r\n"
-            "Content-Disposition: attachment; filename=x\r\nCache-Control: private\r\n")
+            "Content-Disposition: attachment; filename=x\r\nCache-Control: private\r\nServer: its own\r\n")
     c = g.client()
     for _ in range(3):
         m = c.get("/download")
@@ -73,6 +73,7 @@ def test_a_file_is_sent_in_place_of_the_answer(app, name):
         assert m["content-disposition"] == "attachment; filename=x" and m["cache-control"] == "private"
         assert m["content-length"] == str(len(DATA)) and m["accept-ranges"] == "bytes"
         assert m["etag"] and m["last-modified"] and name.lower() not in m
+        assert m.all("server") == ["sluice"]
     assert g.backend.accepted == 1, "its connection was not kept"
 
 
