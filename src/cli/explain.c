@@ -206,7 +206,8 @@ static void print_pool(FILE *out, const struct pool_conf *pool)
     for (uint32_t i = 0; i < pool->backend_count; i++) {
         const struct backend_conf *b = &pool->backends[i];
         print_label(out, i ? "" : "backends");
-        fprintf(out, SLICE_FMT "://" SLICE_FMT, SLICE_ARG(pool->protocol), SLICE_ARG(b->text));
+        fprintf(out, SLICE_FMT "://" SLICE_FMT, SLICE_ARG(pool->protocol),
+                SLICE_ARG(b->program.n ? b->program : b->text));
         fprintf(out, "  weight=%u%s", b->weight, b->is_backup ? "  backup" : "");
         print_count(out, "max-conns", b->max_conns);
         print_place(out, &b->at);

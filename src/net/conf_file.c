@@ -45,11 +45,22 @@ static bool read_all(int fd, struct arena *a, struct slice *text, const char **w
     return true;
 }
 
+/* Whose writer may never come. What a shell hands over, <(...), has a writer. */
+static bool is_fifo(struct slice path)
+{
+    struct stat st;
+    bool is_ours = slice_starts(path, SLICE("/dev/")) || slice_starts(path, SLICE("/proc/"));
+    return !is_ours && stat(path.p, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
 bool conf_file_read(void *context, struct slice path, struct arena *a, struct slice *text,
                     const char **why)
 {
     (void)context;
     struct slice name = arena_dup(a, path);
+    *why = "a FIFO, and not a file";
+    if (is_fifo(name))
+        return false;
     AUTO_CLOSE int fd = open(name.p, O_RDONLY | O_CLOEXEC);
     return fd < 0 ? fail(a, why, errno) : read_all(fd, a, text, why);
 }

@@ -15,7 +15,7 @@
 
 int whole_file_read(const char *path, size_t max, char **text, size_t *n)
 {
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not for a FIFO's writer */
     return fd < 0 ? -errno : whole_file_read_fd(fd, max, text, n);
 }
 

@@ -113,6 +113,20 @@ def test_check_finds_a_missing_include(check):
     assert r.returncode == 1 and "no-such-file.conf" in r.all
 
 
+def test_no_command_waits_for_somebody_to_write_into_what_is_included(check, tmp_path):
+    os.mkfifo(tmp_path / "fifo.conf")
+    r = check("include fifo.conf\n" + GOOD)
+    assert r.returncode == 1 and re.search(r"sluice.conf:1:\d+: error: cannot include .*fifo.conf: a FIFO", r.all)
+    r = sluice("check", "-c", "fifo.conf", cwd=tmp_path)
+    assert r.returncode == 1 and "cannot read fifo.conf: a FIFO" in r.stderr
+
+
+def test_a_configuration_may_come_by_a_descriptor(tmp_path):
+    r = subprocess.run(["bash", "-c", 'text=$1; shift; "$@" -c <(printf %s "$text")', "-", GOOD, *command("check")],
+                       cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert r.returncode == 0, r.stdout + r.stderr
+
+
 def test_include_and_environment(check, tmp_path):
     (tmp_path / "pools").mkdir()
     (tmp_path / "pools" / "a.conf").write_text("pool app {\n    backend ${APP}\n}\n")
@@ -201,6 +215,8 @@ def test_explain_tells_which_script_and_what_it_may_hand_over(tmp_path):
     assert "rate=10k" in lines["limits"] and "404" not in out
     assert explained("/app/x/")[1]["script"].startswith("SCRIPT_NAME=/app/x/index.php  PATH_INFO=  ")
     assert "leads through a file: answered with 404" in explained("/photo.jpg/x.php")[0]
+    conf.write_text(f"listen 80\nsite * {{\n cgi {tmp_path}\n}}\n")
+    assert explained("/x")[1]["backends"].startswith(f"cgi://{tmp_path}  ")
 
 
 def test_explain_agrees_with_what_happens(gateway, backend, tmp_path):
