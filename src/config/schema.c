@@ -249,26 +249,33 @@ static bool check_required(struct config_reader *r, const struct seen *seen, con
     return ok;
 }
 
-/* What people write who come from nginx, HAProxy or lighttpd. */
-static const char *const words_of_others[][2] = {
-    {"server", "a 'site', with its 'listen' beside it"},
-    {"location", "a 'route'"},
-    {"upstream", "a 'pool'"},
-    {"frontend", "a 'listen' and the routes of a 'site'"},
-    {"bind", "'listen'"},
-    {"use_backend", "'proxy POOL' in a route"},
-    {"default_backend", "'proxy POOL' in a route"},
-    {"proxy_pass", "'proxy POOL' in a route"},
-    {"fastcgi_pass", "'proxy POOL', of a pool with 'protocol fastcgi'"},
-    {"try_files", "'files else ...'"},
-    {"return", "'redirect' or 'respond'"},
+/* What people write who come from nginx, HAProxy or lighttpd; where: in which block, if it means
+ * something of its own there. */
+static const struct {
+    const char *name, *here, *where;
+} words_of_others[] = {
+    {"server", "'backend'", "pool"},
+    {"server", "a 'site', with its 'listen' beside it", NULL},
+    {"location", "a 'route'", NULL},
+    {"upstream", "a 'pool'", NULL},
+    {"frontend", "a 'listen' and the routes of a 'site'", NULL},
+    {"bind", "'listen'", NULL},
+    {"use_backend", "'proxy POOL' in a route", NULL},
+    {"default_backend", "'proxy POOL' in a route", NULL},
+    {"proxy_pass", "'proxy POOL' in a route", NULL},
+    {"fastcgi_pass", "'proxy POOL', of a pool with 'protocol fastcgi'", NULL},
+    {"try_files", "'files else ...'", NULL},
+    {"return", "'redirect' or 'respond'", NULL},
 };
 
-static const char *word_here(struct slice name)
+static const char *word_here(struct slice name, const char *what)
 {
-    for (size_t i = 0; i < sizeof(words_of_others) / sizeof(words_of_others[0]); i++)
-        if (slice_eq(name, slice_str(words_of_others[i][0])))
-            return words_of_others[i][1];
+    for (size_t i = 0; i < sizeof(words_of_others) / sizeof(words_of_others[0]); i++) {
+        const char *where = words_of_others[i].where;
+        if (slice_eq(name, slice_str(words_of_others[i].name)) &&
+            (!where || strcmp(where, what) == 0))
+            return words_of_others[i].here;
+    }
     return NULL;
 }
 
@@ -276,7 +283,7 @@ static bool unknown_key(struct config_reader *r, const struct key *keys, const c
                         const char *kind, struct config_place at, struct slice name)
 {
     struct suggest near = suggest_for(name);
-    const char *here = word_here(name);
+    const char *here = word_here(name, what);
     if (here)
         return config_error(r->diag, at, "unknown %s '" SLICE_FMT "' in %s\nhere that is %s", kind,
                             SLICE_ARG(name), what, here);

@@ -345,6 +345,34 @@ static bool unknown_name(struct config_reader *r, const char *key, const struct 
 
 /* ---- balance ---- */
 
+/* What it is called elsewhere, and what takes a value here. */
+static bool unknown_balance(struct config_reader *r, const struct config_word *word)
+{
+    static const struct {
+        struct slice there;
+        const char *here;
+    } others[] = {
+        {SLICE_INIT("hash"), "hash=KEY, such as hash=client"},
+        {SLICE_INIT("maglev"), "hash=KEY, such as hash=client"},
+        {SLICE_INIT("source"), "hash=client"},
+        {SLICE_INIT("ip_hash"), "hash=client"},
+        {SLICE_INIT("carp"), "hash=path"},
+        {SLICE_INIT("uri"), "hash=uri"},
+        {SLICE_INIT("sticky"), "sticky=COOKIE"},
+        {SLICE_INIT("cookie"), "sticky=COOKIE"},
+        {SLICE_INIT("sqf"), "least-conn"},
+        {SLICE_INIT("least_time"), "ewma"},
+        {SLICE_INIT("random"), "random-two"},
+        {SLICE_INIT("static"), "first"},
+    };
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (slice_eq(word->text, others[i].there))
+            return config_error(r->diag, word->at,
+                                "'balance' does not know '" SLICE_FMT "'\nhere that is %s",
+                                SLICE_ARG(word->text), others[i].here);
+    return unknown_name(r, "balance", pool_balances, word->text, word->at);
+}
+
 static bool set_balance(struct config_reader *r, const struct directive *d,
                         const struct config_word *word, void *target)
 {
@@ -355,7 +383,7 @@ static bool set_balance(struct config_reader *r, const struct directive *d,
     if (count == 0 && d->option_count == 0)
         return config_error(r->diag, d->name.at, "'balance' takes a name");
     return count == 0 || find_name(pool_balances, word->text, &pool->balance) ||
-           unknown_name(r, "balance", pool_balances, word->text, word->at);
+           unknown_balance(r, word);
 }
 
 static bool set_hash(struct config_reader *r, const struct directive *d,
