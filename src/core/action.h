@@ -52,6 +52,7 @@ bool action_finish(struct config_reader *r, struct snapshot *s, struct route_con
 key_set_fn pool_action_set_proxy, pool_action_set_cgi, reroute_action_set;
 key_open_fn answer_action_open_redirect, answer_action_open_respond;
 key_set_fn answer_action_set_redirect, answer_action_set_respond;
+key_close_fn answer_action_close_respond;
 extern const struct key answer_action_respond_options[];
 key_open_fn files_action_open;
 key_set_fn files_action_set; /* block: files_keys */

@@ -18,7 +18,8 @@ struct redirect_conf {
 struct respond_conf {
     struct route_conf *route;
     uint16_t status;
-    struct slice text; /* empty: none, or the page for an error */
+    const struct config_word *word; /* of the text; NULL: none, or the page for an error */
+    struct template text;
     struct slice type;
 };
 
@@ -123,12 +124,14 @@ bool answer_action_set_redirect(struct config_reader *r, const struct directive 
 static enum next run_respond(struct exchange *x)
 {
     const struct respond_conf *conf = x->route->action_conf;
-    if (!answer_skip_body(x) || (!conf->text.n && error_pages_show(x, conf->status)))
+    struct slice text = SLICE_NONE;
+    if (!answer_skip_body(x) || (!conf->word && error_pages_show(x, conf->status)) ||
+        (conf->word && !rewriting_expand(x, &conf->text, &text)))
         return NEXT;
     answer_begin(x, conf->status);
-    if (conf->text.n) {
+    if (conf->word) {
         answer_field(x, FIELD_CONTENT_TYPE, conf->type);
-        answer_text(x, conf->text);
+        answer_text(x, text);
     } else if (conf->status >= 400) {
         answer_error_page(x, conf->status);
     }
@@ -139,10 +142,16 @@ static enum next run_respond(struct exchange *x)
 static void explain_respond(struct explaining *e)
 {
     const struct respond_conf *conf = e->route->action_conf;
+    struct slice text;
     fprintf(e->out, "respond %u", conf->status);
-    if (conf->text.n)
-        fprintf(e->out, " with %zu bytes of " SLICE_FMT, conf->text.n, SLICE_ARG(conf->type));
-    fputc('\n', e->out);
+    if (!conf->word) {
+        fputc('\n', e->out);
+        return;
+    }
+    if (template_expand(&conf->text, e->facts, e->facts->groups, e->snapshot->gateway.head_bytes,
+                        e->arena, &text) != TEMPLATE_OK)
+        text = SLICE("(fails)");
+    fprintf(e->out, " with %zu bytes of " SLICE_FMT "\n", text.n, SLICE_ARG(conf->type));
 }
 
 /* clang-format off */
@@ -172,10 +181,31 @@ bool answer_action_set_respond(struct config_reader *r, const struct directive *
     if (!read_status(word->text, &conf->status) || conf->status < 200 || conf->status > 599)
         return config_error(r->diag, word->at, "'" SLICE_FMT "' is no status from 200 to 599",
                             SLICE_ARG(word->text));
-    if (d->arg_count == 2)
-        conf->text = word[1].text;
-    if (conf->text.n && (conf->status == 204 || conf->status == 304))
+    if (d->arg_count == 2 && word[1].text.n)
+        conf->word = &word[1];
+    if (conf->word && (conf->status == 204 || conf->status == 304))
         return config_error(r->diag, word[1].at, "an answer with status %u has no text",
                             conf->status);
     return action_choose(r, conf->route, &respond, d->name.at);
+}
+
+static bool has(struct slice type, struct slice part)
+{
+    for (; type.n >= part.n; type = slice_skip(type, 1))
+        if (slice_ieq(slice_first(type, part.n), part))
+            return true;
+    return false;
+}
+
+/* Only now it is known what the text is. */
+bool answer_action_close_respond(struct config_reader *r, const struct directive *d, void *target)
+{
+    struct respond_conf *conf = target;
+    bool is_markup = has(conf->type, SLICE("html")) || has(conf->type, SLICE("xml"));
+    enum template_use use = is_markup                        ? TEMPLATE_HTML
+                            : has(conf->type, SLICE("json")) ? TEMPLATE_JSON
+                                                             : TEMPLATE_TEXT;
+    (void)d;
+    return !conf->word ||
+           template_read(r, conf->word, use, route_group_count(conf->route), &conf->text);
 }

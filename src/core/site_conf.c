@@ -64,8 +64,9 @@ static const struct key_name priorities[] = {
     {.name = "redirect", .type = KEY_CUSTOM, .flags = KEY_TEMPLATE, .set = answer_action_set_redirect,                    \
      .open = redirect_opener, .syntax = "[STATUS] TARGET",                                         \
      .help = "send the client elsewhere, with 302 or the status given"},                           \
-    {.name = "respond", .type = KEY_CUSTOM, .set = answer_action_set_respond,                      \
-     .open = respond_opener, .options = answer_action_respond_options, .syntax = "STATUS [TEXT]",  \
+    {.name = "respond", .type = KEY_CUSTOM, .flags = KEY_TEMPLATE, .set = answer_action_set_respond, \
+     .open = respond_opener, .close = answer_action_close_respond, .options = answer_action_respond_options, \
+     .syntax = "STATUS [TEMPLATE]",                                                                \
      .help = "answer with this status and text; without a text nothing, or the page for an error"}
 
 #define FILES_KEY(opener)                                                                          \

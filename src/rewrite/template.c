@@ -78,11 +78,12 @@ static bool add_literal(struct compiler *c, struct slice text)
 {
     for (size_t i = 0; i < text.n; i++) {
         unsigned char byte = (unsigned char)text.p[i];
-        if ((byte < ' ' && byte != '\t') || byte == 0x7f)
+        bool is_control = (byte < ' ' && byte != '\t') || byte == 0x7f;
+        if (is_control && c->out->use <= TEMPLATE_FIELD)
             return fail(c, SLICE_NONE, "a control character has no place in this text", NULL);
         if (c->out->use == TEMPLATE_PATH && byte == '#')
             return fail(c, slice_of(text.p + i, 1), "a request has no fragment", NULL);
-        if (c->out->use != TEMPLATE_FIELD && !is_url_char(byte))
+        if (c->out->use <= TEMPLATE_QUERY && !is_url_char(byte))
             return fail(c, slice_of(text.p + i, 1), "this character has to be encoded in a URL",
                         "write %20 for a blank, and the like");
     }
@@ -270,6 +271,18 @@ static bool has_control(struct slice s)
     return false;
 }
 
+/* What a client sends is text there, and neither markup nor the end of a string. */
+static struct slice escaped(const struct template *t, struct slice value, struct arena *a)
+{
+    size_t most = value.n * strlen("\\u00XX");
+    struct text out = text_of(arena_alloc(a, most + 1), most);
+    if (t->use == TEMPLATE_HTML)
+        text_html(&out, value);
+    else
+        text_json(&out, value, most);
+    return text_slice(&out);
+}
+
 /* A '?' with nothing behind it, where the query that was to come is empty, goes. */
 static struct slice without_mark(const struct template *t, struct slice s)
 {
@@ -294,7 +307,11 @@ enum template_result template_expand(const struct template *t, const struct fact
     for (unsigned i = 0; i < t->count; i++) {
         const struct segment *s = &t->segments[i];
         values[i] = value_of(s, f, groups, scratch[i]);
-        encodes[i] = t->use != TEMPLATE_FIELD && !variables[s->variable].is_raw;
+        if (values[i].n > max)
+            return TEMPLATE_TOO_LONG;
+        if (t->use >= TEMPLATE_HTML && s->variable != VAR_LITERAL)
+            values[i] = escaped(t, values[i], a);
+        encodes[i] = t->use <= TEMPLATE_QUERY && !variables[s->variable].is_raw;
         parts[i] = part;
         if (s->variable == VAR_LITERAL && slice_find(s->text, '?') < s->text.n)
             part = PERCENT_QUERY;

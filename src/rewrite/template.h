@@ -5,8 +5,8 @@
  *     $$                     a dollar sign
  *
  * Compiled once, when the configuration is loaded. No text that a client sends gets more out of one
- * than a value: in a target it is percent-encoded where it would mean something, and control
- * characters never come through. SPDX-License-Identifier: MIT */
+ * than a value: in a target it is percent-encoded where it would mean something, in HTML and JSON
+ * escaped, and control characters never come through to a head. SPDX-License-Identifier: MIT */
 #ifndef REWRITE_TEMPLATE_H
 #define REWRITE_TEMPLATE_H
 
@@ -23,6 +23,9 @@ enum template_use {
     TEMPLATE_PATH,   /* a path and query, without fragment */
     TEMPLATE_QUERY,  /* a query, without '?' */
     TEMPLATE_FIELD,  /* a field's value */
+    TEMPLATE_TEXT,   /* a body; of HTML or XML, and of JSON, where values are escaped */
+    TEMPLATE_HTML,
+    TEMPLATE_JSON,
 };
 
 struct segment {

@@ -44,6 +44,9 @@ site test {
     route ~ ^/go/([a-z]+)/(.*)$  { redirect 301 https://${host}/$1?back=$2 }
     route /echo             { set-header response X-Echo ${arg:x};  respond 200 ok }
     route /inject           { set-header response X-Path ${header:X-A};  respond 200 ok }
+    route ~ ^/say/(.*)$      { respond 200 "$1 ${client}\\n" }
+    route ~ ^/page/(.*)$     { respond 404 "<p>$1" type=text/html }
+    route ~ ^/json/(.*)$     { respond 200 "{\\"ip\\":\\"${client}\\",\\"x\\":\\"$1\\"}" type=application/json }
     route ~ ^/bomb/         { rewrite ^/bomb/(a|aa|aaa)+$ /x;  proxy app }
     route /safe             { proxy app }
 }
@@ -53,6 +56,17 @@ site test {
 @pytest.fixture
 def site(proxy):
     return proxy(site=SITE)
+
+
+@pytest.mark.parametrize("asked, status, body", [
+    ("/say/%3Cb%3E%0A", 200, b"<b>\n 127.0.0.1\n"),
+    ("/page/%3Cb%3E%26", 404, b"<p>&lt;b&gt;&amp;"),
+    ("/json/%22%5C", 200, br'{"ip":"127.0.0.1","x":"\"\\"}'),
+])
+def test_an_answer_may_say_something_of_the_request(site, asked, status, body):
+    """And what a client sends is text in it, neither markup nor the end of a string."""
+    m = site.get(asked)
+    assert (m.status, m.body, m["content-length"]) == (status, body, str(len(body)))
 
 
 def backend_target(g, target, fields="", method="GET"):

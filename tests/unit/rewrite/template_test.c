@@ -119,6 +119,32 @@ static void test_no_control_character_comes_through(void **state)
     memory_fini(&memory);
 }
 
+static void test_values_are_escaped_where_they_are_in_markup_or_json(void **state)
+{
+    (void)state;
+    static const struct {
+        enum template_use use;
+        const char *wanted;
+    } uses[] = {
+        {TEMPLATE_TEXT, "<b>\"<a href='x'>&\n\\\"</b>\n"},
+        {TEMPLATE_HTML, "<b>\"&lt;a href=&#39;x&#39;&gt;&amp;\n\\\"</b>\n"},
+        {TEMPLATE_JSON, "<b>\"<a href='x'>&\\u000a\\\\\"</b>\n"},
+    };
+    struct memory memory;
+    struct arena *a = memory_init(&memory);
+    struct facts facts = {.path = SLICE("<a href='x'>&\n\\")};
+    for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++) {
+        struct template t;
+        struct template_fault fault;
+        struct slice out;
+        assert_true(template_compile(SLICE("<b>\"${path}\"</b>\n"), uses[i].use, 0, a, &t, &fault));
+        assert_int_equal(template_expand(&t, &facts, NULL, 100, a, &out), TEMPLATE_OK);
+        assert_slice(out, uses[i].wanted);
+        assert_int_equal(template_expand(&t, &facts, NULL, 17, a, &out), TEMPLATE_TOO_LONG);
+    }
+    memory_fini(&memory);
+}
+
 static void test_groups_need_an_expression(void **state)
 {
     (void)state;
@@ -182,6 +208,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_templates_expand),
         cmocka_unit_test(test_no_control_character_comes_through),
+        cmocka_unit_test(test_values_are_escaped_where_they_are_in_markup_or_json),
         cmocka_unit_test(test_groups_need_an_expression),
         cmocka_unit_test(test_names_in_a_query_are_what_they_mean),
         cmocka_unit_test(test_every_variable_is_described),
