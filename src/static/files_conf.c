@@ -6,7 +6,9 @@
 #include "http/range.h"
 #include "net/file.h"
 
-static key_set_fn set_strip, set_precompressed, set_default_type, set_charset, set_type,
+enum { TYPES_FILE_MAX = 1024 * 1024 };
+
+static key_set_fn set_strip, set_precompressed, set_default_type, set_charset, set_type, set_types,
     set_cache_control, set_expires;
 
 static const struct {
@@ -65,6 +67,9 @@ const struct key files_keys[] = {
     {.name = "type", .type = KEY_CUSTOM, .flags = KEY_REPEAT, .set = set_type,
      .syntax = "EXTENSION TYPE",
      .help = "the media type of files with this extension, in place of the built-in one"},
+    {.name = "types", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_types, .syntax = "FILE",
+     .help = "a file such as /etc/mime.types, with a media type and its extensions on each line, "
+             "in place of the built-in ones; 'type' counts before it. Read at start and reload"},
     {.name = "default-type", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_default_type,
      .init = "application/octet-stream", .syntax = "TYPE | off",
      .help = "the media type of all other files"},
@@ -170,6 +175,64 @@ static bool set_type(struct config_reader *r, const struct directive *d,
     return true;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+static struct slice next_word(struct slice *line)
+{
+    size_t skip = 0, n;
+    while (skip < line->n && is_blank(line->p[skip]))
+        skip++;
+    for (n = skip; n < line->n && !is_blank(line->p[n]) && line->p[n] != '#';)
+        n++;
+    struct slice word = slice_skip(slice_first(*line, n), skip);
+    *line = slice_skip(*line, n);
+    return word;
+}
+
+/* Names that differ in their case alone are one here. */
+static struct slice small_letters(struct slice s, struct arena *a)
+{
+    char *p = arena_alloc(a, s.n + 1);
+    for (size_t i = 0; i < s.n; i++)
+        p[i] = s.p[i] >= 'A' && s.p[i] <= 'Z' ? (char)(s.p[i] | 0x20) : s.p[i];
+    return slice_of(p, s.n);
+}
+
+/* TYPE EXTENSION... # comment */
+static bool add_types(struct config_reader *r, struct files_conf *conf, struct slice line)
+{
+    struct slice value = next_word(&line), extension;
+    if (value.n && (!is_field_text(value) || slice_find(value, '/') == value.n))
+        return false;
+    while ((extension = next_word(&line)).n) {
+        struct type *type = config_append(r, &conf->read, &conf->read_count, sizeof(*conf->read));
+        *type = (struct type){small_letters(extension, r->arena), value};
+    }
+    return true;
+}
+
+static bool set_types(struct config_reader *r, const struct directive *d,
+                      const struct config_word *word, void *target)
+{
+    (void)d;
+    struct slice rest;
+    if (!config_read_file(r, word, TYPES_FILE_MAX, &rest))
+        return false;
+    for (unsigned number = 1; rest.n; number++) {
+        size_t end = slice_find(rest, '\n');
+        if (!add_types(r, target, slice_first(rest, end)))
+            return config_error(r->diag, word->at,
+                                "line %u of '" SLICE_FMT "' does not begin with a media type\n"
+                                "lines are as in /etc/mime.types: text/html html htm",
+                                number, SLICE_ARG(word->text));
+        rest = slice_skip(rest, end + (end < rest.n));
+    }
+    return true;
+}
+
 static bool set_cache_control(struct config_reader *r, const struct directive *d,
                               const struct config_word *word, void *target)
 {
@@ -227,7 +290,10 @@ bool files_conf_set(struct config_reader *r, const struct directive *d,
 void files_conf_finish(struct config_reader *r, struct files_conf *conf)
 {
     conf->types.otherwise = conf->default_type;
-    types_build(&conf->types, conf->given, conf->given_count, conf->charset, r->arena);
+    for (uint32_t i = 0; i < conf->given_count; i++)
+        *(struct type *)config_append(r, &conf->read, &conf->read_count, sizeof(*conf->read)) =
+            conf->given[i];
+    types_build(&conf->types, conf->read, conf->read_count, conf->charset, r->arena);
     if (!conf->has_expires)
         return;
     conf->cache_control =

@@ -35,8 +35,8 @@ struct files_conf {
     uint32_t precompressed_count;
 
     struct slice charset, default_type;
-    struct type *given; /* types of the configuration's own */
-    uint32_t given_count;
+    struct type *given, *read; /* types of the configuration's own, and of its file */
+    uint32_t given_count, read_count;
     struct types types;
     struct slice cache_control;
     uint32_t expires_s;

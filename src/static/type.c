@@ -52,7 +52,8 @@ void types_build(struct types *t, const struct type *given, uint32_t count, stru
         if (!is_given(given, count, built_in[i].extension))
             t->v[t->n++] = built_in[i];
     for (uint32_t i = 0; i < count; i++)
-        t->v[t->n++] = given[i];
+        if (!is_given(given + i + 1, count - i - 1, given[i].extension))
+            t->v[t->n++] = given[i];
     for (uint32_t i = 0; i < t->n; i++)
         t->v[i].value = with_charset(t->v[i].value, charset, a);
     t->otherwise = with_charset(t->otherwise, charset, a);

@@ -19,8 +19,8 @@ struct types {
     struct slice otherwise; /* for other names; empty: no Content-Type */
 };
 
-/* The built-in ones and those given, which count instead; text has this charset added (empty: no
- * charset) unless it has one. */
+/* The built-in ones and those given, which count instead, the last of each extension; text has this
+ * charset added (empty: no charset) unless it has one. */
 void types_build(struct types *t, const struct type *given, uint32_t count, struct slice charset,
                  struct arena *a);
 /* By the last extension of the path's last name, whatever its case. */

@@ -362,6 +362,18 @@ def test_listings_escape_the_path(files, tree):
     assert b"<script>" not in page and b"&lt;script&gt;" in page
 
 
+def test_types_come_from_a_file(files, tmp_path):
+    """In the form of /etc/mime.types; the last word has the line that says one type itself."""
+    (tmp_path / "mime.types").write_text("# types\n\napplication/x-none\nvideo/x-own\t\tBIN bin2 # more\r\ntext/x-own txt\n"
+                                         "text/x-later txt")
+    c = files(f"types {tmp_path}/mime.types").client()
+    assert c.get("/big.bin")["content-type"] == "video/x-own"
+    assert c.get("/a.txt")["content-type"] == "text/x-later; charset=utf-8"
+    assert c.get("/index.html")["content-type"] == "text/html; charset=utf-8"
+    c = files("type bin audio/x-one", f"types {tmp_path}/mime.types").client()
+    assert c.get("/big.bin")["content-type"] == "audio/x-one"
+
+
 def test_types_charset_and_caching_are_configured(files):
     g = files('type txt text/x-own', 'type .bin "video/x-own"', "charset iso-8859-1", 'cache-control "public, immutable"',
               "expires 30d", 'default-type off')
