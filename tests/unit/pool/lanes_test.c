@@ -20,7 +20,7 @@
 #include "pool/conn.h"
 #include "torture.h"
 
-enum { WORKERS = 4, EXCHANGES = 40, LANES_MAX = 5 };
+enum { EXCHANGES = 40, LANES_MAX = 5 };
 
 enum state { IDLE, WAITING, WORKING };
 enum carrier_state { OPEN, RESTING, LOST };
@@ -48,23 +48,18 @@ struct exchange {
 };
 
 struct worker {
-    struct loop loop;
-    pthread_t thread;
-    struct random random;
-    uint32_t index;
+    struct hand hand;
     struct list carriers;
     struct exchange exchanges[EXCHANGES];
     uint64_t done, waited, gave_up, joined, granted, missed, woken, lost, looked;
-    struct timer check;
 };
 
 static struct worker workers[WORKERS];
-static atomic_bool no_more;
 static bool is_patient; /* nobody gives up */
 
 static bool happens(struct worker *w, uint32_t one_in)
 {
-    return random_below(&w->random, one_in) == 0;
+    return random_below(&w->hand.random, one_in) == 0;
 }
 
 /* ---- the model ---- */
@@ -104,9 +99,9 @@ static void compare(struct worker *w)
             offered += (int32_t)c->offered;
             sharing += c->state == OPEN;
         }
-        int32_t has = b->idle[w->index].lanes + on_their_way(w, b);
+        int32_t has = b->idle[w->hand.index].lanes + on_their_way(w, b);
         must(!is_patient || has == offered, "lanes of a worker");
-        must((int32_t)b->idle[w->index].sharing == sharing, "shared connections of a worker");
+        must((int32_t)b->idle[w->hand.index].sharing == sharing, "shared connections of a worker");
         must(b->open <= MAX_CONNS, "connections of a backend");
     }
     pool_unlock(&pool);
@@ -117,7 +112,7 @@ static void compare(struct worker *w)
 
 static void step_later(struct exchange *x)
 {
-    timer_set(&x->worker->loop, &x->timer, random_below(&x->worker->random, 4));
+    timer_set(&x->worker->hand.loop, &x->timer, random_below(&x->worker->hand.random, 4));
 }
 
 static void become_idle(struct exchange *x)
@@ -138,12 +133,12 @@ static void offer(struct carrier *c)
     uint32_t wanted = lanes_wanted(c), offered = c->offered;
     c->offered = wanted;
     if (wanted != offered)
-        pool_offer(&pool, c->backend, c->worker->index, (int32_t)(wanted - offered));
+        pool_offer(&pool, c->backend, c->worker->hand.index, (int32_t)(wanted - offered));
 }
 
 static void turn_soon(struct carrier *c)
 {
-    loop_defer(&c->worker->loop, &c->turn);
+    loop_defer(&c->worker->hand.loop, &c->turn);
 }
 
 static void stop_taking(struct carrier *c)
@@ -156,7 +151,7 @@ static void stop_taking(struct carrier *c)
 static void free_if_over(struct carrier *c)
 {
     if (c->state == LOST && c->count == 0)
-        loop_defer(&c->worker->loop, &c->free);
+        loop_defer(&c->worker->hand.loop, &c->free);
 }
 
 static void free_carrier(struct deferred *d)
@@ -186,7 +181,7 @@ static void leave(struct exchange *x, enum verdict verdict)
     c->count--;
     uint32_t wanted = lanes_wanted(c), offered = c->offered;
     c->offered = wanted;
-    pool_leave(&pool, c->backend, x->worker->index, &outcome, (int32_t)(wanted - offered));
+    pool_leave(&pool, c->backend, x->worker->hand.index, &outcome, (int32_t)(wanted - offered));
     if (c->state != LOST)
         turn_soon(c);
     free_if_over(c);
@@ -233,7 +228,7 @@ static void on_turn(struct deferred *d)
     if (c->state != OPEN)
         return;
     if (happens(c->worker, 20))
-        c->max = random_below(&c->worker->random, LANES_MAX + 1);
+        c->max = random_below(&c->worker->hand.random, LANES_MAX + 1);
     if (happens(c->worker, 40) || (c->max == 0 && c->count == 0))
         stop_taking(c);
     offer(c);
@@ -261,11 +256,11 @@ static void dial(struct exchange *x, struct backend *b)
 {
     struct worker *w = x->worker;
     struct carrier *c = mem_zalloc(sizeof(*c));
-    *c = (struct carrier){.worker = w, .max = 1 + random_below(&w->random, LANES_MAX)};
+    *c = (struct carrier){.worker = w, .max = 1 + random_below(&w->hand.random, LANES_MAX)};
     const struct conn_owner owner = {.owner = c, .on_ready = on_ready, .on_due = on_due};
     int error;
     c->backend = backend_ref(b);
-    c->conn = conn_dial(&w->loop, b, &pool, w->index, 0, &owner, &error);
+    c->conn = conn_dial(&w->hand.loop, b, &pool, w->hand.index, 0, &owner, &error);
     if (!c->conn) {
         backend_unref(c->backend);
         free(c);
@@ -301,7 +296,7 @@ static void join(struct exchange *x, struct backend *b)
 {
     static const struct pool_outcome nothing;
     struct worker *w = x->worker;
-    list_each (node, &b->idle[w->index].shared) {
+    list_each (node, &b->idle[w->hand.index].shared) {
         struct carrier *c = container_of(node, struct conn, idle_node)->closed_ctx;
         if (!c->offered)
             continue;
@@ -313,7 +308,7 @@ static void join(struct exchange *x, struct backend *b)
         return;
     }
     w->missed++; /* it was offered, and is gone */
-    pool_leave(&pool, b, w->index, &nothing, 1);
+    pool_leave(&pool, b, w->hand.index, &nothing, 1);
     backend_unref(b);
     become_idle(x);
 }
@@ -347,14 +342,14 @@ static void wait_for_slot(struct exchange *x)
 {
     struct worker *w = x->worker;
     x->state = WAITING;
-    x->demand.client = random_below(&w->random, 5);
-    x->demand.class = QUEUE_HIGH + random_below(&w->random, 3);
-    x->waiter = pool_wait(&pool, w->index, &x->demand, x, on_granted);
+    x->demand.client = random_below(&w->hand.random, 5);
+    x->demand.class = QUEUE_HIGH + random_below(&w->hand.random, 3);
+    x->waiter = pool_wait(&pool, w->hand.index, &x->demand, x, on_granted);
     w->waited++;
     if (!x->waiter)
         become_idle(x);
     else if (!is_patient && happens(w, 3))
-        timer_set(&w->loop, &x->timer, random_below(&w->random, 10));
+        timer_set(&w->hand.loop, &x->timer, random_below(&w->hand.random, 10));
 }
 
 static void begin(struct exchange *x)
@@ -366,11 +361,11 @@ static void begin(struct exchange *x)
     if (atomic_load(&no_more))
         return;
     x->demand.is_safe = happens(w, 2);
-    switch (pool_pick(&pool, w->index, &x->demand, &b)) {
+    switch (pool_pick(&pool, w->hand.index, &x->demand, &b)) {
     case PICK_LANE: join(x, b); return;
     case PICK_DIAL: dial(x, b); return;
     case PICK_IDLE:
-        c = conn_reuse(b, w->index, happens(w, 2) ? CONN_TRUST : CONN_LOOK, &owner);
+        c = conn_reuse(b, w->hand.index, happens(w, 2) ? CONN_TRUST : CONN_LOOK, &owner);
         if (c)
             wake(x, c);
         else
@@ -400,60 +395,44 @@ static void on_step(struct timer *t)
         if (happens(x->worker, 300))
             lose(x->carrier);
         else
-            leave(x, verdicts[random_below(&x->worker->random, 8)]);
+            leave(x, verdicts[random_below(&x->worker->hand.random, 8)]);
         return;
     }
 }
 
 /* ---- workers ---- */
 
-static void on_check(struct timer *t)
+static bool is_idle(struct hand *h)
 {
-    struct worker *w = container_of(t, struct worker, check);
-    bool idle = atomic_load(&no_more);
+    struct worker *w = container_of(h, struct worker, hand);
+    bool idle = true;
     compare(w);
     for (int i = 0; i < EXCHANGES; i++)
         idle &= w->exchanges[i].state == IDLE;
-    if (idle)
-        pool_retire(&pool, w->index);
-    if (idle && atomic_load(&all_connected) == 0)
-        loop_stop(&w->loop);
-    timer_set(&w->loop, t, 2);
-}
-
-static void *run(void *arg)
-{
-    struct worker *w = arg;
-    loop_run(&w->loop);
-    return NULL;
+    return idle;
 }
 
 static void start_worker(uint32_t index)
 {
     struct worker *w = &workers[index];
-    *w = (struct worker){.index = index, .random = {index + 1}};
-    assert_int_equal(loop_init(&w->loop), 0);
-    pool_set_loop(&pool, index, &w->loop);
+    *w = (struct worker){.done = 0};
+    hand_init(&w->hand, index, is_idle);
     list_init(&w->carriers);
     for (int i = 0; i < EXCHANGES; i++) {
         struct exchange *x = &w->exchanges[i];
         x->worker = w;
         list_init(&x->node);
         timer_init(&x->timer, on_step);
-        timer_set(&w->loop, &x->timer, 0);
+        timer_set(&w->hand.loop, &x->timer, 0);
     }
-    timer_init(&w->check, on_check);
-    timer_set(&w->loop, &w->check, 2);
 }
 
 static void end_worker(struct worker *w)
 {
-    loop_drain(&w->loop);
     assert_true(list_is_empty(&w->carriers));
     for (int i = 0; i < EXCHANGES; i++)
-        timer_fini(&w->loop, &w->exchanges[i].timer);
-    timer_fini(&w->loop, &w->check);
-    loop_fini(&w->loop);
+        timer_fini(&w->hand.loop, &w->exchanges[i].timer);
+    hand_fini(&w->hand);
 }
 
 static void torture(int balance, uint32_t pool_max, bool patient)
@@ -464,25 +443,16 @@ static void torture(int balance, uint32_t pool_max, bool patient)
     conf.queue_target_ms = patient ? 0 : conf.queue_target_ms;
     conf.queue_length = patient ? WORKERS * EXCHANGES : conf.queue_length;
     is_patient = patient;
-    atomic_store(&no_more, false);
     start_backends();
     pool_init(&pool, &conf, WORKERS);
     for (uint32_t i = 0; i < WORKERS; i++)
         start_worker(i);
-    put_right(&line);
-    for (int i = 0; i < WORKERS; i++)
-        pthread_create(&workers[i].thread, NULL, run, &workers[i]);
-    meddle_for_a_while(&random, &line);
-    atomic_store(&no_more, true);
-    alarm(END_MS / 1000); /* somebody waits for a lane that nobody gives him */
-    for (int i = 0; i < WORKERS; i++)
-        pthread_join(workers[i].thread, NULL);
+    run_hands(&random, &line);
     for (int i = 0; i < WORKERS; i++)
         end_worker(&workers[i]);
-    alarm(0);
     end_backends();
 
-    struct worker sum = {.index = 0};
+    struct worker sum = {.done = 0};
     for (int i = 0; i < WORKERS; i++) {
         const struct worker *w = &workers[i];
         sum.done += w->done, sum.waited += w->waited, sum.joined += w->joined;

@@ -17,7 +17,7 @@
 #include "pool/conn.h"
 #include "torture.h"
 
-enum { WORKERS = 4, EXCHANGES = 24 };
+enum { EXCHANGES = 24 };
 
 /* ---- exchanges ---- */
 
@@ -35,18 +35,13 @@ struct exchange {
 };
 
 struct worker {
-    struct loop loop;
-    pthread_t thread;
-    struct random random;
-    uint32_t index;
+    struct hand hand;
     struct exchange exchanges[EXCHANGES];
     uint64_t done, waited, gave_up, refused;
-    struct timer check;
 };
 
 static struct worker workers[WORKERS];
 static atomic_int using[BACKENDS];
-static atomic_bool no_more;
 
 static int index_of(const struct backend *b)
 {
@@ -59,7 +54,7 @@ static int index_of(const struct backend *b)
 
 static void step_later(struct exchange *x)
 {
-    timer_set(&x->worker->loop, &x->timer, random_below(&x->worker->random, 3));
+    timer_set(&x->worker->hand.loop, &x->timer, random_below(&x->worker->hand.random, 3));
 }
 
 static void become_idle(struct exchange *x)
@@ -107,7 +102,7 @@ static void dial(struct exchange *x, struct backend *b)
     const struct conn_owner owner = owner_of(x);
     int error;
     x->state = CONNECTING;
-    x->conn = conn_dial(&x->worker->loop, b, &pool, x->worker->index, 16, &owner, &error);
+    x->conn = conn_dial(&x->worker->hand.loop, b, &pool, x->worker->hand.index, 16, &owner, &error);
     if (x->conn) {
         step_later(x);
         return;
@@ -140,20 +135,20 @@ static void on_granted(void *owner, enum grant grant, struct backend *b, struct 
         return;
     }
     has_slot(x, b);
-    use_slot(x, b, c ? conn_own(c, random_below(&x->worker->random, 2), &conn_owner) : NULL);
+    use_slot(x, b, c ? conn_own(c, random_below(&x->worker->hand.random, 2), &conn_owner) : NULL);
 }
 
 static void wait_for_slot(struct exchange *x)
 {
     x->state = WAITING;
-    x->demand.client = random_below(&x->worker->random, 5);
-    x->demand.class = QUEUE_HIGH + random_below(&x->worker->random, 3);
-    x->waiter = pool_wait(&pool, x->worker->index, &x->demand, x, on_granted);
+    x->demand.client = random_below(&x->worker->hand.random, 5);
+    x->demand.class = QUEUE_HIGH + random_below(&x->worker->hand.random, 3);
+    x->waiter = pool_wait(&pool, x->worker->hand.index, &x->demand, x, on_granted);
     x->worker->waited++;
     if (!x->waiter)
         become_idle(x);
-    else if (random_below(&x->worker->random, 3) == 0)
-        timer_set(&x->worker->loop, &x->timer, random_below(&x->worker->random, 10));
+    else if (random_below(&x->worker->hand.random, 3) == 0)
+        timer_set(&x->worker->hand.loop, &x->timer, random_below(&x->worker->hand.random, 10));
 }
 
 static void begin(struct exchange *x)
@@ -163,13 +158,13 @@ static void begin(struct exchange *x)
     struct backend *b;
     if (atomic_load(&no_more))
         return;
-    x->demand.is_safe = random_below(&w->random, 2);
-    bool is_hedge = random_below(&w->random, 8) == 0;
-    switch (is_hedge ? pool_hedge(&pool, w->index, &x->demand, &b)
-                     : pool_pick(&pool, w->index, &x->demand, &b)) {
+    x->demand.is_safe = random_below(&w->hand.random, 2);
+    bool is_hedge = random_below(&w->hand.random, 8) == 0;
+    switch (is_hedge ? pool_hedge(&pool, w->hand.index, &x->demand, &b)
+                     : pool_pick(&pool, w->hand.index, &x->demand, &b)) {
     case PICK_IDLE:
         has_slot(x, b);
-        x->conn = conn_reuse(b, w->index, random_below(&w->random, 2), &owner);
+        x->conn = conn_reuse(b, w->hand.index, random_below(&w->hand.random, 2), &owner);
         x->state = WORKING;
         if (!x->conn)
             dial(x, b);
@@ -190,11 +185,12 @@ static void begin(struct exchange *x)
 
 static void finish(struct exchange *x)
 {
-    uint32_t how = random_below(&x->worker->random, 100);
+    uint32_t how = random_below(&x->worker->hand.random, 100);
     static const enum verdict others[] = {VERDICT_ERROR, VERDICT_NONE, VERDICT_FAIL, VERDICT_OK};
-    bool is_other = random_below(&x->worker->random, 4) == 0;
-    x->conn->outcome.verdict = is_other ? others[random_below(&x->worker->random, 4)] : VERDICT_OK;
-    x->conn->outcome.latency_us = 1 + random_below(&x->worker->random, 1000);
+    bool is_other = random_below(&x->worker->hand.random, 4) == 0;
+    x->conn->outcome.verdict =
+        is_other ? others[random_below(&x->worker->hand.random, 4)] : VERDICT_OK;
+    x->conn->outcome.latency_us = 1 + random_below(&x->worker->hand.random, 1000);
     leave_slot(x);
     if (how < 80 && x->state == WORKING)
         conn_give(x->conn);
@@ -222,51 +218,33 @@ static void on_step(struct timer *t)
 
 /* ---- workers ---- */
 
-/* When no more is begun and all of ours are idle: closes what is kept, and ends when the whole pool
- * has nothing open, for until then others may hand connections over. */
-static void on_check(struct timer *t)
+static bool is_idle(struct hand *h)
 {
-    struct worker *w = container_of(t, struct worker, check);
-    bool idle = atomic_load(&no_more);
+    const struct worker *w = container_of(h, struct worker, hand);
+    bool idle = true;
     for (int i = 0; i < EXCHANGES; i++)
         idle &= w->exchanges[i].state == IDLE;
-    if (idle)
-        pool_retire(&pool, w->index);
-    if (idle && atomic_load(&all_connected) == 0)
-        loop_stop(&w->loop);
-    timer_set(&w->loop, t, 5);
-}
-
-static void *run(void *arg)
-{
-    struct worker *w = arg;
-    loop_run(&w->loop);
-    return NULL;
+    return idle;
 }
 
 static void start_worker(uint32_t index)
 {
     struct worker *w = &workers[index];
-    *w = (struct worker){.index = index, .random = {index + 1}};
-    assert_int_equal(loop_init(&w->loop), 0);
-    pool_set_loop(&pool, index, &w->loop);
+    *w = (struct worker){.done = 0};
+    hand_init(&w->hand, index, is_idle);
     for (int i = 0; i < EXCHANGES; i++) {
         struct exchange *x = &w->exchanges[i];
         x->worker = w;
         timer_init(&x->timer, on_step);
-        timer_set(&w->loop, &x->timer, 0);
+        timer_set(&w->hand.loop, &x->timer, 0);
     }
-    timer_init(&w->check, on_check);
-    timer_set(&w->loop, &w->check, 5);
 }
 
 static void end_worker(struct worker *w)
 {
-    loop_drain(&w->loop);
     for (int i = 0; i < EXCHANGES; i++)
-        timer_fini(&w->loop, &w->exchanges[i].timer);
-    timer_fini(&w->loop, &w->check);
-    loop_fini(&w->loop);
+        timer_fini(&w->hand.loop, &w->exchanges[i].timer);
+    hand_fini(&w->hand);
 }
 
 static void torture(int balance, uint32_t pool_max, uint32_t adaptive_percent)
@@ -278,22 +256,13 @@ static void torture(int balance, uint32_t pool_max, uint32_t adaptive_percent)
     conf.adaptive_min = 1;
     conf.adaptive_max = 2 * MAX_CONNS; /* that of the line holds all the same */
     conf.adaptive_measure_ms = 100;
-    atomic_store(&no_more, false);
     start_backends();
     pool_init(&pool, &conf, WORKERS);
     for (uint32_t i = 0; i < WORKERS; i++)
         start_worker(i);
-    put_right(&line);
-    for (int i = 0; i < WORKERS; i++)
-        pthread_create(&workers[i].thread, NULL, run, &workers[i]);
-    meddle_for_a_while(&random, &line);
-    atomic_store(&no_more, true);
-    alarm(END_MS / 1000); /* somebody waits for a slot that nobody gives him */
-    for (int i = 0; i < WORKERS; i++)
-        pthread_join(workers[i].thread, NULL);
+    run_hands(&random, &line);
     for (int i = 0; i < WORKERS; i++)
         end_worker(&workers[i]);
-    alarm(0);
     end_backends();
 
     uint64_t done = 0, waited = 0;

@@ -17,7 +17,7 @@
 #include "pool/pool_internal.h"
 
 enum { BACKENDS = 3, MAX_CONNS = 4, POOL_MAX = 9, FDS = 4096 };
-enum { ROUNDS = 60, ROUND_US = 10000, END_MS = 20000 };
+enum { WORKERS = 4, CHECK_MS = 3, ROUNDS = 60, ROUND_US = 10000, END_MS = 20000 };
 
 static struct pool pool;
 
@@ -187,6 +187,73 @@ static void meddle_for_a_while(struct random *random, const struct backend_conf 
         meddle(random, line);
     }
     put_right(line);
+}
+
+/* ---- workers: threads that run loops, and exchanges on them ---- */
+
+/* What each worker of a test begins with. */
+struct hand {
+    struct loop loop;
+    pthread_t thread;
+    struct random random;
+    uint32_t index;
+    struct timer check;
+    bool (*is_idle)(struct hand *h); /* whether all of its exchanges are; asked now and then */
+};
+
+static struct hand *hands[WORKERS];
+static atomic_bool no_more; /* is begun */
+
+/* When no more is begun and all of ours are idle: closes what is kept, and ends when the whole pool
+ * has nothing open, for until then others may hand connections over. */
+static void on_check(struct timer *t)
+{
+    struct hand *h = container_of(t, struct hand, check);
+    bool is_idle = h->is_idle(h) && atomic_load(&no_more);
+    if (is_idle)
+        pool_retire(&pool, h->index);
+    if (is_idle && atomic_load(&all_connected) == 0)
+        loop_stop(&h->loop);
+    timer_set(&h->loop, t, CHECK_MS);
+}
+
+static void hand_init(struct hand *h, uint32_t index, bool (*is_idle)(struct hand *h))
+{
+    *h = (struct hand){.index = index, .random = {index + 1}, .is_idle = is_idle};
+    hands[index] = h;
+    assert_int_equal(loop_init(&h->loop), 0);
+    pool_set_loop(&pool, index, &h->loop);
+    timer_init(&h->check, on_check);
+    timer_set(&h->loop, &h->check, CHECK_MS);
+}
+
+static void hand_fini(struct hand *h)
+{
+    timer_fini(&h->loop, &h->check);
+    loop_fini(&h->loop);
+}
+
+static void *run_hand(void *arg)
+{
+    loop_run(&((struct hand *)arg)->loop);
+    return NULL;
+}
+
+/* All of them at once, until nobody has anything more to do. What is left in their loops is run. */
+static void run_hands(struct random *random, const struct backend_conf *line)
+{
+    atomic_store(&no_more, false);
+    put_right(line);
+    for (int i = 0; i < WORKERS; i++)
+        pthread_create(&hands[i]->thread, NULL, run_hand, hands[i]);
+    meddle_for_a_while(random, line);
+    atomic_store(&no_more, true);
+    alarm(END_MS / 1000); /* somebody waits for what nobody gives him */
+    for (int i = 0; i < WORKERS; i++)
+        pthread_join(hands[i]->thread, NULL);
+    for (int i = 0; i < WORKERS; i++)
+        loop_drain(&hands[i]->loop);
+    alarm(0);
 }
 
 /* Nobody has anything of it. */
