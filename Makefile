@@ -18,17 +18,16 @@ TSAN_SECONDS ?= 60
 
 ASAN = $(BUILD)/asan
 TSAN = $(BUILD)/tsan
-FUZZ = $(BUILD)/fuzz
 SOURCES = git ls-files --cached --others --exclude-standard '*.[ch]'
 
 # One compiler builds what is installed, the other what is instrumented: warnings are errors in both.
 PLAIN_OPTIONS = --werror --prefix=$(PREFIX) -Dwhole_program=true
-CLANG_OPTIONS = --werror -Db_lundef=false
+CLANG_OPTIONS = --werror -Db_lundef=false -Doptimization=1
 
 # Quiet unless something is wrong.
 build = ninja -C $(1) >$(1)/build.log || { cat $(1)/build.log; exit 1; }
 
-.PHONY: all run test unit asan tsan fuzz fuzz-smoke format format-check tidy bench install clean \
+.PHONY: all run test unit asan tsan fuzz format format-check tidy bench install clean \
         packages-build
 
 all: packages-build $(BUILD)/build.ninja
@@ -42,16 +41,12 @@ $(BUILD)/build.ninja:
 	@mv $(BUILD).log $(BUILD)/setup.log
 
 $(ASAN)/build.ninja: | $(BUILD)/build.ninja
-	@CC=clang meson setup $(ASAN) $(CLANG_OPTIONS) -Db_sanitize=address,undefined \
+	@CC=clang meson setup $(ASAN) $(CLANG_OPTIONS) -Db_sanitize=address,undefined -Dfuzz=true \
 	    >$(BUILD)/asan.log 2>&1 || { cat $(BUILD)/asan.log; exit 1; }
 
 $(TSAN)/build.ninja: | $(BUILD)/build.ninja
 	@CC=clang meson setup $(TSAN) $(CLANG_OPTIONS) -Db_sanitize=thread \
 	    >$(BUILD)/tsan.log 2>&1 || { cat $(BUILD)/tsan.log; exit 1; }
-
-$(FUZZ)/build.ninja: | $(BUILD)/build.ninja
-	@CC=clang meson setup $(FUZZ) $(CLANG_OPTIONS) -Dfuzz=true -Dtests=false \
-	    -Db_sanitize=address,undefined >$(BUILD)/fuzz.log 2>&1 || { cat $(BUILD)/fuzz.log; exit 1; }
 
 run: all
 	@tools/install-packages run
@@ -71,9 +66,6 @@ asan: packages-build $(ASAN)/build.ninja
 tsan-build: packages-build $(TSAN)/build.ninja
 	@$(call build,$(TSAN))
 
-fuzz-build: packages-build $(FUZZ)/build.ninja
-	@$(call build,$(FUZZ))
-
 tsan:
 	@tools/install-packages build test
 	@$(MAKE) --no-print-directory tsan-build
@@ -81,8 +73,8 @@ tsan:
 
 fuzz:
 	@tools/install-packages build test
-	@$(MAKE) --no-print-directory fuzz-build
-	@tools/run-fuzz $(FUZZ) $(FUZZ_SECONDS)
+	@$(MAKE) --no-print-directory asan
+	@tools/run-fuzz $(ASAN) $(FUZZ_SECONDS)
 
 format:
 	@$(SOURCES) | xargs clang-format -i

@@ -18,7 +18,7 @@ def pytest_configure(config):
     for mark in ("alone: measures or loads the machine, so nothing runs beside it",
                  "plain: measures memory, which instrumentation changes",
                  "load: many requests at once, for ThreadSanitizer",
-                 "serial: bytes of one connection, so ThreadSanitizer has nothing to see",
+                 "serial: one request after the other, so ThreadSanitizer has nothing to see",
                  "faults: peers misbehave on purpose, so the error log may say so"):
         config.addinivalue_line("markers", mark)
 
@@ -45,40 +45,60 @@ class Everything:
         self.gateways, self.backends, self.clients, self.processes = [], [], [], []
 
 
-@pytest.fixture
-def started(request):
-    s = Everything()
-    yield s
-    failed = getattr(request.node, "failed", False)
-    for c in s.clients:
+def looked_at(started, failed):
+    """Stops all that was started; unless something has failed already, nothing may be left behind."""
+    for c in started.clients:
         c.close()
-    for b in s.backends:
+    for b in started.backends:
         b.stop()
-    for p in s.processes:
+    for p in started.processes:
         p.terminate()
     try:
         if not failed:
-            for g in s.gateways:
+            for g in started.gateways:
                 if g.running() and g.check_fds:
                     g.wait_fds_back()
-            for g in s.gateways:
+            for g in started.gateways:
                 g.stop()
-            for b in s.backends:
+            for b in started.backends:
                 b.check()
         else:
-            for g in s.gateways:
+            for g in started.gateways:
                 print("\n".join(g.lines[-40:]))
-            for b in s.backends:
+            for b in started.backends:
                 print("\n".join(b.failures))
     finally:
-        for g in s.gateways:
+        for g in started.gateways:
             g.kill()
-        for p in s.processes:
+        for p in started.processes:
             try:
                 p.wait(5)
             except subprocess.TimeoutExpired:
                 p.kill()
                 p.wait()
+
+
+@pytest.fixture
+def started(request):
+    s = Everything()
+    yield s
+    looked_at(s, getattr(request.node, "failed", False))
+
+
+@pytest.fixture(scope="module")
+def shared_proxy(request, tmp_path_factory):
+    """shared_proxy(script, **keys): as proxy(), for all tests of a module. For tables whose rows leave nothing behind."""
+    s = Everything()
+
+    def start(script, **keys):
+        b = Backend(then=script)
+        s.backends.append(b)
+        g = Gateway(tmp_path_factory.mktemp("shared"), make_config(b, pool=["keep-alive timeout=5s"], **keys))
+        g.check_fds, g.backend = True, b
+        s.gateways.append(g)
+        return g
+    yield start
+    looked_at(s, request.session.testsfailed > 0)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -6,6 +6,7 @@ import pytest
 
 from harness import Broken
 
+pytestmark = pytest.mark.serial
 SIZES = {
     "tiny": lambda r: r.randint(1, 9),
     "small": lambda r: r.randint(1, 5000),

@@ -12,6 +12,7 @@ from harness import Client, serve
 from harness.certs import Authority
 from harness.gateway import TOP, command
 
+pytestmark = pytest.mark.serial
 EXAMPLES = sorted(str(p.relative_to(TOP)) for p in (TOP / "examples").rglob("*.conf"))
 
 

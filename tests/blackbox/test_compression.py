@@ -10,6 +10,7 @@ import pytest
 from harness import Broken, Event, H2Client, serve, wait_for
 from harness.admin import admin
 
+pytestmark = pytest.mark.serial
 CODINGS = ["zstd", "br", "gzip"]
 DECODERS = {"gzip": ["gzip", "-dc"], "br": ["brotli", "-dc"], "zstd": ["zstd", "-dcq"]}
 TEXT = b"".join(b"<li>line %d of a page that says much the same again and again</li>\n" % n for n in range(3000))

@@ -9,6 +9,7 @@ import pytest
 
 from harness.apps import Fpm
 
+pytestmark = pytest.mark.serial
 DATA = os.urandom(400_000)
 
 SITE = """

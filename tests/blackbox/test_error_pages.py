@@ -5,6 +5,8 @@ import pytest
 from harness import H2Client, serve, wait_for
 from harness.admin import ADMIN, sluice
 
+pytestmark = pytest.mark.serial
+
 
 def app(request, c):
     target = request.target.partition("?")[0]

@@ -6,6 +6,8 @@ import pytest
 
 from harness import serve
 
+pytestmark = pytest.mark.serial
+
 
 def seen(proxy, fields="", host="test", version="1.1", **keys):
     """The request as the backend gets it."""

@@ -8,6 +8,7 @@ import pytest
 from harness import Client, H2Client, serve, wait_for
 from harness.h2 import get, window_update
 
+pytestmark = pytest.mark.serial
 SECRET = b"SENTINEL-do-not-show"
 TEXT = b"hello, files\n"
 DATA = bytes(range(256)) * 1000

@@ -6,6 +6,8 @@ import pytest
 
 from harness import Broken, Endless, Event, serve, wait_for
 
+pytestmark = pytest.mark.serial
+
 
 def echo(request, c):
     """Answers with what was asked and sent."""

@@ -7,6 +7,7 @@ import pytest
 
 from harness.gateway import TOP
 
+pytestmark = pytest.mark.serial
 PAGE = (TOP / "docs" / "guides" / "from-lighttpd-1.5.md").read_text()
 CONFIG = re.search(r"^```sluice\n(.*?)^```", PAGE, re.M | re.S)[1]
 KEYS = ["protocol", "backends", "balancer", "split-hostnames", "max-pool-size", "max-keep-alive-requests", "disable-time",

@@ -11,6 +11,8 @@ from conftest import make_config
 from harness import wait_for
 from harness.certs import Authority
 
+pytestmark = pytest.mark.serial
+
 
 @pytest.fixture
 def server(program, here):

@@ -359,8 +359,19 @@ def judge(c, verdict, sent):
         assert c.get().status == 200, f"the connection must go on: {c!r}"
 
 
+@pytest.fixture(scope="module")
+def shared(shared_proxy):
+    def answer(c):
+        """Requests break off in many of these tests."""
+        try:
+            serve()(c)
+        except Broken:
+            pass
+    return shared_proxy(answer)
+
+
 @pytest.fixture
-def client(proxy):
+def client(shared):
     class Judged(H2Client):
         def wait_reset_or_status(self, options):
             """A verdict on one stream comes when it comes."""
@@ -370,18 +381,10 @@ def client(proxy):
                 for n in numbers:
                     self.wait(n)
 
-    def answer(c):
-        """Requests break off in many of these tests."""
-        try:
-            serve()(c)
-        except Broken:
-            pass
-
-    g = proxy(then=answer)
     opened = []
 
     def start(**more):
-        opened.append(Judged(g.address, **more))
+        opened.append(Judged(shared.address, **more))
         return opened[-1]
     yield start
     for c in opened:

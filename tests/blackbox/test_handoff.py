@@ -8,6 +8,7 @@ import pytest
 from harness import Client, H2Client, serve, wait_for
 from harness.h2 import get as h2_get
 
+pytestmark = pytest.mark.serial
 SECRET = b"SENTINEL-do-not-show"
 DATA = bytes(range(256)) * 400             # sent from the file
 SMALL = b"a small file\n"

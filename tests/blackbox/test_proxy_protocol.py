@@ -14,6 +14,7 @@ from harness.certs import Authority
 from harness.h2 import PREFACE, settings
 from harness.h2_peer import serve_h2
 
+pytestmark = pytest.mark.serial
 LISTEN = "127.0.0.1:0 proxy-protocol=on from=127.0.0.1/32"
 V1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 443\r\n"
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"

@@ -8,6 +8,7 @@ import pytest
 from harness import H2Client, serve
 from harness.gateway import command
 
+pytestmark = pytest.mark.serial
 SITE = """
 site test {
     rewrite ^/early/(.*)$ /late/$1

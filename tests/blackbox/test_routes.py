@@ -4,6 +4,7 @@ import pytest
 
 from harness import H2Client
 
+pytestmark = pytest.mark.serial
 SITE = """
 pool early { backend %(early)s;  hand-over accel }
 site test {

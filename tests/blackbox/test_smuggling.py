@@ -92,25 +92,22 @@ CHUNKS = {
 }
 
 
-@pytest.fixture
-def quiet(proxy, backend):
+@pytest.fixture(scope="module")
+def quiet(shared_proxy):
     """A gateway whose backend must hear nothing."""
-    b = backend()
-    g = proxy(b)
-    g.heard = b.requests
-    return g
+    return shared_proxy(serve())
 
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_an_ambiguous_request_is_refused_and_the_connection_closed(quiet, name):
     data, status, rule = REQUESTS[name]
-    c = quiet.client()
-    c.send(data)
-    m = c.response()
-    assert m.status in (status if isinstance(status, tuple) else (status,)), rule
-    assert "close" in m.tokens("connection")
-    c.expect_closed()
-    assert quiet.heard == [], rule
+    with quiet.client() as c:
+        c.send(data)
+        m = c.response()
+        assert m.status in (status if isinstance(status, tuple) else (status,)), rule
+        assert "close" in m.tokens("connection")
+        c.expect_closed()
+    assert quiet.backend.requests == [], rule
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["at-once", "late"])
@@ -140,18 +137,18 @@ def test_a_malformed_chunked_body_never_counts_as_complete(proxy, name, late):
 
 
 def test_what_follows_a_refused_request_is_not_looked_at(quiet):
-    c = quiet.client()
-    c.send(f"GET / HTTP/1.1\r\n\r\n{NEXT}{NEXT}")
-    assert c.response().status == 400
-    c.expect_closed()
-    assert quiet.heard == []
+    with quiet.client() as c:
+        c.send(f"GET / HTTP/1.1\r\n\r\n{NEXT}{NEXT}")
+        assert c.response().status == 400
+        c.expect_closed()
+    assert quiet.backend.requests == []
 
 
 def test_a_large_refused_request_still_gets_its_answer(quiet):
     """Closing with unread bytes would reset the connection and lose the answer (RFC 9112 9.6)."""
-    c = quiet.client()
-    c.try_send(f"POST / HTTP/1.1\r\n{HOST}Content-Length: 3000000\r\nContent-Length: 1\r\n\r\n" + "x" * 3_000_000)
-    assert c.response().status == 400
+    with quiet.client() as c:
+        c.try_send(f"POST / HTTP/1.1\r\n{HOST}Content-Length: 3000000\r\nContent-Length: 1\r\n\r\n" + "x" * 3_000_000)
+        assert c.response().status == 400
 
 
 # ---- responses ----
