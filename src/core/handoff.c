@@ -117,11 +117,19 @@ void handoff_hide(struct fields *fields)
 
 /* ---- X-Accel-Buffering, -Charset, -Limit-Rate ---- */
 
+static void warn_of(const struct exchange *x, const char *name, struct slice value)
+{
+    log_warn(x->id, "pool " SLICE_FMT " sent %s: " SLICE_FMT ", which means nothing and is ignored",
+             SLICE_ARG(x->attempt.pool->conf->name), name, SLICE_ARG(value));
+}
+
 static void set_buffering(struct exchange *x, struct slice value)
 {
     bool wanted = slice_ieq(value, SLICE("yes"));
-    if (!wanted && !slice_ieq(value, SLICE("no")))
+    if (!wanted && !slice_ieq(value, SLICE("no"))) {
+        warn_of(x, "X-Accel-Buffering", value);
         return;
+    }
     x->buffer_response = wanted;
     x->resp_body.window = wanted ? x->serve->buffer_file : x->worker->snapshot->gateway.window;
 }
@@ -141,8 +149,10 @@ static void set_rate(struct exchange *x, struct slice value)
     uint64_t bytes;
     if (slice_ieq(value, SLICE("off")) || slice_eq(value, SLICE("0")))
         x->rate_bytes = PACE_NONE;
-    else if (num_size(value, &bytes))
+    else if (num_size(value, &bytes) && bytes)
         x->rate_bytes = bytes;
+    else
+        warn_of(x, "X-Accel-Limit-Rate", value);
 }
 
 static void set_how(struct exchange *x, const struct handoff *h)

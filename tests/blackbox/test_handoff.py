@@ -323,6 +323,15 @@ def test_a_response_that_is_held_back_arrives_whole(app):
     assert g.get("/").body == DATA
 
 
+@pytest.mark.parametrize("name, value", [("X-Accel-Limit-Rate", "fast"), ("X-Accel-Limit-Rate", "2 k"),
+                                         ("X-Accel-Limit-Rate", "-1"), ("X-Accel-Buffering", "perhaps")])
+def test_what_means_nothing_is_ignored_and_the_log_says_so(app, name, value):
+    g = app(f"{name}: {value}\r\n", body=DATA)
+    m = g.get("/")
+    assert m.status == 200 and m.body == DATA and name.lower() not in m
+    g.wait_line(rf"warn \[.*\] pool app sent {name}: {value}, which means nothing and is ignored")
+
+
 # ---- again, elsewhere ----
 
 def test_a_request_begins_again_with_its_body(app):
