@@ -2,17 +2,13 @@
 #include "house/gateway_internal.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/auto.h"
 #include "base/log.h"
 #include "proc/spawner.h"
-
-enum { KEEP_MS = 5000 };
 
 /* Each worker starts CGI programs by a channel of its own. */
 static void connect_workers(struct gateway *g, int channel)
@@ -125,20 +121,17 @@ bool gateway_ask_definitions(struct gateway *g, struct snapshot *s, struct app_d
 
 static int send_kept(struct gateway *g, bool all)
 {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-        return -errno;
-    AUTO_CLOSE int ours = ends[0];
-    int error = master_ask_keep(g->link->control, ends[1]);
-    close(ends[1]);
+    int theirs;
+    AUTO_CLOSE int ours = handover_pair(&theirs);
+    if (ours < 0)
+        return ours;
+    int error = master_ask_keep(g->link->control, theirs);
+    close(theirs);
     if (!error && all)
         error = listenings_send(&g->listenings, ours);
     if (!error)
         error = handover_send_end(ours);
-    struct pollfd taken = {.fd = ours, .events = POLLIN};
-    if (!error && poll(&taken, 1, KEEP_MS) <= 0)
-        error = -ETIMEDOUT;
-    return error;
+    return error ? error : handover_await(ours);
 }
 
 void gateway_keep_sockets(struct gateway *g, bool all)

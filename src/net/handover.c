@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@
 extern char **environ;
 
 /* A message is a letter and text: 'L' name, with sockets; 'E'nd; 'S'erving; 'F'ailed why. */
-enum { FDS_MAX = 128, GROUPS_MAX = 4096, SECONDS_MAX = 10, KEEP_SECONDS_MAX = 2 };
+enum { FDS_MAX = 128, GROUPS_MAX = 4096, SECONDS_MAX = 10, KEEP_SECONDS_MAX = 2, AWAIT_MS = 5000 };
 static const char variable[] = "SLUICE_HANDOVER";
 
 union fd_space {
@@ -167,6 +168,21 @@ int handover_send(int channel, struct slice name, const int *fds, uint32_t count
 int handover_send_end(int channel)
 {
     return send_message(channel, 'E', SLICE_NONE, NULL, 0);
+}
+
+int handover_pair(int *theirs)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    *theirs = ends[1];
+    return ends[0];
+}
+
+int handover_await(int channel)
+{
+    struct pollfd closed = {.fd = channel, .events = POLLIN};
+    return poll(&closed, 1, AWAIT_MS) > 0 ? 0 : -ETIMEDOUT;
 }
 
 enum handover_news handover_listen(int channel, char *words, size_t room)

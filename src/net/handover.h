@@ -27,6 +27,11 @@ int handover_send(int channel, struct slice name, const int *fds, uint32_t count
 /* There are no more. */
 int handover_send_end(int channel);
 
+/* For a process that keeps them (handover_keep): our end of a pair and *theirs, or -errno. */
+int handover_pair(int *theirs) __attribute__((warn_unused_result));
+/* Waits until they have been taken, or not: the other end is closed then. 0 or -ETIMEDOUT. */
+int handover_await(int channel) __attribute__((warn_unused_result));
+
 enum handover_news { HANDOVER_NOTHING, HANDOVER_SERVES, HANDOVER_FAILED, HANDOVER_ENDED };
 /* What the new program has said; words: of its failure, cut to their room. Does not wait. */
 enum handover_news handover_listen(int channel, char *words, size_t room);
