@@ -42,7 +42,8 @@ const struct command admin_commands[] = {
      "  enable BACKEND...          undoes both, and what health has found\n"
      "  weight BACKEND... N        its share of requests, 1 to 1000\n"
      "  remove BACKEND...          takes it out of the pool\n"
-     "  add BACKEND...             adds an address, or brings one back\n"
+     "  add BACKEND...             adds an address, or brings one back; weight=N, max-conns=N and\n"
+     "                             backup may follow, as in the configuration\n"
      "  restart                    replaces its processes, a few at a time\n\n"
      "A BACKEND is an address as `sluice pools` shows it, or the name that a line of the\n"
      "configuration gives: then all of its addresses. Changes outlive a reload, and with\n"
@@ -277,23 +278,56 @@ static const char *option(const struct cli_args *args, const char *name, const c
     return value ? value : otherwise;
 }
 
+/* What is said of the backends of an order. */
+struct said {
+    const char *weight, *max_conns;
+    bool is_backup;
+};
+
+/* As a line of the configuration says it: weight=3, max-conns=9, backup. */
+static bool take_word(const char *word, struct said *said)
+{
+    static const char weight[] = "weight=", max_conns[] = "max-conns=";
+    if (strncmp(word, weight, sizeof(weight) - 1) == 0)
+        said->weight = word + sizeof(weight) - 1;
+    else if (strncmp(word, max_conns, sizeof(max_conns) - 1) == 0)
+        said->max_conns = word + sizeof(max_conns) - 1;
+    else if (strcmp(word, "backup") == 0)
+        said->is_backup = true;
+    else
+        return false;
+    return true;
+}
+
+/* Before anything is changed. What is added is an address; else the name of a line will do. */
+static bool are_backends(const char *const *words, uint32_t count, bool adds)
+{
+    struct said unused;
+    for (uint32_t i = 0; i < count; i++)
+        if (take_word(words[i], &unused) || (adds && !strchr(words[i], ':'))) {
+            fprintf(stderr,
+                    "sluice pool: '%s' is no backend, which is an ADDRESS:PORT or unix:/PATH\n",
+                    words[i]);
+            return false;
+        }
+    return true;
+}
+
 /* What stands behind the path; in at least 64 bytes. False: a number is none. */
-static bool make_query(const struct cli_args *args, const char *verb, const char *weight,
-                       char *query, size_t room)
+static bool make_query(const char *verb, const struct said *said, char *query, size_t room)
 {
     uint64_t v;
-    const char *max_conns = option(args, "max-conns", "0");
     *query = '\0';
-    if (!num_dec(slice_str(weight), &v) || !num_dec(slice_str(max_conns), &v)) {
+    if (!num_dec(slice_str(said->weight), &v) || !num_dec(slice_str(said->max_conns), &v)) {
         fprintf(stderr, "sluice pool: '%s' is no number\n",
-                num_dec(slice_str(weight), &v) ? max_conns : weight);
+                num_dec(slice_str(said->weight), &v) ? said->max_conns : said->weight);
         return false;
     }
     if (strcmp(verb, "weight") == 0)
-        snprintf(query, room, "?weight=%.20s", weight);
+        snprintf(query, room, "?weight=%.20s", said->weight);
     if (strcmp(verb, "add") == 0)
-        snprintf(query, room, "?weight=%.20s&max-conns=%.20s%s", weight, max_conns,
-                 cli_args_get(args, "backup") ? "&backup=1" : "");
+        snprintf(query, room, "?weight=%.20s&max-conns=%.20s%s", said->weight, said->max_conns,
+                 said->is_backup ? "&backup=1" : "");
     return true;
 }
 
@@ -339,16 +373,21 @@ static int run_pool(const struct cli_args *args)
         return EXIT_USAGE;
     if (strcmp(verb, "restart") == 0)
         return restart_pool(args);
-    bool weighs = strcmp(verb, "weight") == 0;
+    bool weighs = strcmp(verb, "weight") == 0, adds = strcmp(verb, "add") == 0;
     uint32_t end = weighs ? args->operand_count - 1 : args->operand_count;
+    struct said said = {.weight = weighs ? args->operands[end] : option(args, "weight", "0"),
+                        .max_conns = option(args, "max-conns", "0"),
+                        .is_backup = cli_args_get(args, "backup")};
+    while (adds && end > 2 && take_word(args->operands[end - 1], &said))
+        end--;
     if (end <= 2) {
         fprintf(stderr, "sluice pool: %s %s\n", verb,
                 weighs ? "takes a backend and its weight" : "which backend?");
         return EXIT_USAGE;
     }
     char query[96];
-    const char *weight = weighs ? args->operands[end] : option(args, "weight", "0");
-    if (!make_query(args, verb, weight, query, sizeof(query)))
+    if (!are_backends(args->operands + 2, end - 2, adds) ||
+        !make_query(verb, &said, query, sizeof(query)))
         return EXIT_USAGE;
     bool ok = true;
     for (uint32_t i = 2; i < end; i++)

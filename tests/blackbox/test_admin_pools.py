@@ -379,6 +379,14 @@ def test_the_command_does_all_of_it(three, backend):
     assert f"differs        app" in r.stdout and f"app {b.address}: disabled" in r.stdout
     assert f"app {a.address}: weight 5" in r.stdout and f"app {d.address}: added" in r.stdout
     pool("remove", d.address)
+    pool("add", d.address, "weight=3", "max-conns=7", "backup")
+    added = next(b for b in ask(g, "/pools/app")["backends"] if b["address"] == d.address)
+    assert (added["weight"], added["connections"]["limit"], added["backup"]) == (3, 7, True)
+    pool("remove", d.address)
+    for words in (("add", d.address, "wait=3"), ("add", "weight=3", d.address), ("add", d.address, "weight=x"),
+                  ("drain", a.address, "weight=3")):
+        pool(*words, status=2)
+    assert d.address not in states(g) and states(g)[a.address] == "up", "something was done before it was refused"
     assert "no backend" in pool("drain", "127.0.0.1:9", status=1).stderr
     assert "did you mean 'drain'" in pool("drian", a.address, status=2).stderr
     pool("drain", status=2)
