@@ -1,4 +1,4 @@
-"""slots_origin.py SLOTS MS [fcgi]: answers every request after MS milliseconds, and counts connections.
+"""slots_origin.py SLOTS MS [fcgi | scgi]: answers every request after MS milliseconds, and counts connections.
 
 Says its port; on `stats` the most connections there have been at a time, and how many answers it has given.
 What is beyond SLOTS would wait in it, as with an application that has so many workers.
@@ -12,10 +12,10 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from harness.answering import Fcgi, Http      # noqa: E402
+from harness.answering import Fcgi, Http, Scgi      # noqa: E402
 
 SLOTS, WAIT = int(sys.argv[1]), int(sys.argv[2]) / 1000
-IS_FCGI = sys.argv[3:] == ["fcgi"]
+PROTOCOL = {"fcgi": Fcgi, "scgi": Scgi}[sys.argv[3]] if sys.argv[3:] else Http
 
 
 def received(s):
@@ -41,7 +41,7 @@ while True:
         if s is listener:
             c, _ = s.accept()
             c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sel.register(c, selectors.EVENT_READ, Fcgi() if IS_FCGI else Http())
+            sel.register(c, selectors.EVENT_READ, PROTOCOL())
             now += 1
             most = max(most, now)
         elif s is sys.stdin:

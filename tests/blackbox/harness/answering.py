@@ -38,3 +38,14 @@ class Fcgi(Http):
             if kind == STDIN and not content:
                 answer = record(STDOUT, request, b"Content-Type: text/plain\r\n\r\nok")
                 yield answer + record(STDOUT, request) + end(request), self.keep
+
+
+class Scgi(Http):
+    """A request is a netstring of variables; it has no body. The end of its answer is that of the connection."""
+
+    def feed(self, data):
+        self.buffer += data
+        length, colon, rest = self.buffer.partition(b":")
+        if colon and len(rest) > int(length):
+            self.buffer = b""
+            yield b"Status: 200 OK\r\nContent-Type: text/plain\r\n\r\nok", False
