@@ -13,7 +13,7 @@
 #include "core/worker.h"
 #include "net/tls.h"
 
-enum { LEFT_OUT_MAX = 100, SPAWNER_POLL_MS = 50 };
+enum { LEFT_OUT_MAX = 100, VACANT_POLL_MS = 50 };
 
 static void forget_tried(struct attempt *at)
 {
@@ -77,8 +77,9 @@ static void remember(struct attempt *at, struct backend *b)
 static void add_tried(struct attempt *at, enum attempt_failure failure)
 {
     struct tried *tried = &at->demand.tried;
-    bool may_serve = at->pool->is_grown && failure != FAIL_CONNECT;
-    if (!may_serve && tried->count < TRIED_MAX)
+    bool is_own = at->pool->is_grown;
+    at->is_own_end = is_own && (failure == FAIL_CONNECT || failure == FAIL_BROKEN);
+    if (!(is_own && failure != FAIL_CONNECT) && tried->count < TRIED_MAX)
         tried->backends[tried->count++] = backend_ref(at->backend);
 }
 
@@ -199,23 +200,50 @@ static bool open_lane(struct exchange *x, struct backend *b, int *error)
     return c;
 }
 
-/* The spawner has died, and another is about to take its place: the request waits as for a slot. */
-static bool await_spawner(struct exchange *x)
+/* Nobody is there to be asked, and somebody is about to: the request waits as for a slot, and then
+ * looks again. False: it cannot, or has waited for long enough. */
+static bool await_others(struct exchange *x, const char *why)
 {
     struct attempt *at = &x->attempt;
     struct loop *l = &x->worker->loop;
     if (x->state == EX_WAIT_SLOT)
-        exchange_enter(x, EX_PICK, "no spawner");
+        exchange_enter(x, EX_PICK, why);
     if (x->state != EX_PICK)
         return false;
-    at->spawner_us = at->spawner_us ? at->spawner_us : l->now_us;
-    if (l->now_us - at->spawner_us >= x->serve->queue_ms * UINT64_C(1000))
+    at->vacant_us = at->vacant_us ? at->vacant_us : l->now_us;
+    if (l->now_us - at->vacant_us >= x->serve->queue_ms * UINT64_C(1000))
         return false;
-    at->count--;
     x->wait_us = x->wait_us ? x->wait_us : l->now_us;
-    timer_set(l, &x->timer, attempt_limit_ms(x, SPAWNER_POLL_MS));
-    exchange_enter(x, EX_WAIT_SLOT, "nobody to start the program");
+    timer_set(l, &x->timer, attempt_limit_ms(x, VACANT_POLL_MS));
+    exchange_enter(x, EX_WAIT_SLOT, why);
     return true;
+}
+
+/* The spawner has died, and another is about to take its place. */
+static bool await_spawner(struct exchange *x)
+{
+    bool waits = await_others(x, "nobody to start the program");
+    x->attempt.count -= waits;
+    return waits;
+}
+
+/* So many of our processes have ended at once that nobody knows which is left: the news of it are
+ * on their way. */
+static bool await_news(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    if (!at->pool->is_grown || at->demand.tried.count < TRIED_MAX ||
+        !await_others(x, "its processes have ended"))
+        return false;
+    forget_tried(at);
+    return true;
+}
+
+/* A process of ours that cannot be reached has ended: nobody has been asked. */
+static void note_unreached(struct attempt *at, enum attempt_failure failure)
+{
+    at->left_out +=
+        at->pool->is_grown && failure == FAIL_CONNECT && at->demand.tried.count < TRIED_MAX;
 }
 
 /* Opens a connection, with a slot and a reference of b. False: it failed at once. */
@@ -234,8 +262,9 @@ static bool dial(struct exchange *x, struct backend *b)
         at->status = error == -ENOENT ? 404 : error == -EACCES ? 403 : 502;
     stats_attempt_failed(x, FAIL_CONNECT);
     log_failure(x);
+    note_unreached(at, FAIL_CONNECT);
     add_tried(at, FAIL_CONNECT);
-    return false;
+    return await_news(x);
 }
 
 static void start_with(struct exchange *x, struct backend *b)
@@ -300,12 +329,10 @@ uint64_t attempt_limit_ms(const struct exchange *x, uint32_t ms)
 
 /* ---- picking and waiting ---- */
 
-/* One that found its kept connection stale, or that a process of ours has ended, has asked nobody;
- * nor has one that a connection which takes no more has left out. */
+/* One that found its kept connection stale has asked nobody; nor has one that was left out. */
 static uint32_t attempts_of(const struct attempt *at)
 {
-    uint32_t ended = at->pool->is_grown ? at->demand.tried.count : 0;
-    return at->pool->conf->attempts + at->fresh_only + at->left_out + ended;
+    return at->pool->conf->attempts + at->fresh_only + at->left_out;
 }
 
 static void fail_for_good(struct exchange *x)
@@ -361,7 +388,7 @@ static void wait_for_slot(struct exchange *x)
 void attempt_wait_over(struct exchange *x)
 {
     if (!x->attempt.waiter && !is_overdue(x)) {
-        exchange_enter(x, EX_PICK, "looking for a spawner again");
+        exchange_enter(x, EX_PICK, "looking again");
         return;
     }
     if (is_overdue(x))
@@ -377,7 +404,7 @@ static enum pick pick(struct exchange *x, struct backend **b)
     if (at->count == 0 && request_ms)
         at->deadline_us = x->worker->loop.now_us + request_ms * UINT64_C(1000);
     at->demand.is_again = at->count > 0;
-    at->demand.is_retry = at->count > 0 && !at->is_stale && !at->spawner_us;
+    at->demand.is_retry = at->count > 0 && !at->is_stale && !at->is_own_end && !at->vacant_us;
     return pool_pick(at->pool, x->worker->index, &at->demand, b);
 }
 
@@ -498,13 +525,15 @@ static bool is_wanted(const struct exchange *x, enum attempt_failure failure)
     return false;
 }
 
-/* By a connection that ends (RFC 9113 6.8), while there are others. Each that does has served
- * somebody. */
+/* By a connection that ends (RFC 9113 6.8), while there are others: each that does has served
+ * somebody. Or by a process of ours that had ended before: its socket was there still, and whoever
+ * waits there when that is closed has been taken by nobody. */
 static bool note_left_out(struct attempt *at, enum attempt_failure failure)
 {
-    bool is_unsent =
-        failure == FAIL_BROKEN && lane_has_worked(&at->lane) && !lane_is_sent(&at->lane);
-    bool is_left_out = is_unsent || (failure == FAIL_REFUSED && lane_is_leaving(&at->lane));
+    bool is_broken = failure == FAIL_BROKEN;
+    bool is_left_out = (is_broken && lane_has_worked(&at->lane) && !lane_is_sent(&at->lane)) ||
+                       (is_broken && at->pool->is_grown && pool_has_left(at->pool, at->backend)) ||
+                       (failure == FAIL_REFUSED && lane_is_leaving(&at->lane));
     if (is_left_out && at->left_out < LEFT_OUT_MAX)
         at->left_out++;
     return is_left_out;
@@ -552,7 +581,8 @@ static void give_up(struct exchange *x, enum attempt_failure failure)
 {
     struct attempt *at = &x->attempt;
     if (!is_news(at, failure)) {
-        log_debug(x->id, "kept connection to %s was stale, trying a fresh one", at->backend->text);
+        log_debug(x->id, "connection to %s was of no use any more, trying another",
+                  at->backend->text);
     } else {
         stats_attempt_failed(x, failure);
         log_failure(x);
@@ -566,6 +596,7 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
 {
     struct attempt *at = &x->attempt;
     bool is_left_out = note_left_out(at, failure);
+    note_unreached(at, failure);
     bool again = may_retry(x, failure);
     if (failure == FAIL_TIMEOUT && x->response == MSG_NONE && is_overdue(x))
         why = "no response in time, all attempts together (timeout request)";
@@ -586,6 +617,7 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
         add_tried(at, x->state == EX_CONNECT ? FAIL_CONNECT : failure);
     attempt_rewind(x);
     exchange_enter(x, EX_PICK, "trying again");
+    (void)await_news(x);
 }
 
 bool attempt_rejects(struct exchange *x)

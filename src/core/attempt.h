@@ -29,14 +29,15 @@ struct attempt {
     uint16_t status;        /* what to answer if there is no other: 502, or 504 when time ran out */
     const char *why, *rule; /* the newest failure */
     struct slice redirect;  /* of CGI, inside the gateway, once its response has ended */
-    uint64_t spawner_us;  /* since when nobody has been there to start a program; 0: no such wait */
-    uint32_t left_out;    /* attempts that a connection's end has left out */
-    bool reused;          /* the connection had been there before */
-    bool sent;            /* any byte of the request */
-    bool is_stale;        /* the newest failure was a kept connection's: no fault of anybody */
-    bool fresh_only;      /* a kept connection turned out stale: do not trust another */
-    struct chain replay;  /* what was passed of the request body, while it can be sent again */
-    bool replay_complete; /* replay holds all of it */
+    uint64_t vacant_us;     /* since when nobody has been there to be asked; 0: no such wait */
+    uint32_t left_out;      /* attempts that have asked nobody */
+    bool reused;            /* the connection had been there before */
+    bool sent;              /* any byte of the request */
+    bool is_stale;          /* the newest failure was a kept connection's: no fault of anybody */
+    bool is_own_end;        /* the newest failure was the end of a process of ours */
+    bool fresh_only;        /* a kept connection turned out stale: do not trust another */
+    struct chain replay;    /* what was passed of the request body, while it can be sent again */
+    bool replay_complete;   /* replay holds all of it */
 };
 
 /* Whether there is a backend that has taken all there was for it. */

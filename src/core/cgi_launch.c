@@ -37,7 +37,7 @@ struct cgi_run {
     bool is_termed;
     bool is_awaited; /* its exchange wants to know how it ended */
     bool is_silent;  /* and it did not end in time */
-    bool is_lost;    /* it ended with its spawner */
+    bool is_lost;    /* it ended with its spawner, or somebody has killed it */
 };
 
 /* ---- finding the program ---- */
@@ -173,7 +173,7 @@ static void on_exited(struct spawn_child *child, const struct spawn_exit *e)
     else if (e->status > 0)
         log_warn(run->exchange, "pool " SLICE_FMT ": the program exited with status %d",
                  SLICE_ARG(run->def->pool), e->status);
-    run->is_lost = e->lost;
+    run->is_lost = e->lost || (e->signo == SIGKILL && !run->is_termed);
     if (run->is_awaited)
         tell_end(run); /* which may close the connection, and so free it */
     else

@@ -23,7 +23,8 @@ void cgi_bind(struct cgi_run *run, struct conn *c);
 /* The connection has ended without a response. True: it is a program's, whose end has not been
  * heard of yet; on_ready is called when it has, or a second later. */
 bool cgi_await_end(const struct conn *c);
-/* Whether it is a program's that ended with its spawner: nobody's fault. */
+/* Whether it is a program's that ended with its spawner, or that somebody has killed: no fault of
+ * its own. */
 bool cgi_is_lost(const struct conn *c);
 
 /* The worker ends: KILLs what still runs. No connection to any is open. */

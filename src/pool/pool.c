@@ -358,6 +358,14 @@ void pool_close_slot(struct pool *p, struct backend *b)
     }
 }
 
+bool pool_has_left(struct pool *p, const struct backend *b)
+{
+    pool_lock(p);
+    bool has_left = b->state == BACKEND_GONE;
+    pool_unlock(p);
+    return has_left;
+}
+
 static bool is_drained(const struct backend *b)
 {
     return b->busy == 0 && b->max_open == 0;

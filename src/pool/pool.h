@@ -178,6 +178,9 @@ enum pick pool_hedge(struct pool *p, uint32_t worker, const struct demand *deman
 enum pick pool_race(struct pool *p, uint32_t worker, const struct tried *tried,
                     const struct backend *of, struct backend **backend);
 
+/* Whether the backend is none of the pool's any more. */
+bool pool_has_left(struct pool *p, const struct backend *b);
+
 /* Gives a slot back: the connection is closed, or was never made. Wakes a waiter, if any. */
 void pool_release(struct pool *p, struct backend *b, uint32_t worker,
                   const struct pool_outcome *outcome);

@@ -17,9 +17,10 @@
 #include "base/auto.h"
 #include "base/mem.h"
 #include "net/handover.h"
+#include "proc/pause.h"
 #include "proc/spawner.h"
 
-enum { PAUSE_MIN_MS = 500, PAUSE_MAX_MS = 30000, HEALTHY_MS = 10000, SPAWNER_PAUSE_MS = 1000 };
+enum { SPAWNER_PAUSE_MS = 1000 };
 enum { ANSWER_MS = 5000, CONTROL_BUFFER = 208 * 1024, CONTROL_MAX = 1 + MESSAGE_MAX };
 
 /* What the gateway asks. */
@@ -34,7 +35,8 @@ struct master {
     int signals;     /* signalfd */
     int64_t started_ms;
     int64_t spawner_ms; /* when one was started last */
-    int pause_ms;
+    int64_t pause_ms;   /* from the start of a gateway to the next; 0: none has died */
+    bool has_served;    /* the gateway: what it has loaded is in place */
     bool is_stopping;
     bool is_leaving;  /* the gateway finishes what it has begun: no other is started */
     bool owes_reload; /* asked for while no gateway ran */
@@ -225,7 +227,13 @@ static int start_gateway(struct master *m)
     m->control = pair[0];
     m->gateway = pid;
     m->started_ms = now_ms();
+    m->has_served = false;
     return 0;
+}
+
+static int64_t gateway_due_ms(const struct master *m)
+{
+    return m->started_ms + m->pause_ms;
 }
 
 static void close_control(struct master *m)
@@ -245,9 +253,11 @@ static bool gateway_ended(struct master *m, int status, int *exit_status)
         *exit_status = crashed ? EXIT_FAILURE : WEXITSTATUS(status);
         return true;
     }
+    m->pause_ms = pause_next_ms(m->pause_ms, now_ms() - m->started_ms, m->has_served);
+    int64_t left_ms = gateway_due_ms(m) - now_ms();
     fprintf(stderr,
             "sluice: master: the gateway died of signal %d (%s); starting another in %d ms\n",
-            WTERMSIG(status), strsignal(WTERMSIG(status)), m->pause_ms);
+            WTERMSIG(status), strsignal(WTERMSIG(status)), left_ms > 0 ? (int)left_ms : 0);
     return false;
 }
 
@@ -383,6 +393,7 @@ static void keep_sockets(struct master *m, int channel)
     }
     handover_close(m->jobs->sockets);
     *m->jobs->sockets = next;
+    m->has_served = true;
     m->is_leaving = next.count == 0;
     if (!m->is_leaving)
         m->jobs->in_place(m->jobs->ctx, m->spawner.fd);
@@ -476,7 +487,7 @@ static int watch_signals(struct master *m)
 /* How long to wait for a signal: until what has died is to be started again. */
 static int wait_ms(struct master *m)
 {
-    int64_t due_ms = m->gateway ? spawner_due_ms(m) : m->started_ms + m->pause_ms;
+    int64_t due_ms = m->gateway ? spawner_due_ms(m) : gateway_due_ms(m);
     if (m->is_stopping || due_ms == INT64_MAX)
         return -1;
     int64_t left_ms = due_ms - now_ms();
@@ -485,15 +496,12 @@ static int wait_ms(struct master *m)
 
 static void start_again(struct master *m)
 {
-    bool was_healthy = now_ms() - m->started_ms > HEALTHY_MS + m->pause_ms;
-    m->pause_ms = was_healthy ? PAUSE_MIN_MS : m->pause_ms * 2;
-    if (m->pause_ms > PAUSE_MAX_MS)
-        m->pause_ms = PAUSE_MAX_MS;
-    m->started_ms = now_ms();
+    m->started_ms = now_ms(); /* also of one that cannot be started */
     int error = wants_spawner(m) ? start_spawner(m) : 0;
     if (!error)
         error = start_gateway(m);
     if (error) {
+        m->pause_ms = pause_next_ms(m->pause_ms, 0, false);
         say("cannot start another gateway", error);
     } else if (m->owes_reload) {
         m->owes_reload = false;
@@ -503,8 +511,7 @@ static void start_again(struct master *m)
 
 int master_run(const struct master_jobs *jobs)
 {
-    struct master m = {
-        .jobs = jobs, .pause_ms = PAUSE_MIN_MS, .control = -1, .spawner = {.fd = -1}};
+    struct master m = {.jobs = jobs, .control = -1, .spawner = {.fd = -1}};
     int status = EXIT_FAILURE;
     int error = watch_signals(&m);
     if (!error && wants_spawner(&m))

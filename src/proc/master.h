@@ -11,8 +11,9 @@
  *
  * With that the gateway hands over the sockets that listen, so that connections wait in them when
  * it dies. Its applications are ended by the spawner then, and another gateway is started, after a
- * pause that doubles, and takes them over. The spawner dies: another takes its place and is handed
- * to the gateway over the control socket. The master dies: both end. SPDX-License-Identifier: MIT
+ * pause (proc/pause.h), and takes them over. The spawner dies: another takes its place and is
+ * handed to the gateway over the control socket. The master dies: both end.
+ * SPDX-License-Identifier: MIT
  */
 #ifndef PROC_MASTER_H
 #define PROC_MASTER_H

@@ -179,6 +179,93 @@ def test_killing_the_spawner_costs_no_get_of_a_program(gateway, here, tmp_path):
     load.stop()
 
 
+def test_a_program_that_is_killed_costs_no_get(gateway, tmp_path):
+    """Whoever kills it, it has said nothing: another is started for the request."""
+    (tmp_path / "p").write_text("#!/bin/sh\n[ -e once ] || { : >once; kill -9 $$; }\nprintf 'Content-Type: text/plain\\n\\nok'\n")
+    (tmp_path / "p").chmod(0o755)
+    g = gateway(f"gateway {{\n access-log off\n}}\nlisten 127.0.0.1:0\nsite * {{\n cgi {tmp_path}\n}}\n")
+    g.check_fds = False
+    assert g.get("/p").body == b"ok"
+    g.wait_line("the program was killed by signal 9")
+
+
+def test_who_waits_at_a_process_that_ends_before_it_took_him_is_asked_elsewhere(app):
+    """The socket is closed, for no other process comes soon; nobody has had the request, so this was no attempt."""
+    g = app("processes 2", "backoff 10s..10s", pool=["retry attempts=1"])
+    wait_for(lambda: len(ready(g)) == 2, "two processes")
+    victim, other = (p["pid"] for p in ready(g))
+    os.kill(victim, signal.SIGSTOP)
+    clients = [g.client(timeout=30) for _ in range(8)]
+    for c in clients:
+        c.send("GET /pid HTTP/1.1\r\nHost: t\r\n\r\n")
+    wait_for(lambda: ask(g, "/pools/app")["connections"]["busy"] == 4, "half of them to wait there")
+    os.kill(victim, signal.SIGKILL)
+    assert {c.response().body for c in clients} == {str(other).encode()}
+
+
+def test_the_end_of_a_process_with_many_requests_is_no_matter_of_the_retry_budget(app, tmp_path):
+    """A hundred retries would be there to begin with."""
+    g, count = app("processes 1", "concurrency 400"), 160
+    file = tmp_path / "go"
+    clients = [g.client(timeout=60) for _ in range(count)]
+    for c in clients:
+        c.send(f"GET /wait?file={file} HTTP/1.1\r\nHost: t\r\n\r\n")
+    victim = wait_for(lambda: ready(g), "a process")[0]["pid"]
+    wait_for(lambda: ask(g, "/pools/app")["connections"]["busy"] == count and file.with_suffix(f".{victim}").exists(), "all to be asked", 30)
+    os.kill(victim, signal.SIGKILL)
+    file.touch()
+    bodies = [c.response() for c in clients]
+    assert {m.status for m in bodies} == {200} and str(victim).encode() not in {m.body for m in bodies}
+
+
+def test_a_request_waits_until_it_is_known_that_all_processes_have_ended(app):
+    """More of them than it would try; the spawner, who tells, is late."""
+    g = app("socket port", "processes 12", "backoff 1ms..10ms")
+    wait_for(lambda: len(ready(g)) == 12, "all processes", 30)
+    pids, spawner = [p["pid"] for p in ready(g)], g.children()["sluice-spawner"]
+    os.kill(spawner, signal.SIGSTOP)
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not any(map(is_running, pids)), "their end")
+        c = g.client(timeout=30)
+        c.send("GET /pid HTTP/1.1\r\nHost: t\r\n\r\n")
+        g.wait_line("Connection refused")
+    finally:
+        os.kill(spawner, signal.SIGCONT)
+    m = c.response()
+    assert m.status == 200 and int(m.body) not in pids
+
+
+def test_killing_whatever_runs_under_load_costs_no_get(gateway, here, tmp_path):
+    """An application over HTTP, one over FastCGI and programs; and what starts them, while it does."""
+    (tmp_path / "programs").mkdir()
+    shutil.copy(f"{here}/apps/app.py", tmp_path / "more.py")
+    (tmp_path / "who.php").write_text("<?php echo 'php ', getmypid();")
+    (tmp_path / "programs/p").write_text("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\na program'\n")
+    (tmp_path / "programs/p").chmod(0o755)
+    g = gateway(php_config(tmp_path).replace("processes 1..2", "processes 2").replace("processes 0..1", "processes 2"))
+    g.check_fds = False
+    g.expect_error("the spawner is gone")
+
+    def pids(pool):
+        return [p["pid"] for p in ask(g, f"/pools/{pool}")["processes"] if p["pid"] and p["state"] == "ready"]
+    loads = [Load(g, 2, target) for target in ("/who.php", "/more/pid", "/cgi/p")]
+    for n in range(9):
+        for load in loads:
+            load.wait_more(3)
+        for pid in [pid for pool in ("php", "more") for pid in pids(pool)][n % 2::2 - (n % 3 == 0)]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        if n % 3 == 2:
+            os.kill(g.children()["sluice-spawner"], signal.SIGKILL)
+    for load in loads:
+        load.wait_more(3)
+        load.stop()
+
+
 def test_a_rolling_restart_under_load_costs_no_get(app):
     g = app("processes 3")
     load = Load(g)
@@ -236,10 +323,11 @@ def test_no_connection_is_refused_while_a_gateway_that_crashed_is_replaced(gatew
     g = gateway(f"gateway {{\n threads 2\n access-log off\n}}\nlisten {listen}\nsite * {{ respond 200 ok }}\n")
     g.check_fds = False
     address = str(g.folder / "front.sock") if listen.startswith("unix:") else g.address
-    for n in range(1, 4):
+    for n in range(1, 5):
         pid = g.serving_pid()
         g.crash()
-        g.wait_line(f"the gateway died of signal 9 .* in {250 * 2 ** n} ms")
+        line = wait_for(lambda: ([l for l in g.lines if "the gateway died of signal 9" in l][n - 1:] or [""])[0], "its end")
+        assert int(re.search(r"starting another in (\d+) ms", line)[1]) <= 1000, "one that serves is not kept away"
         answers = [read_all(c) for c in ask_all(address, 50)]       # nobody is there to take them at first
         assert all(a.startswith(b"HTTP/1.1 200 ") and a.endswith(b"ok") for a in answers)
         assert g.serving_pid() != pid
