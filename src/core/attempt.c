@@ -259,7 +259,7 @@ static bool dial(struct exchange *x, struct backend *b)
         return true;
     note_failure(x, FAIL_CONNECT, strerror(-error), NULL);
     if (at->backend->addr.ss_family == AF_UNSPEC)
-        at->status = error == -ENOENT ? 404 : error == -EACCES ? 403 : 502;
+        at->status = cgi_launch_status(error, &at->why);
     stats_attempt_failed(x, FAIL_CONNECT);
     log_failure(x);
     note_unreached(at, FAIL_CONNECT);

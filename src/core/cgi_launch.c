@@ -79,7 +79,7 @@ static int locate(struct exchange *x, const struct app_def *def, struct cgi_info
     size_t mount = mount_length(x), file = 0;
     struct slice rest = slice_skip(x->path, mount), dir = def->def.directory;
     bool is_single = def->def.argv.count > 0;
-    int error = is_single ? 0 : program_find(dir, rest, &file);
+    int error = is_single ? 0 : program_find(&def->def, rest, &file);
     if (error)
         return error;
     info->script_name = slice_first(x->path, mount + file);
@@ -91,6 +91,28 @@ static int locate(struct exchange *x, const struct app_def *def, struct cgi_info
     *program =
         is_single ? slice_str(def->def.argv.p) : slice_skip(info->script_filename, dir.n + 1);
     return 0;
+}
+
+/* As for files: nobody learns the names of what he may not see. */
+uint16_t cgi_launch_status(int error, const char **why)
+{
+    static const struct {
+        int error;
+        uint16_t status;
+        const char *why;
+    } errors[] = {
+        {ENOENT, 404, "no such program"},
+        {ELOOP, 404, "a symbolic link that does not count (symlinks)"},
+        {EXDEV, 404, "a symbolic link that leads out of the directory (symlinks)"},
+        {EACCES, 403, "the program may not be run"},
+    };
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        if (errors[i].error != -error)
+            continue;
+        *why = errors[i].why;
+        return errors[i].status;
+    }
+    return 502;
 }
 
 /* ---- its life ---- */

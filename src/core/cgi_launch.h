@@ -18,6 +18,8 @@ struct conn;
  * cgi_bind(). NULL: *error is -errno. */
 struct cgi_run;
 struct cgi_run *cgi_launch(struct exchange *x, const struct backend *b, int *fd, int *error);
+/* What an error of it means for who asked; *why stays what it is where that says enough. */
+uint16_t cgi_launch_status(int error, const char **why);
 void cgi_bind(struct cgi_run *run, struct conn *c);
 
 /* The connection has ended without a response. True: it is a program's, whose end has not been

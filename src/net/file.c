@@ -88,17 +88,20 @@ static int open_own(int root, const char *path)
 
 /* ---- opening ---- */
 
-static int open_any(int dir, const char *path, enum file_links links)
+static int open_any(int dir, const char *path, enum file_links links, int flags)
 {
     const uint64_t beneath = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
     int fd;
     switch (links) {
-    case FILE_LINKS_ON: return resolve(dir, path, READING, beneath);
-    case FILE_LINKS_OFF: return resolve(dir, path, READING, beneath | RESOLVE_NO_SYMLINKS);
-    case FILE_LINKS_FOLLOW: return resolve(dir, path, READING, RESOLVE_NO_MAGICLINKS);
+    case FILE_LINKS_ON: return resolve(dir, path, flags, beneath);
+    case FILE_LINKS_OFF: return resolve(dir, path, flags, beneath | RESOLVE_NO_SYMLINKS);
+    case FILE_LINKS_FOLLOW: return resolve(dir, path, flags, RESOLVE_NO_MAGICLINKS);
     case FILE_LINKS_OWNER:
-        fd = resolve(dir, path, READING, beneath | RESOLVE_NO_SYMLINKS);
-        return fd == -ELOOP ? open_own(dir, path) : fd;
+        fd = resolve(dir, path, flags, beneath | RESOLVE_NO_SYMLINKS);
+        if (fd != -ELOOP)
+            return fd;
+        return flags == PLACE ? walk(dir, path) : open_own(dir, path);
+    case FILE_LINKS_KINDS: break;
     }
     return -EINVAL;
 }
@@ -139,13 +142,31 @@ int file_look(int fd, struct file_info *info)
 
 int file_open(int dir, const char *path, enum file_links links, struct file_info *info)
 {
-    int fd = open_any(dir, path, links);
+    int fd = open_any(dir, path, links, READING);
     if (fd < 0)
         return fd;
     int error = file_look(fd, info);
     if (error)
         close(fd);
     return error ? error : fd;
+}
+
+int file_find(int dir, const char *path, enum file_links links)
+{
+    return open_any(dir, path, links, PLACE);
+}
+
+bool file_is_hidden(struct slice path)
+{
+    bool at_start = true;
+    if (slice_starts(path, SLICE(".well-known/")))
+        path = slice_skip(path, 1);
+    for (size_t i = 0; i < path.n; i++) {
+        if (at_start && path.p[i] == '.')
+            return true;
+        at_start = path.p[i] == '/';
+    }
+    return false;
 }
 
 /* ---- using ---- */

@@ -12,12 +12,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/slice.h"
+
 /* What symbolic links beneath the directory are worth. */
+#define FILE_LINKS(X)                                                                              \
+    X(ON, "on", "they are followed as long as they stay beneath the root")                         \
+    X(OWNER, "owner", "the same, if link and target belong to the same user")                      \
+    X(OFF, "off", "what is reached by one is not there")                                           \
+    X(FOLLOW, "follow", "they are followed wherever they lead")
 enum file_links {
-    FILE_LINKS_ON,     /* followed as long as they stay beneath it */
-    FILE_LINKS_OWNER,  /* the same, if link and target belong to one user */
-    FILE_LINKS_OFF,    /* they are as good as missing */
-    FILE_LINKS_FOLLOW, /* wherever they lead */
+#define X(name, text, help) FILE_LINKS_##name,
+    FILE_LINKS(X)
+#undef X
+        FILE_LINKS_KINDS
 };
 
 struct file_info {
@@ -34,6 +41,12 @@ int file_open_dir(const char *path) __attribute__((warn_unused_result));
  * -EXDEV for links that do not count, -ENXIO for what is neither file nor directory. */
 int file_open(int dir, const char *path, enum file_links links, struct file_info *info)
     __attribute__((warn_unused_result));
+
+/* The same as a place, of whatever kind, which it takes no right to read. */
+int file_find(int dir, const char *path, enum file_links links) __attribute__((warn_unused_result));
+/* Whether a part of the path begins with a dot, /.well-known at its start aside: what is beneath
+ * that is there to be found (RFC 8615). path: relative. */
+bool file_is_hidden(struct slice path);
 
 /* Of a descriptor that is open. 0 or -errno, as for file_open(). */
 int file_look(int fd, struct file_info *info) __attribute__((warn_unused_result));

@@ -203,6 +203,8 @@ const char *define(const struct define_in *in, struct spawn_def *def, char **mem
         def->argv = (struct strings){.p = only.p, .bytes = (uint32_t)only.n + 1, .count = 1};
         if (!only.n)
             def->argv = (struct strings){.p = ""};
+        def->links = only.n ? FILE_LINKS_FOLLOW : (enum file_links)conf->links;
+        def->dotfiles = only.n || conf->dotfiles;
     }
     return !why && text_left(&t) == 0 ? "its environment is too large" : why;
 }

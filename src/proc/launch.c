@@ -8,20 +8,19 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/auto.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "net/file.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -284,55 +283,50 @@ static int prepare_app(struct launch *l, const struct spawn_def *d, const struct
 
 /* ---- programs beneath a directory ---- */
 
-static int open_beneath(const char *root, const char *path)
+static bool leads_up(struct slice path)
 {
-    AUTO_CLOSE int root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-    if (root_fd < 0)
-        return -errno;
-    long fd = syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
-    return fd < 0 ? -errno : (int)fd;
-}
-
-/* The program itself may be a link out of the directory (packages install them so), if whoever made
- * it could as well have put a program there: root, or the directory's owner. */
-static int check_program(int dir, const char *name)
-{
-    struct stat program, directory;
-    if (fstatat(dir, name, &program, AT_SYMLINK_NOFOLLOW) < 0)
-        return -errno;
-    if (S_ISLNK(program.st_mode)) {
-        if (fstat(dir, &directory) < 0)
-            return -errno;
-        bool is_trusted = program.st_uid == 0 || program.st_uid == directory.st_uid;
-        return is_trusted ? 0 : -EPERM;
+    while (path.n) {
+        size_t end = slice_find(path, '/');
+        if (slice_eq(slice_first(path, end), SLICE("..")))
+            return true;
+        path = slice_skip(path, end < path.n ? end + 1 : end);
     }
-    return S_ISREG(program.st_mode) ? 0 : -EACCES;
+    return false;
 }
 
-/* It is run as ./NAME in the directory it lies in, so that nothing changes between check and use
- * but the program itself. */
+static int check_program(int root, const char *path, enum file_links links)
+{
+    struct stat st;
+    AUTO_CLOSE int fd = file_find(root, path, links);
+    if (fd < 0)
+        return fd;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? 0 : -EACCES;
+}
+
+/* It is run as ./NAME in the directory it lies in: who could change what that is meanwhile can put
+ * a program there as well. */
 static int prepare_cgi(struct launch *l, const struct spawn_def *d, const struct spawn_order *o)
 {
     char path[MESSAGE_PATH_MAX + 3];
     struct slice program = o->program;
-    if (!program.n || program.p[0] == '/' || slice_ends(program, SLICE("/")))
+    if (leads_up(program))
+        return -EXDEV;
+    if (!program.n || program.p[0] == '/' || slice_ends(program, SLICE("/")) ||
+        slice_ends(program, SLICE("/.")) || (!d->dotfiles && file_is_hidden(program)))
         return -ENOENT;
     if (d->argv.count && !slice_eq(program, slice_str(d->argv.p)))
         return -EPERM;
+    AUTO_CLOSE int root = file_open_dir(d->directory.p);
+    int error = root < 0 ? root : check_program(root, program.p, d->links);
+    if (error)
+        return error;
     memcpy(path, "./", 2);
     memcpy(path + 2, program.p, program.n + 1);
     char *name = strrchr(path, '/');
     *name++ = '\0';
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return -ENOENT;
-    l->directory_fd = open_beneath(d->directory.p, path);
+    l->directory_fd = file_find(root, path, d->links);
     if (l->directory_fd < 0)
         return l->directory_fd;
-    int error = check_program(l->directory_fd, name);
-    if (error)
-        return error;
     memcpy(l->texts_end, "./", 2);
     l->texts_end += 2;
     l->programs[0] = l->argv[0] = put_text(l, slice_str(name)) - 2;

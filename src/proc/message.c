@@ -170,7 +170,7 @@ static void walk_identity(struct wire *w, struct spawn_def *d)
 
 static void walk_def(struct wire *w, struct spawn_def *d)
 {
-    uint32_t kind = d->kind;
+    uint32_t kind = d->kind, links = d->links;
     walk_u32(w, &d->index, UINT32_MAX, "");
     walk_u32(w, &kind, SPAWN_CGI, "no such kind");
     d->kind = (enum spawn_kind)kind;
@@ -181,6 +181,9 @@ static void walk_def(struct wire *w, struct spawn_def *d)
     walk_text(w, &d->cgroup, MESSAGE_PATH_MAX, "the cgroup is too long");
     walk_text(w, &d->path, MESSAGE_PATH_MAX, "the path is too long");
     walk_identity(w, d);
+    walk_u32(w, &links, FILE_LINKS_KINDS - 1, "no such worth of links");
+    d->links = (enum file_links)links;
+    walk_bool(w, &d->dotfiles);
     if (w->fault || w->out)
         return;
     if (d->kind == SPAWN_APP ? d->argv.count == 0 || !*d->argv.p : d->argv.count > 1)

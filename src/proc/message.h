@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "net/file.h"
 
 enum {
     MESSAGE_MAX = 192 * 1024, /* fits a default socket buffer */
@@ -78,6 +79,8 @@ struct spawn_def {
     uint32_t group_count;
     struct spawn_limit limits[MESSAGE_LIMITS_MAX];
     uint32_t limit_count;
+    enum file_links links; /* CGI: what links beneath directory are worth */
+    bool dotfiles;         /* CGI: whether names that begin with a dot count */
 };
 
 /* One process of a definition. */

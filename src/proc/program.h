@@ -5,14 +5,14 @@
 
 #include <stddef.h>
 
-#include "base/slice.h"
+#include "proc/message.h"
 
 enum { PROGRAM_PATH_MAX = 4096 };
 
-/* The file beneath dir that the front of path ("/a/b/c") names, *n bytes of it: the first segment
- * that is no directory ends it. dir has no '/' at its end. 0, -ENOENT: there is none, -EACCES: it
- * may not be run. */
-int program_find(struct slice dir, struct slice path, size_t *n)
+/* The program of a directory of them that the front of path ("/a/b/c") names, *n bytes of it: the
+ * first segment that is no directory ends it. 0, -ENOENT: there is none, -EACCES: it may not be
+ * run, -ELOOP or -EXDEV: it is reached by a link that does not count. */
+int program_find(const struct spawn_def *def, struct slice path, size_t *n)
     __attribute__((warn_unused_result));
 
 /* Two ends of a stream, close-on-exec: ours does not block, the program's does. 0 or -errno. */

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "base/num.h"
+#include "net/file.h"
 
 static key_set_fn set_processes, set_backoff, set_env, set_umask, set_limit;
 
@@ -17,6 +18,13 @@ static const struct key_name sockets[] = {
     {"port", SPAWN_PORT, "it listens on 127.0.0.1 itself, at the port in $PORT and {port}"},
     {"path", SPAWN_PATH, "it listens itself, on the unix socket in $SOCKET and {path}"},
     {NULL, 0, NULL},
+};
+
+static const struct key_name links[] = {
+#define X(name, text, help) {text, FILE_LINKS_##name, help},
+    FILE_LINKS(X)
+#undef X
+        {NULL, 0, NULL},
 };
 
 /* How the options of `limit` are stored is set_limit()'s: the rows say what they are. */
@@ -117,6 +125,11 @@ const struct key spawn_keys[] = {
 const struct key spawn_run_keys[] = {
     IDENTITY_KEYS,
     ENV_KEY(" besides the variables of CGI"),
+    {.name = "symlinks", .type = KEY_ENUM, .at = at(struct spawn_conf, links), .init = "on",
+     .names = links, .help = "what symbolic links in a directory of programs are worth"},
+    {.name = "dotfiles", .type = KEY_BOOL, .at = at(struct spawn_conf, dotfiles), .init = "off",
+     .help = "whether programs of a directory are run whose names begin with a dot, or that of a "
+             "directory they are in"},
     {.name = NULL},
 };
 /* clang-format on */

@@ -38,6 +38,9 @@ struct spawn_conf {
     uint32_t umask;
     struct spawn_limit limits[MESSAGE_LIMITS_MAX];
     uint32_t limit_count;
+
+    int links; /* enum file_links: of CGI programs */
+    bool dotfiles;
 };
 
 /* What may stand in the block. For the row of the directive itself:

@@ -30,11 +30,10 @@ struct slice precompressed_extension(enum precompressed kind)
 }
 
 static const struct key_name links[] = {
-    {"on", FILE_LINKS_ON, "they are followed as long as they stay beneath the root"},
-    {"owner", FILE_LINKS_OWNER, "the same, if link and target belong to the same user"},
-    {"off", FILE_LINKS_OFF, "what is reached by one is not there"},
-    {"follow", FILE_LINKS_FOLLOW, "they are followed wherever they lead"},
-    {NULL, 0, NULL},
+#define X(name, text, help) {text, FILE_LINKS_##name, help},
+    FILE_LINKS(X)
+#undef X
+        {NULL, 0, NULL},
 };
 
 /* clang-format off */

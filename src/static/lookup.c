@@ -43,20 +43,6 @@ static enum found nothing(struct lookup *l, int error)
     return FOUND_NOTHING;
 }
 
-/* RFC 8615: what is beneath /.well-known/ is there to be found. */
-static bool is_hidden(struct slice name)
-{
-    bool at_start = true;
-    if (slice_starts(name, SLICE(".well-known/")))
-        name = slice_skip(name, 1);
-    for (size_t i = 0; i < name.n; i++) {
-        if (at_start && name.p[i] == '.')
-            return true;
-        at_start = name.p[i] == '/';
-    }
-    return false;
-}
-
 /* The path as a name beneath the root. */
 static struct slice name_of(const struct files_conf *conf, struct slice path)
 {
@@ -116,7 +102,7 @@ enum found lookup_path(struct lookup *l, struct slice path)
     l->file = NULL;
     l->is_index = false;
     l->cache->root_error = 0;
-    if (!l->conf->dotfiles && is_hidden(name)) {
+    if (!l->conf->dotfiles && file_is_hidden(name)) {
         l->status = 404;
         l->why = "names that begin with a dot are not served (dotfiles)";
         return FOUND_NOTHING;

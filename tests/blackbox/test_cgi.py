@@ -179,14 +179,60 @@ def test_what_is_no_program_is_not_run(cgi, target, status):
     assert cgi().get(target).status == status
 
 
-def test_a_link_out_of_the_directory_is_followed_only_to_a_program_of_a_trusted_owner(cgi, programs):
-    (programs / "link").symlink_to("/usr/bin/env")
-    (programs / "out").symlink_to("/usr/bin")
+@pytest.fixture
+def links(programs, tmp_path):
+    """Links in the directory: the status of each where only those count that stay beneath it."""
+    (tmp_path / "elsewhere").mkdir()
+    outside = tmp_path / "elsewhere" / "status"
+    outside.write_text(PROGRAMS["status"].replace('\\"', '"').replace("404", "299"))
+    outside.chmod(0o755)
+    (programs / "in").symlink_to("says")
+    (programs / "sub" / "up").symlink_to("../says")
+    (programs / "subin").symlink_to("sub/dir")
+    (programs / "link").symlink_to(outside)
+    (programs / "back").symlink_to("../elsewhere/status")
+    (programs / "out").symlink_to(outside.parent)
+    (programs / "round").symlink_to("round")
+    return {"in": 200, "in/more": 200, "sub/up": 200, "subin/deep": 200, "link": 404, "back": 404, "out/status": 404, "round": 404}
+
+
+def test_links_count_as_long_as_they_stay_beneath_the_directory(cgi, links):
     g = cgi()
-    g.expect_error("cannot start the program")
-    assert g.get("/run/link").status in (200, 502)      # env's output has no head
-    assert g.get("/run/out/env").status in (403, 404, 502)
-    g.wait_line("cannot start the program|No such file|not permitted|cross")
+    assert {path: g.get(f"/run/{path}").status for path in links} == links
+    g.wait_line(r"leads out of the directory \(symlinks\)")
+
+
+def test_links_are_worth_what_the_configuration_says(cgi, programs, links):
+    inside = [path for path, status in links.items() if status == 200]
+    g = cgi("run {\n symlinks off\n }")
+    assert {g.get(f"/run/{path}").status for path in links} == {404}
+    assert g.get("/run/says").status == 200
+    g = cgi("run {\n symlinks follow\n }")
+    assert {path: g.get(f"/run/{path}").status for path in links} == \
+        {**links, "link": 299, "back": 299, "out/status": 299}
+    g = cgi("run {\n symlinks owner\n }")
+    assert {path: g.get(f"/run/{path}").status for path in links} == links
+    if os.geteuid() == 0:
+        os.lchown(programs / "in", 65534, 65534)
+        os.lchown(programs / "subin", 65534, 65534)
+        assert {path for path in inside if g.get(f"/run/{path}").status == 200} == {"sub/up"}
+
+
+def test_names_that_begin_with_a_dot_are_no_programs(cgi, programs):
+    for name in (".hidden", ".git/hooks/post-update", "sub/.svn/run", ".well-known/run", ".well-known/.run"):
+        (programs / name).parent.mkdir(parents=True, exist_ok=True)
+        (programs / name).write_text(PROGRAMS["says"])
+        (programs / name).chmod(0o755)
+    g = cgi()
+    for path, status in (("/.hidden", 404), ("/.git/hooks/post-update", 404), ("/sub/.svn/run", 404),
+                         ("/%2ehidden", 404), ("/.well-known/run", 200), ("/.well-known/.run", 404), ("/says/.git/x", 200)):
+        assert g.get(f"/run{path}").status == status, path
+    g = cgi("run {\n dotfiles on\n }")
+    assert {g.get(f"/run{p}").status for p in ("/.hidden", "/.git/hooks/post-update", "/sub/.svn/run")} == {200}
+
+
+def test_one_program_is_run_wherever_it_lies(cgi, links, programs):
+    assert cgi(at=programs / "link", route="/app*").get("/app").status == 299
 
 
 # ---- bodies ----
@@ -424,7 +470,7 @@ def test_gitweb_shows_a_repository(gateway, repositories, tmp_path):
     conf = tmp_path / "gitweb.conf"
     conf.write_text(f'$projectroot = "{repositories}"; $feature{{"pathinfo"}}{{"default"}} = [1];\n')
     g = gateway(make_config(site="site * {\n route /* { proxy app }\n}\n", pool=[
-        "backend cgi:///usr/lib/cgi-bin", f"run {{\n env GITWEB_CONFIG={conf}\n }}"]))
+        "backend cgi:///usr/lib/cgi-bin", f"run {{\n symlinks follow\n env GITWEB_CONFIG={conf}\n }}"]))
     g.first_fds = g.fds()
     c = g.client(timeout=30)
     assert b"it.git" in c.get("/gitweb.cgi").body

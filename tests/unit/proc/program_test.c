@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 static char dir[] = "/tmp/program-XXXXXX";
+static struct spawn_def def = {.kind = SPAWN_CGI};
 
 static void make(const char *name, mode_t mode)
 {
@@ -29,6 +30,7 @@ static int make_tree(void **state)
 {
     (void)state;
     assert_non_null(mkdtemp(dir));
+    def.directory = slice_str(dir);
     make("run", 0755);
     make("plain", 0644);
     make("sub", S_IFDIR);
@@ -72,7 +74,7 @@ static void test_the_first_segment_that_is_a_file_is_the_program(void **state)
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         size_t n = 0;
-        int error = program_find(slice_str(dir), slice_str(table[i].path), &n);
+        int error = program_find(&def, slice_str(table[i].path), &n);
         if (error != table[i].error)
             fail_msg("%s: %d", table[i].path, error);
         if (!error)
@@ -87,7 +89,7 @@ static void test_a_path_that_is_too_long_names_nothing(void **state)
     size_t n;
     memset(path, 'a', sizeof(path));
     path[0] = '/';
-    assert_int_equal(program_find(slice_str(dir), slice_of(path, sizeof(path)), &n), -ENOENT);
+    assert_int_equal(program_find(&def, slice_of(path, sizeof(path)), &n), -ENOENT);
 }
 
 static void test_our_end_of_a_stream_does_not_block(void **state)

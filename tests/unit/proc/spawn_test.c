@@ -144,7 +144,8 @@ static void test_why_it_did_not_start_is_told(void **state)
         {CGI, "none", -ENOENT, STAGE_PROGRAM},
         {CGI, "../bin/none", -EXDEV, STAGE_PROGRAM}, /* out of its directory */
         {CGI, "/bin/sh", -ENOENT, STAGE_PROGRAM},
-        {CGI, "..", -ENOENT, STAGE_PROGRAM},
+        {CGI, "..", -EXDEV, STAGE_PROGRAM},
+        {CGI, ".hidden", -ENOENT, STAGE_PROGRAM},
         {CGI, "", -ENOENT, STAGE_PROGRAM},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
