@@ -194,9 +194,14 @@ bool gateway_reload(struct gateway *g, struct config_diag *diag)
         return false;
     }
     warn_of_fixed_settings(g, s);
+    g->listenings.diag = diag;
     int error = gateway_put_in_place(g, s, defs);
+    g->listenings.diag = NULL;
+    if (error && diag->errors)
+        return false;
     if (error)
-        return config_error(diag, (struct config_place){0}, "cannot put it in place: %s",
+        return config_error(diag, (struct config_place){0},
+                            "cannot put it in place: %s\nthe error log says more",
                             strerror(-error));
     log_info(0, "configuration %u is in place", g->generations);
     g->service->reloaded(g->service_state);

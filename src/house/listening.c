@@ -141,6 +141,9 @@ static int open_listening(struct listenings *ls, const struct listen_conf *conf,
     int error = open_sockets(ls, l, conf);
     if (error) {
         log_error(0, "cannot listen on " SLICE_FMT ": %s", SLICE_ARG(conf->text), strerror(-error));
+        if (ls->diag)
+            config_error(ls->diag, conf->at, "cannot listen on " SLICE_FMT ": %s",
+                         SLICE_ARG(conf->text), strerror(-error));
         tls_server_unref(tls);
         free(l->fds);
         free(l);

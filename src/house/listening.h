@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "core/listen_conf.h"
 
+struct config_diag;
 struct handover;
 struct listener_stats;
 struct snapshot;
@@ -40,6 +41,7 @@ struct listenings {
     uint32_t left_count;
     struct tls_tickets *tickets; /* of all TLS listeners */
     struct tls_store *store;     /* where their certificates come from; set by the owner */
+    struct config_diag *diag;    /* told what cannot be opened, too; NULL: nobody is; the same */
 };
 
 void listenings_init(struct listenings *ls, uint32_t workers);

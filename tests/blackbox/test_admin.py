@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import threading
@@ -382,10 +383,24 @@ def test_reload_of_a_broken_file_is_refused_with_the_reason(managed):
     g = managed()
     g.config.write_text(make_config(g.backend, gateway=ADMIN).replace("proxy app", "proxy ap"))
     r = sluice(g, "reload")
-    assert r.returncode == 1 and "sluice.conf:" in r.stderr or "error" in r.stderr
+    assert r.returncode == 1 and "sluice.conf:" in r.stderr and "error: " in r.stderr
     answer = ask(g, "/reload", "POST", 422)
     assert not answer["ok"] and "no pool" in answer["error"] and answer["generation"] == 1
     assert g.get().status == 200 and ask(g, "/status")["generation"] == 1
+
+
+def test_reload_says_which_address_is_taken(managed):
+    g = managed()
+    g.expect_error("listen")
+    good = g.config.read_text()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = "127.0.0.1:%d" % other.getsockname()[1]
+        g.config.write_text(f"{good}listen {taken}\n")
+        r = sluice(g, "reload")
+    assert r.returncode == 1
+    line = good.count("\n") + 1
+    assert f":{line}:8: error: cannot listen on {taken}: Address already in use\n    listen {taken}\n" in r.stderr
+    assert g.get().status == 200
 
 
 def test_numbers_survive_a_reload(managed):
