@@ -62,6 +62,7 @@ struct backend *backend_new(struct slice line, const struct sockaddr *addr, sock
     b->weight = 1;
     b->max_open = b->conf_open = UINT32_MAX;
     b->slot = BACKEND_NO_SLOT;
+    b->order = BACKEND_LAST;
     b->idle_lists = workers;
     b->tally = tally_new(workers);
     list_init(&b->gone_node);

@@ -30,8 +30,9 @@ enum backend_state {
 enum {
     BACKEND_TEXT_MAX = 120,
     BACKEND_HOST_MAX = 264,
-    BACKEND_NO_SLOT = -1,          /* no process of ours */
-    BACKEND_SHARE = 256,           /* of a weight of 1 */
+    BACKEND_NO_SLOT = -1, /* no process of ours */
+    BACKEND_SHARE = 256,  /* of a weight of 1 */
+    BACKEND_LAST = INT32_MAX,
     BACKEND_TIER_BACKUP = 1 << 16, /* behind all priorities of SRV records */
 };
 
@@ -74,6 +75,7 @@ struct backend {
     _Atomic uint32_t mux_memory; /* what its connections have learned of it, for the codec */
     _Atomic uint64_t stick;      /* what a cookie calls it; 0: there are no cookies */
     bool is_runtime;             /* added at run time: no line names it */
+    uint32_t order;              /* of its line in the file; BACKEND_LAST: it has none */
     int64_t slot;        /* of the process that listens there; BACKEND_NO_SLOT: none of ours */
     struct tally *tally; /* by worker: what became of its requests */
     uint32_t idle_lists;

@@ -150,10 +150,19 @@ static struct backend *newcomer(struct pool *p, struct slice host, const struct 
     return b ? b : backend_new(host, (const struct sockaddr *)&a->sa, a->len, p->worker_count);
 }
 
+static uint32_t order_of(const struct pool *p, const struct backend_conf *line)
+{
+    for (uint32_t i = 0; i < p->conf->backend_count; i++)
+        if (&p->conf->backends[i] == line)
+            return i;
+    return BACKEND_LAST;
+}
+
 static void set_line(struct pool *p, struct backend *b, const struct backend_conf *line,
                      const struct pool_address *a)
 {
     pool_lock(p);
+    b->order = order_of(p, line);
     b->record_weight = a->weight;
     b->record_tier = a->tier;
     backend_set_conf(b, line);
@@ -247,16 +256,19 @@ void pool_set_addresses(struct pool *p, const struct backend_conf *line,
                         const struct pool_address *addresses, uint32_t count)
 {
     struct backend **list = mem_alloc((p->count + count + 1) * sizeof(*list));
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < p->count; i++)
-        if (!is_replaced(p->backends[i], line, addresses, count))
-            list[n++] = backend_ref(p->backends[i]);
+    uint32_t n = 0, at = 0, order = order_of(p, line);
+    for (; at < p->count && p->backends[at]->order <= order; at++)
+        if (!is_replaced(p->backends[at], line, addresses, count))
+            list[n++] = backend_ref(p->backends[at]);
     for (uint32_t i = 0; i < count; i++) {
         bool is_new = !names(addresses, i, &addresses[i].sa, addresses[i].len);
         struct backend *b = is_new ? member(p, line, &addresses[i]) : NULL;
         if (b)
             list[n++] = b;
     }
+    for (; at < p->count; at++)
+        if (!is_replaced(p->backends[at], line, addresses, count))
+            list[n++] = backend_ref(p->backends[at]);
     commit(p, list, n);
 }
 
@@ -295,10 +307,23 @@ static void use_conf(struct pool *p, const struct pool_conf *conf)
         struct backend *b = p->backends[i];
         const struct backend_conf *line = find_line(conf, b);
         b->stick = stick_of(conf, b);
+        b->order = line ? (uint32_t)(line - conf->backends) : BACKEND_LAST;
         if (line)
             backend_set_conf(b, line);
         if (b->slot == BACKEND_NO_SLOT)
             adapt_configure(p, b, now_us);
+    }
+}
+
+/* Another file may have its lines in another order; most often it has not. */
+static void sort(struct backend **list, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++) {
+        struct backend *b = list[i];
+        uint32_t k = i;
+        for (; k && list[k - 1]->order > b->order; k--)
+            list[k] = list[k - 1];
+        list[k] = b;
     }
 }
 
@@ -314,6 +339,7 @@ void pool_set_conf(struct pool *p, const struct pool_conf *conf)
     use_conf(p, conf);
     p->tidy_wanted = p->has_news = true; /* limits may be lower */
     pool_unlock(p);
+    sort(list, n);
     commit(p, list, n);
 }
 
@@ -413,13 +439,14 @@ int pool_remove(struct pool *p, struct slice text)
     return n < count ? 0 : -ENOENT;
 }
 
-/* Puts b, a reference on it, at the end. */
+/* Puts b, a reference on it, where its line stands; else at the end. */
 static void join(struct pool *p, struct backend *b)
 {
     struct backend **list = mem_alloc((p->count + 1) * sizeof(struct backend *));
     for (uint32_t i = 0; i < p->count; i++)
         list[i] = backend_ref(p->backends[i]);
     list[p->count] = b;
+    sort(list, p->count + 1);
     commit(p, list, p->count + 1);
 }
 

@@ -4,6 +4,9 @@
  * What is changed at run time outlives a new configuration, and that a name loses the address for
  * some time: a weight, a mode, a backend added, or one removed, which neither a line nor a name
  * brings back until it is added again.
+ *
+ * They stand in the order of the file, whenever their names were resolved; behind them those that
+ * were added.
  * SPDX-License-Identifier: MIT */
 #ifndef POOL_MEMBERS_H
 #define POOL_MEMBERS_H

@@ -261,6 +261,34 @@ static void test_first_packs(void **state)
     pool_fini(&pool);
 }
 
+static void test_first_is_who_stands_first_in_the_file(void **state)
+{
+    (void)state;
+    struct pool_address one = test_address(1), two[2] = {test_address(2), test_address(3)};
+    const struct pool_new new = {.address = test_address(4)};
+    start(BALANCE_FIRST, even, 2);
+    conf.backends = lines;
+    conf.backend_count = 2;
+    pool_set_conf(&pool, &conf);
+    assert_int_equal(pool_add(&pool, &new), 0);
+    pool_set_addresses(&pool, &lines[0], &one, 1); /* the name is resolved once more */
+    assert_int_equal(index_of(pool.backends[0]), 0);
+    pool_set_addresses(&pool, &lines[1], two, 2);
+    pool_set_addresses(&pool, &lines[0], NULL, 0);
+    pool_set_addresses(&pool, &lines[0], &one, 1);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(index_of(pool.backends[i]), i);
+    static struct backend_conf turned[2];
+    turned[0] = lines[1];
+    turned[1] = lines[0];
+    conf.backends = turned;
+    pool_set_conf(&pool, &conf);
+    static const int order[] = {1, 2, 0, 3};
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(index_of(pool.backends[i]), order[i]);
+    pool_fini(&pool);
+}
+
 static void test_backups_work_when_all_others_are_down(void **state)
 {
     (void)state;
@@ -382,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_a_weight_that_grows_only_attracts_keys),
         cmocka_unit_test(test_a_popular_key_does_not_drown_its_backend),
         cmocka_unit_test(test_first_packs),
+        cmocka_unit_test(test_first_is_who_stands_first_in_the_file),
         cmocka_unit_test(test_backups_work_when_all_others_are_down),
         cmocka_unit_test(test_an_attempt_that_has_tried_all_others_gets_the_backup),
         cmocka_unit_test(test_a_cookie_brings_back_to_its_backend),
