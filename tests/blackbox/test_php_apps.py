@@ -123,7 +123,7 @@ def test_wordpress_is_installed_and_shows_a_post_by_its_pretty_name(php, databas
     m = c.get("/", host=host)
     assert m.status == 302 and m["location"] == "http://blog.test/wp-admin/install.php"
     m = c.get("/wp-admin/install.php", host=host)
-    assert m.status == 200 and b'id="language"' in m.body or b'name="weblog_title"' in m.body
+    assert m.status == 200 and (b'id="language"' in m.body or b'name="weblog_title"' in m.body)
     form = urllib.parse.urlencode({
         "weblog_title": "A Blog", "user_name": "me", "admin_password": "a strong one 1!",
         "admin_password2": "a strong one 1!", "admin_email": "me@blog.test", "blog_public": 1, "language": ""})
