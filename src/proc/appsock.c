@@ -37,6 +37,12 @@ int appsock_listen(const struct net_addr *addr)
     return fd;
 }
 
+bool appsock_is_awaited(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return fd >= 0 && poll(&p, 1, 0) == 1 && p.revents & POLLIN;
+}
+
 int appsock_find_port(struct net_addr *addr)
 {
     AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

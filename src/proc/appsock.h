@@ -12,6 +12,8 @@ int appsock_path(struct slice path, struct net_addr *addr) __attribute__((warn_u
 /* A listening unix socket for an application to inherit: blocking, as FastCGI libraries expect, and
  * for nobody but us to connect to. Its descriptor, or -errno. */
 int appsock_listen(const struct net_addr *addr) __attribute__((warn_unused_result));
+/* Whether connections wait in it to be accepted. -1 is no socket. */
+bool appsock_is_awaited(int fd);
 /* A port of 127.0.0.1 that nobody uses now. 0 or -errno. */
 int appsock_find_port(struct net_addr *addr) __attribute__((warn_unused_result));
 /* Whether somebody listens there. Does not wait: for local addresses only. */

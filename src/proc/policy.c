@@ -87,6 +87,12 @@ void policy_set_load(struct policy *p, uint32_t slot, uint32_t busy, uint64_t se
     s->rss_bytes = rss_bytes;
 }
 
+void policy_set_awaited(struct policy *p, uint32_t slot, bool is_awaited)
+{
+    assert(p->slots[slot].state == PROC_FREE);
+    p->slots[slot].is_awaited = is_awaited;
+}
+
 void policy_started(struct policy *p, uint32_t slot, uint64_t now_ms)
 {
     if (p->slots[slot].state == PROC_STARTING)
@@ -248,7 +254,8 @@ struct census {
     uint32_t live;  /* not free */
     uint32_t fresh; /* coming or ready, and not to be renewed */
     uint32_t fresh_ready, coming;
-    uint32_t busy; /* requests */
+    uint32_t busy;    /* requests */
+    uint32_t awaited; /* slots that requests wait for, wherever else there is room */
 };
 
 static struct census take_census(const struct policy *p)
@@ -259,6 +266,7 @@ static struct census take_census(const struct policy *p)
         bool is_fresh = (is_coming(s) || s->state == PROC_READY) && !s->renew;
         c.coming += is_coming(s);
         c.live += s->state != PROC_FREE;
+        c.awaited += s->is_awaited;
         c.fresh += is_fresh;
         c.fresh_ready += is_fresh && s->state == PROC_READY;
         if (!p->conf.shared && s->state == PROC_READY)
@@ -276,16 +284,26 @@ static uint32_t needed(const struct policy *p, const struct census *c)
         n = 1;
     if (n < p->conf.min)
         n = p->conf.min;
+    if (c->awaited && n < c->fresh + (uint64_t)c->awaited)
+        n = c->fresh + (uint64_t)c->awaited;
     return n < p->conf.max ? (uint32_t)n : p->conf.max;
 }
 
-/* The one that was left last: requests may wait at its socket. Else the lowest. */
+static bool is_better(const struct policy_slot *s, const struct policy_slot *than)
+{
+    if (s->is_awaited != than->is_awaited)
+        return s->is_awaited;
+    return s->since_ms > than->since_ms;
+}
+
+/* One that requests wait for; else the one that was left last: they may come to. Else the lowest.
+ */
 static uint32_t find_free(const struct policy *p)
 {
     uint32_t found = p->slot_count;
     for (uint32_t i = 0; i < p->slot_count; i++)
         if (p->slots[i].state == PROC_FREE &&
-            (found == p->slot_count || p->slots[i].since_ms > p->slots[found].since_ms))
+            (found == p->slot_count || is_better(&p->slots[i], &p->slots[found])))
             found = i;
     return found;
 }
@@ -302,6 +320,7 @@ static void grow(struct policy *p, uint64_t now_ms)
         s->start_ms = now_ms;
         s->generation = p->generation;
         s->renew = NULL;
+        s->is_awaited = false;
         enter(p, slot, PROC_STARTING, now_ms);
         act(p, POLICY_START, slot, c.live ? "one more is needed" : "needed");
         c.fresh++;

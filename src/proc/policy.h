@@ -58,6 +58,7 @@ struct policy_conf {
 
 struct policy_slot {
     enum proc_state state;
+    bool is_awaited;    /* FREE: requests wait at its socket */
     uint64_t since_ms;  /* in this state */
     uint64_t start_ms;  /* when it was started */
     bool late;          /* was not ready in time */
@@ -91,6 +92,9 @@ void policy_fini(struct policy *p);
 void policy_set_waiting(struct policy *p, uint32_t waiting);
 void policy_set_load(struct policy *p, uint32_t slot, uint32_t busy, uint64_t served,
                      uint64_t rss_bytes);
+
+/* Whether requests wait at the socket of this slot, which has no process: they want one. */
+void policy_set_awaited(struct policy *p, uint32_t slot, bool is_awaited);
 
 /* What has become of an action. policy_exited: also for a process that nobody stopped; answers
  * whether that counts as a failure, so that the next start waits. */

@@ -344,6 +344,8 @@ static void look_at_load(struct app *a)
         policy_set_load(&a->policy, 0, all.busy, all.served, 0);
     for (uint32_t i = 0; i < a->policy.slot_count; i++) {
         const struct policy_slot *s = &a->policy.slots[i];
+        if (s->state == PROC_FREE)
+            policy_set_awaited(&a->policy, i, appsock_is_awaited(a->procs[i].listen_fd));
         if (s->state != PROC_READY && s->state != PROC_DRAINING)
             continue;
         uint64_t rss = a->policy.conf.memory_bytes ? read_rss(a->procs[i].child.pid) : 0;

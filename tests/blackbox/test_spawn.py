@@ -5,6 +5,7 @@ import os
 import pathlib
 import pwd
 import re
+import select
 import shutil
 import signal
 import socket
@@ -201,6 +202,27 @@ def test_who_waits_at_a_process_that_ends_before_it_took_him_is_asked_elsewhere(
     wait_for(lambda: ask(g, "/pools/app")["connections"]["busy"] == 4, "half of them to wait there")
     os.kill(victim, signal.SIGKILL)
     assert {c.response().body for c in clients} == {str(other).encode()}
+
+
+def test_a_post_that_waits_at_a_process_that_ends_is_served_by_the_next_there(app):
+    """It may not be asked again, so what it waits for is started, though another process would be enough."""
+    g = app("processes 1..2", "concurrency 1", "idle-timeout 60s")
+    holders = [g.client(timeout=30) for _ in range(2)]
+    file = g.folder / "go"
+    for c in holders:
+        c.send(f"GET /wait?file={file} HTTP/1.1\r\nHost: t\r\n\r\n")
+    wait_for(lambda: len(ready(g)) == 2, "two processes")
+    file.touch()
+    victim, other = (int(c.response().body) for c in holders)
+    os.kill(victim, signal.SIGSTOP)
+    posts = [g.client(timeout=30) for _ in range(2)]
+    for c in posts:
+        c.send("POST /pid HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    wait_for(lambda: [c for c in posts if select.select([c.socket], [], [], 0)[0]], "one to be answered")
+    wait_for(lambda: ask(g, "/pools/app")["connections"]["busy"] == 1, "the other to wait")
+    os.kill(victim, signal.SIGKILL)
+    pids = [(c.response("POST")).body for c in posts]
+    assert str(other).encode() in pids and str(victim).encode() not in pids and len(set(pids)) == 2
 
 
 def test_the_end_of_a_process_with_many_requests_is_no_matter_of_the_retry_budget(app, tmp_path):

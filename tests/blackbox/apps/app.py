@@ -64,6 +64,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if ending.is_set():
             self.close_connection = True
 
+    do_POST = do_GET
+
     def address_string(self):
         return "-"
 

@@ -249,6 +249,29 @@ static void test_a_slot_left_last_is_used_first(void **state)
     policy_fini(&w.policy);
 }
 
+static void test_a_slot_that_requests_wait_for_gets_a_process_though_others_have_room(void **state)
+{
+    struct world w;
+    (void)state;
+    begin_ready(&w, usual);
+    turn(&w, "");
+    policy_set_awaited(&w.policy, 2, true);
+    turn(&w, "start 2");
+    policy_fini(&w.policy);
+}
+
+static void test_no_more_than_the_limit_are_started_for_requests_that_wait_in_slots(void **state)
+{
+    struct world w;
+    struct policy_conf conf = usual;
+    (void)state;
+    conf.max = 1;
+    begin_ready(&w, conf);
+    policy_set_awaited(&w.policy, 1, true);
+    turn(&w, "");
+    policy_fini(&w.policy);
+}
+
 static void test_a_process_that_is_not_ready_in_time_is_ended(void **state)
 {
     (void)state;
@@ -378,6 +401,8 @@ int main(void)
         cmocka_unit_test(test_failures_are_followed_by_longer_and_longer_pauses),
         cmocka_unit_test(test_after_a_failure_one_is_tried_at_a_time),
         cmocka_unit_test(test_a_slot_left_last_is_used_first),
+        cmocka_unit_test(test_a_slot_that_requests_wait_for_gets_a_process_though_others_have_room),
+        cmocka_unit_test(test_no_more_than_the_limit_are_started_for_requests_that_wait_in_slots),
         cmocka_unit_test(test_a_process_that_is_not_ready_in_time_is_ended),
         cmocka_unit_test(test_processes_are_renewed_for_these_reasons),
         cmocka_unit_test(test_all_are_stopped),
