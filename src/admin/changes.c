@@ -309,9 +309,21 @@ static int change_named(struct changes *c, struct pool *p, struct change_order *
     return rc;
 }
 
+/* All of the name's that were removed, or the address. */
+static int change_added(struct changes *c, struct pool *p, struct change_order *o)
+{
+    const char *text = pool_find_removed(p, o->backend);
+    int rc = text ? 0 : change_one(c, p, o->backend, 0, o);
+    for (; !rc && text; text = pool_find_removed(p, o->backend)) {
+        AUTO_FREE char *address = mem_dup(text, strlen(text));
+        rc = change_one(c, p, slice_str(address), 0, o);
+    }
+    return rc;
+}
+
 int changes_make(struct changes *c, struct pool *p, struct change_order *o, const char **warning)
 {
-    int rc = o->change == CHANGE_ADD ? change_one(c, p, o->backend, 0, o) : change_named(c, p, o);
+    int rc = o->change == CHANGE_ADD ? change_added(c, p, o) : change_named(c, p, o);
     *warning = rc ? NULL : save(c);
     if (!rc && o->is_of_line && (o->max_conns || o->is_backup))
         *warning = "the configuration names it: max-conns and backup are what it says there";

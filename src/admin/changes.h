@@ -35,8 +35,8 @@ enum change {
 
 struct change_order {
     enum change change;
-    struct slice backend; /* an address, or (but for CHANGE_ADD) a name as its line says it: all of
-                             its addresses */
+    struct slice backend; /* an address, or a name as its line says it: all of its addresses, of
+                             which CHANGE_ADD brings those back that were removed */
     uint32_t weight;      /* CHANGE_WEIGHT; CHANGE_ADD: 0: its line's, or 1 */
     uint32_t max_conns;   /* CHANGE_ADD; 0: no limit */
     bool is_backup;       /* CHANGE_ADD */

@@ -450,6 +450,16 @@ static void join(struct pool *p, struct backend *b)
     commit(p, list, p->count + 1);
 }
 
+const char *pool_find_removed(const struct pool *p, struct slice name)
+{
+    for (uint32_t i = 0; i < p->wishes.count; i++) {
+        const struct wish *wish = &p->wishes.v[i];
+        if (wish->removed && slice_eq(slice_str(wish->removed->host), name))
+            return wish->text;
+    }
+    return NULL;
+}
+
 int pool_bring_back(struct pool *p, struct slice text)
 {
     struct wish *wish = wishes_find(&p->wishes, text);

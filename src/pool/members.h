@@ -50,6 +50,9 @@ struct pool_new {
     uint32_t max_conns; /* 0: no limit */
     bool is_backup;
 };
+/* An address of the line of this name that was removed; NULL: there is none. Until the next change.
+ */
+const char *pool_find_removed(const struct pool *p, struct slice name);
 /* One of a line that was removed is what its line says again. -ENOENT: there is none, or no such
  * line any more. */
 int pool_bring_back(struct pool *p, struct slice text);
