@@ -307,9 +307,16 @@ def test_a_rolling_restart_of_php_costs_no_request_not_even_a_post(gateway, www,
             assert sluice(g, "pool", "app", "restart").returncode == 0
             wait_for(lambda: sum("started" in line for line in g.lines) >= started + 2, "two more processes", 20)
             wait_for(lambda: all(n >= k for n, k in zip(counts, goal)) or failures, "answers", 20)
-        over.set()
+
+    def restart_and_tell():
+        try:
+            restart()
+        except Exception as e:
+            failures.append(repr(e))
+        finally:
+            over.set()      # else the others would go on for ever
     failures = []
-    restarter = threading.Thread(target=restart)
+    restarter = threading.Thread(target=restart_and_tell)
     restarter.start()
     failures += all_of(4, work)
     restarter.join()
