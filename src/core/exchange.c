@@ -343,9 +343,23 @@ static void find_asker(struct exchange *x)
     x->asker_text = text_slice(&t);
 }
 
+/* A pattern may take the better part of a millisecond until it is given up: one after the other, so
+ * that others come in between. */
+static bool must_wait_to_match(struct exchange *x)
+{
+    bool waits = x->worker->snapshot->regexes && !x->has_waited;
+    if (!waits || !loop_turn_is_long(&x->worker->loop))
+        return false;
+    loop_defer(&x->worker->loop, &x->again);
+    return true;
+}
+
 static enum next step_route(struct exchange *x)
 {
     struct fault f;
+    if (must_wait_to_match(x))
+        return PARK;
+    x->has_waited = false;
     if (!x->reroutes && !x->passes_over)
         x->field_count = x->req.fields.n;
     if (!x->asker.len)

@@ -115,6 +115,25 @@ def test_handshakes_take_turns(gateway, tmp_path, trace):
     assert most <= 3    # two handshakes, and the end of one
 
 
+def test_where_patterns_are_tried_requests_take_turns(gateway, trace):
+    """Each pattern may take its time, and who asked for something else would wait for all of them."""
+    count = 24
+    g = gateway("gateway { threads 1; access-log off }\nlisten 127.0.0.1:0\n"
+                "site {\n    route ~ ^/(a+)+$ { respond 200 hello }\n    route * { respond 404 }\n}\n")
+    clients = [g.client() for _ in range(count)]
+    for c in clients:
+        assert c.get("/a").status == 200
+    t = trace(g, "sendto,recvfrom", inject=["sendto", "recvfrom"])
+    for c in clients:
+        c.send("GET /aa HTTP/1.1\r\nHost: a\r\n\r\n")
+    for c in clients:
+        assert c.response().status == 200
+    most, all_calls = t.most("sendto")
+    print(most, all_calls)
+    assert all_calls == count
+    assert most <= 2    # the first, and one that waited
+
+
 def test_idle_clients_are_closed_a_few_at_a_time_when_the_gateway_stops(gateway, trace):
     count = 200
     g = gateway("gateway { threads 1; access-log off }\nlisten 127.0.0.1:0\nsite { respond 200 hello }\n")
