@@ -17,6 +17,7 @@
 #include "base/auto.h"
 #include "base/mem.h"
 #include "net/handover.h"
+#include "proc/orphans.h"
 #include "proc/pause.h"
 #include "proc/spawner.h"
 
@@ -35,8 +36,9 @@ struct master {
     int signals;     /* signalfd */
     int64_t started_ms;
     int64_t spawner_ms; /* when one was started last */
-    int64_t pause_ms;   /* from the start of a gateway to the next; 0: none has died */
-    bool has_served;    /* the gateway: what it has loaded is in place */
+    struct orphans orphans;
+    int64_t pause_ms; /* from the start of a gateway to the next; 0: none has died */
+    bool has_served;  /* the gateway: what it has loaded is in place */
     bool is_stopping;
     bool is_leaving;  /* the gateway finishes what it has begun: no other is started */
     bool owes_reload; /* asked for while no gateway ran */
@@ -153,6 +155,7 @@ static void forget_spawner(struct master *m)
     if (m->spawner.fd >= 0)
         close(m->spawner.fd);
     m->spawner = (struct spawner){.fd = -1};
+    orphans_adopt(&m->orphans, m->successor, now_ms());
 }
 
 static bool wants_spawner(const struct master *m)
@@ -430,6 +433,7 @@ static bool reap(struct master *m, int *exit_status)
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        orphans_forget(&m->orphans, pid);
         if (pid == m->spawner.pid)
             forget_spawner(m);
         else if (pid == m->successor)
@@ -484,11 +488,16 @@ static int watch_signals(struct master *m)
     return m->signals < 0 ? -errno : 0;
 }
 
-/* How long to wait for a signal: until what has died is to be started again. */
+/* How long to wait for a signal: until what has died is to be started again, or what it has left
+ * behind is to be ended. */
 static int wait_ms(struct master *m)
 {
-    int64_t due_ms = m->gateway ? spawner_due_ms(m) : gateway_due_ms(m);
-    if (m->is_stopping || due_ms == INT64_MAX)
+    int64_t due_ms = orphans_due_ms(&m->orphans);
+    int64_t start_ms = m->is_stopping ? INT64_MAX
+                       : m->gateway   ? spawner_due_ms(m)
+                                      : gateway_due_ms(m);
+    due_ms = start_ms < due_ms ? start_ms : due_ms;
+    if (due_ms == INT64_MAX)
         return -1;
     int64_t left_ms = due_ms - now_ms();
     return left_ms > 0 ? (int)left_ms : 0;
@@ -514,6 +523,8 @@ int master_run(const struct master_jobs *jobs)
     struct master m = {.jobs = jobs, .control = -1, .spawner = {.fd = -1}};
     int status = EXIT_FAILURE;
     int error = watch_signals(&m);
+    if (!error)
+        error = orphans_expect();
     if (!error && wants_spawner(&m))
         error = start_spawner(&m);
     if (!error)
@@ -526,7 +537,9 @@ int master_run(const struct master_jobs *jobs)
     for (bool over = false; !over;) {
         struct pollfd p[2] = {{.fd = m.signals, .events = POLLIN},
                               {.fd = m.control, .events = POLLIN}};
-        if (poll(p, 2, wait_ms(&m)) == 0 && !m.gateway)
+        poll(p, 2, wait_ms(&m));
+        orphans_kill(&m.orphans, now_ms());
+        if (!m.gateway && !m.is_stopping && now_ms() >= gateway_due_ms(&m))
             start_again(&m);
         if (p[1].revents)
             hear_gateway(&m);
@@ -539,5 +552,7 @@ int master_run(const struct master_jobs *jobs)
         close(m.spawner.fd); /* the last channel: it ends what runs, then itself */
         waitpid(m.spawner.pid, NULL, 0);
     }
+    orphans_kill(&m.orphans, INT64_MAX);
+    orphans_fini(&m.orphans);
     return status;
 }

@@ -79,6 +79,7 @@ static void run(int channel, opener_may_fn *may, void *ctx)
     static const int ignored[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
     char path[PATH_MAX + 1];
     int reply;
+    prctl(PR_SET_NAME, "sluice-opener");
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
         signal(ignored[i], SIG_IGN);
     for (;;) {
@@ -112,7 +113,7 @@ int opener_start(opener_may_fn *may, void *ctx)
         return -errno;
     pid_t pid = fork();
     if (pid == 0) {
-        pid_t own = fork(); /* a grandchild, which the parent need not reap */
+        pid_t own = fork(); /* a grandchild, which the master reaps, or init */
         if (own != 0)
             _exit(own < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
         run(keep_only(pair[1]), may, ctx);

@@ -173,6 +173,28 @@ def test_killing_the_spawner_under_load_costs_no_get(app):
     assert sum("the spawner died; started another" in line for line in g.lines) == 3
 
 
+def test_an_application_that_minds_no_term_does_not_outlive_its_spawner_for_long(app):
+    """It would go on taking requests from the socket that another has by then."""
+    g = app("processes 1", "env DEAF=1")
+    old = pid_of(g)
+    os.kill(g.children()["sluice-spawner"], signal.SIGKILL)
+    g.expect_error("the spawner is gone")
+    wait_for(lambda: not is_running(old), "it to be ended", 20)
+    assert pid_of(g) != old
+
+
+@pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGINT])
+def test_an_application_that_minds_no_term_ends_with_the_gateway_though_its_spawner_has_died(app, signo):
+    g = app("processes 1", "env DEAF=1", "stop-timeout 100ms")
+    old = pid_of(g)
+    os.kill(g.children()["sluice-spawner"], signal.SIGKILL)
+    g.expect_error("the spawner is gone")
+    g.wait_line("the spawner died; started another")
+    g.signal(signo)
+    assert g.wait_exit() == 0
+    wait_for(lambda: not is_running(old), "it to be ended")
+
+
 def test_killing_the_spawner_costs_no_get_of_a_program(gateway, here, tmp_path):
     """Those that it had started end with it and are asked again; the others wait for the next spawner."""
     (tmp_path / "p").write_text("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\nok'\n")
@@ -455,7 +477,7 @@ def test_a_master_that_is_killed_takes_all_others_along(gateway, here, tmp_path,
     text = config_with(anybodys(here, tmp_path), ("app", "processes 2"))
     g = gateway(text.replace("gateway {", f"gateway {{\n{user}", 1))
     pids = {pid_of(g) for _ in range(10)} | set(g.children().values())
-    assert len(pids) == 4
+    assert len(pids) == 4 + (user != "" and os.geteuid() == 0)
     g.expect_error("the master is gone: stopping")
     os.kill(g.pid, signal.SIGKILL)
     wait_for(lambda: not any(map(is_running, pids)), "all processes to end", 20)
@@ -779,7 +801,7 @@ def test_a_reload_starts_the_first_applications_of_all_without_a_restart(gateway
     g = gateway(files)
     g.check_fds = False
     gateway_pid = g.serving_pid()
-    assert set(g.children()) == {"sluice"}, "nothing but what serves"
+    assert set(g.children()) - {"sluice-opener"} == {"sluice"}, "nothing but what serves"
     for _ in range(2):
         with g.client(timeout=30) as c:
             assert c.get("/page.txt").body == b"a file"

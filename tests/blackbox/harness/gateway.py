@@ -158,7 +158,7 @@ class Gateway:
     # ---- what the kernel says about it ----
 
     def children(self):
-        """{name: pid} of the master's processes: sluice, and sluice-spawner where applications are run."""
+        """{name: pid} of the master's processes: sluice, sluice-spawner where applications are run, sluice-opener with `user`."""
         found = {}
         for pid in pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
             try:
@@ -169,7 +169,7 @@ class Gateway:
 
     def serving_pid(self):
         """The process that serves requests: a child of the master, or, without a file, the only one."""
-        return next((pid for name, pid in self.children().items() if name != "sluice-spawner"), self.pid)
+        return self.children().get("sluice", self.pid)
 
     def crash(self):
         """Kills what serves; any other end of it by a signal fails the test, though it is replaced."""
