@@ -62,8 +62,32 @@ struct tls {
     uint8_t alpn;      /* enum tls_alpn */
 };
 
+/* tls_stream.c: the ciphertext of a stream, in the memory that its loop's streams share. */
+
+/* That memory; the first to ask has it made. */
 struct tls_loop *tls_loop_of(const struct stream *s);
+/* Keeps why the stream has failed, for tls_why(): OpenSSL's reason, or the other where it has none.
+ * The first one stays. */
 void tls_set_why(struct tls *t, const char *otherwise);
+/* Puts what is kept of the stream's ciphertext into tl->in, to be read. */
+void tls_load(struct stream *s);
+/* Behind it, what the socket has now. Bytes; 0: the end; -EAGAIN; -errno. */
+ssize_t tls_receive(struct stream *s);
+/* Keeps what has not been read of it: the next stream's is to lie there. */
+void tls_keep(struct stream *s);
+/* Sends what is in tl->out, behind what is held; the rest is held. 0, -EAGAIN or -errno. */
+ssize_t tls_send_out(struct stream *s);
+
+/* tls_handshake.c */
+
+/* Handshakes of this loop wait in line from now on. */
+void tls_handshakes_init(struct tls_loop *tl);
+/* What an event means to a stream that has not shaken hands yet. True: the owner is to be told, as
+ * it has (t->is_open) or cannot (t->why). */
+bool tls_shake(struct stream *s);
+
+/* tls_bio.c: reads tl->in and writes tl->out of whichever stream is at work. Cannot fail. */
+BIO *tls_bio_new(struct tls *t);
 
 /* tls_cipher.c: between the plaintext of a stream and tl->out, or tl->in. */
 

@@ -7,16 +7,11 @@
  *
  * Plaintext stays at the front of the chain until its ciphertext is with the kernel, so that "the
  * chain is empty" means the same as without encryption.
- *
- * Handshakes are costly: a turn of the loop does a bounded number of steps and none once it is
- * long; others wait in line, and are the first of the next turn. SPDX-License-Identifier: MIT */
+ * SPDX-License-Identifier: MIT */
 #include "net/tls_internal.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,18 +21,12 @@
 #include "base/mem.h"
 #include "net/direct.h"
 #include "net/tls_kernel.h"
-#include "net/tls_provider.h"
-
-enum { STEPS_PER_TURN = 8 };
-
-static void run_waiting(struct deferred *d);
 
 static struct tls_loop *new_loop(struct loop *loop)
 {
     struct tls_loop *tl = loop->tls = mem_zalloc(sizeof(*tl));
     tl->loop = loop;
-    list_init(&tl->waiting);
-    deferred_init(&tl->turn, run_waiting);
+    tls_handshakes_init(tl);
     tls_crypt_init(&tl->crypt);
     return tl;
 }
@@ -45,68 +34,6 @@ static struct tls_loop *new_loop(struct loop *loop)
 struct tls_loop *tls_loop_of(const struct stream *s)
 {
     return s->loop->tls ? s->loop->tls : new_loop(s->loop);
-}
-
-/* ---- OpenSSL's view of the socket ---- */
-
-static int bio_read(BIO *bio, char *p, int n)
-{
-    struct tls *t = BIO_get_data(bio);
-    struct tls_loop *tl = tls_loop_of(t->stream);
-    size_t left = (size_t)(tl->end - tl->in);
-    size_t take = (size_t)n < left ? (size_t)n : left;
-    BIO_clear_retry_flags(bio);
-    if (!take) {
-        BIO_set_retry_read(bio);
-        return -1;
-    }
-    memcpy(p, tl->in, take);
-    tl->in += take;
-    return (int)take;
-}
-
-static int bio_write(BIO *bio, const char *p, int n)
-{
-    struct tls *t = BIO_get_data(bio);
-    struct tls_loop *tl = tls_loop_of(t->stream);
-    BIO_clear_retry_flags(bio);
-    if ((size_t)n > TLS_OUT_BYTES - tl->used)
-        return -1;
-    memcpy(tl->out + tl->used, p, (size_t)n);
-    tl->used += (size_t)n;
-    return n;
-}
-
-static long bio_ctrl(BIO *bio, int what, long n, void *p)
-{
-    (void)bio;
-    (void)n;
-    (void)p;
-    return what == BIO_CTRL_FLUSH;
-}
-
-static BIO_METHOD *bio_method;
-
-static void make_bio_method(void)
-{
-    bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
-    if (!bio_method)
-        abort();
-    BIO_meth_set_read(bio_method, bio_read);
-    BIO_meth_set_write(bio_method, bio_write);
-    BIO_meth_set_ctrl(bio_method, bio_ctrl);
-}
-
-static BIO *bio_for(struct tls *t)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, make_bio_method);
-    BIO *bio = BIO_new(bio_method);
-    if (!bio)
-        abort();
-    BIO_set_data(bio, t);
-    BIO_set_init(bio, 1);
-    return bio;
 }
 
 void tls_put_error(char *to, size_t room, const char *otherwise)
@@ -179,8 +106,7 @@ static ssize_t send_held(struct stream *s)
     return 0;
 }
 
-/* Sends what OpenSSL has written, behind what is held; the rest is held. 0, -EAGAIN or -errno. */
-static ssize_t send_out(struct stream *s)
+ssize_t tls_send_out(struct stream *s)
 {
     struct tls *t = s->tls;
     struct tls_loop *tl = tls_loop_of(s);
@@ -358,7 +284,7 @@ static ssize_t tls_write(struct stream *s, struct chain *out)
         t->held_plain = (uint32_t)plain;
         if (s->is_ending && (size_t)plain == out->bytes)
             say_last_word(t);
-        rc = send_out(s);
+        rc = tls_send_out(s);
     }
     if (rc && rc != -EAGAIN)
         return rc;
@@ -368,8 +294,7 @@ static ssize_t tls_write(struct stream *s, struct chain *out)
 
 /* ---- reading ---- */
 
-/* Gets what is kept of the stream's ciphertext ready to be read. */
-static void load(struct stream *s)
+void tls_load(struct stream *s)
 {
     struct tls *t = s->tls;
     struct tls_loop *tl = tls_loop_of(s);
@@ -383,8 +308,7 @@ static void load(struct stream *s)
     t->in = NULL;
 }
 
-/* Behind it, what the socket has now. Bytes; 0: the end; -EAGAIN; -errno. */
-static ssize_t receive(struct stream *s)
+ssize_t tls_receive(struct stream *s)
 {
     struct tls_loop *tl = tls_loop_of(s);
     size_t left = (size_t)(tl->end - tl->in);
@@ -401,8 +325,7 @@ static ssize_t receive(struct stream *s)
     return n;
 }
 
-/* Keeps what has not been read of it. */
-static void keep(struct stream *s)
+void tls_keep(struct stream *s)
 {
     struct tls *t = s->tls;
     struct tls_loop *tl = tls_loop_of(s);
@@ -430,10 +353,10 @@ static ssize_t read_on(struct stream *s, char *p, size_t n)
 {
     struct tls *t = s->tls;
     bool has_more = tls_has_plain(t);
-    load(s);
+    tls_load(s);
     ssize_t got = has_more ? tls_unseal(t, p, n) : -EAGAIN;
     for (bool try = true; got == -EAGAIN && try; try = s->readable) {
-        ssize_t received = receive(s);
+        ssize_t received = tls_receive(s);
         if (received <= 0)
             return received == 0 ? truncated(t) : received;
         got = tls_unseal(t, p, n);
@@ -447,167 +370,10 @@ static ssize_t tls_read(struct stream *s, char *p, size_t n)
     if (!t->is_open)
         return t->why ? -EPROTO : -EAGAIN;
     ssize_t got = read_on(s, p, n);
-    keep(s);
-    ssize_t rc = send_out(s);
+    tls_keep(s);
+    ssize_t rc = tls_send_out(s);
     s->readable = t->can_read || tls_has_plain(t);
     return rc < 0 && rc != -EAGAIN ? rc : got;
-}
-
-/* ---- the handshake ---- */
-
-static void fail(struct stream *s, int error, const char *otherwise)
-{
-    tls_set_why(s->tls, otherwise);
-    s->error = error;
-    s->readable = true;
-}
-
-static void after_handshake(struct stream *s)
-{
-    struct tls *t = s->tls;
-    const unsigned char *alpn;
-    unsigned n;
-    SSL_get0_alpn_selected(t->ssl, &alpn, &n);
-    t->alpn = n == 2 ? TLS_ALPN_H2 : n ? TLS_ALPN_HTTP1 : TLS_ALPN_NONE;
-    t->is_resumed = SSL_session_reused(t->ssl);
-    t->is_open = true;
-    if (t->server)
-        t->peer = tls_make_peer(t->ssl);
-    tls_give_up_ssl(t);
-    tls_server_unref(t->server);
-    t->server = NULL;
-    if (t->needs_alpn && !n)
-        fail(s, -EPROTO, "the backend does not speak the pool's protocol (ALPN)");
-}
-
-/* Where no ticket answers the client's last word of the handshake, TCP waits with its
- * acknowledgement for data of ours, 40 ms; and a client whose TCP joins small writes waits for that
- * before it sends its request. */
-static void acknowledge(struct stream *s)
-{
-    int on = 1;
-    setsockopt(s->watch.fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on)); /* fails on unix sockets */
-}
-
-/* A record begins with its type, 22 for a handshake's; a method with a letter. */
-static bool looks_like_http(const struct tls_loop *tl)
-{
-    return tl->end > tl->in && *tl->in >= 'A' && *tl->in <= 'Z';
-}
-
-/* One step: with what has come, as far as that goes. True: the handshake is over. */
-static bool step(struct stream *s)
-{
-    struct tls *t = s->tls;
-    struct tls_loop *tl = tls_loop_of(s);
-    load(s);
-    ssize_t got = tl->end - tl->in;
-    if (!got)
-        got = s->readable ? receive(s) : -EAGAIN;
-    if (got == 0)
-        return fail(s, -ECONNRESET, "closed during the handshake"), true;
-    if (got < 0 && got != -EAGAIN)
-        return fail(s, (int)got, strerror((int)-got)), true;
-    if (got == -EAGAIN && t->has_begun)
-        return false;
-    if (got > 0 && !t->has_heard && looks_like_http(tl)) {
-        t->is_http = true;
-        keep(s);
-        return fail(s, -EPROTO, t->client ? "it speaks something else" : "HTTP was spoken to it"),
-               true;
-    }
-    t->has_begun = true;
-    t->has_heard |= got > 0;
-    tls_provider_tell(&tl->crypt, t->record);
-    int rc = SSL_do_handshake(t->ssl);
-    tls_provider_tell(NULL, NULL);
-    bool wants_more = rc <= 0 && SSL_get_error(t->ssl, rc) == SSL_ERROR_WANT_READ;
-    if (rc > 0)
-        after_handshake(s);
-    keep(s);
-    if (rc > 0 && !t->client && !tl->used && !t->in && !s->readable)
-        acknowledge(s);
-    ssize_t sent = send_out(s);
-    if (rc <= 0 && !wants_more)
-        fail(s, -EPROTO, "the handshake failed");
-    else if (sent < 0 && sent != -EAGAIN)
-        fail(s, (int)sent, strerror((int)-sent));
-    return !wants_more || t->why;
-}
-
-/* The stream's owner sees nothing of the socket until the handshake is over. */
-static bool shake(struct stream *s)
-{
-    struct tls *t = s->tls;
-    bool over, readable;
-    do {
-        over = step(s);
-        readable = s->readable || t->in;
-    } while (!over && readable);
-    t->can_read = s->readable;
-    s->readable = over && (readable || s->hup);
-    return over;
-}
-
-static bool take_turn(struct tls *t)
-{
-    struct tls_loop *tl = tls_loop_of(t->stream);
-    if (tl->turn_us != tl->loop->now_us) {
-        tl->turn_us = tl->loop->now_us;
-        tl->steps = STEPS_PER_TURN;
-    }
-    if (tl->steps && list_is_empty(&tl->waiting) && !loop_turn_is_long(tl->loop)) {
-        tl->steps--;
-        return true;
-    }
-    if (!list_is_linked(&t->waiting))
-        list_append(&tl->waiting, &t->waiting);
-    loop_defer(tl->loop, &tl->turn);
-    return false;
-}
-
-/* Until the handshake is over the owner does not see that the socket can be written to. */
-static bool hide(struct stream *s, bool is_over)
-{
-    s->tls->can_write = s->writable;
-    s->writable &= is_over;
-    return is_over;
-}
-
-static void run_first(struct tls_loop *tl)
-{
-    struct list *node = list_shift(&tl->waiting);
-    struct stream *s = container_of(node, struct tls, waiting)->stream;
-    s->writable |= s->tls->can_write;
-    if (hide(s, shake(s)))
-        s->on_ready(s);
-}
-
-/* Behind what was ready. A turn that has done steps already does no more once it is long; any other
- * does one, while there is somebody in line, as nobody overtakes him. */
-static void run_waiting(struct deferred *d)
-{
-    struct tls_loop *tl = container_of(d, struct tls_loop, turn);
-    bool has_done = tl->turn_us == tl->loop->now_us && tl->steps < STEPS_PER_TURN;
-    for (unsigned left = STEPS_PER_TURN; left && !list_is_empty(&tl->waiting); left--) {
-        if (has_done && loop_turn_is_long(tl->loop))
-            break;
-        run_first(tl);
-        has_done = true;
-    }
-    if (!list_is_empty(&tl->waiting))
-        loop_defer(tl->loop, &tl->turn);
-}
-
-/* True: the handshake is over. */
-static bool go_on(struct stream *s)
-{
-    struct tls *t = s->tls;
-    if (t->client && !t->has_begun && (s->reset || !s->writable))
-        return s->reset; /* connecting has failed, or goes on */
-    if (t->has_begun && !s->readable && !t->in)
-        return false;
-    return !list_is_linked(&t->waiting) && take_turn(t) && shake(s);
 }
 
 static bool tls_on_event(struct stream *s)
@@ -619,7 +385,7 @@ static bool tls_on_event(struct stream *s)
     ssize_t rc = t->held ? send_held(s) : 0;
     if (rc && rc != -EAGAIN && !s->error)
         s->error = (int)rc;
-    return is_shaking ? hide(s, go_on(s)) : true;
+    return is_shaking ? tls_shake(s) : true;
 }
 
 /* ---- the rest of the transport ---- */
@@ -630,7 +396,7 @@ static void say_goodbye(struct stream *s)
     if (!t->is_open || s->finished || s->error || t->held_plain)
         return;
     say_last_word(t);
-    ssize_t rc = send_out(s);
+    ssize_t rc = tls_send_out(s);
     (void)rc; /* the socket is going to be closed whatever becomes of it */
 }
 
@@ -713,7 +479,7 @@ struct tls *tls_attach(struct stream *s, SSL *ssl)
     t->stream = s;
     t->ssl = ssl;
     list_init(&t->waiting);
-    BIO *bio = bio_for(t);
+    BIO *bio = tls_bio_new(t);
     SSL_set_bio(ssl, bio, bio);
     s->tls = t;
     s->transport = &tls_transport;
