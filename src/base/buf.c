@@ -32,6 +32,14 @@ void buf_pool_fini(struct buf_pool *pool)
     assert(pool->live_bytes == 0);
     buf_pool_trim(pool, 0);
     chain_pool_trim(pool);
+    free(pool->scratch);
+}
+
+char *buf_scratch(struct buf_pool *pool)
+{
+    if (!pool->scratch)
+        pool->scratch = mem_alloc(BUF_SCRATCH);
+    return pool->scratch;
 }
 
 struct buf *buf_take(struct buf_pool *pool, size_t min)

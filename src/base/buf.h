@@ -23,7 +23,7 @@ enum {
     BUF_LARGE = 68 * 1024,
     BUF_HUGE = 1024 * 1024
 };
-enum { BUF_CLASSES = 5 };
+enum { BUF_CLASSES = 5, BUF_SCRATCH = BUF_MEDIUM + 1024 };
 
 struct buf_pool;
 
@@ -44,6 +44,7 @@ struct buf_pool {
     size_t keep_max;         /* budget for kept_bytes */
     size_t live_bytes;       /* handed out */
     uint32_t huge_live;      /* of BUF_HUGE, handed out */
+    char *scratch;           /* see buf_scratch(); NULL: nobody has asked */
 };
 
 void buf_pool_init(struct buf_pool *pool, size_t keep_max);
@@ -58,6 +59,10 @@ static inline bool buf_may_be_huge(const struct buf_pool *pool)
 {
     return pool->huge_live < BUF_HUGE_MAX;
 }
+
+/* BUF_SCRATCH bytes that belong to whoever is at work, until he returns to the loop: there is one
+ * piece of them, and the next finds it as he left it. */
+char *buf_scratch(struct buf_pool *pool) __attribute__((returns_nonnull));
 
 /* A buf of at least min bytes (at most BUF_HUGE), used = 0, one reference, owned by the caller. */
 struct buf *buf_take(struct buf_pool *pool, size_t min);

@@ -49,7 +49,7 @@ enum h2_abuse h2_abuse_found(const struct h2 *h)
 
 const char *h2_error_text(const struct h2 *h)
 {
-    return h->error[0] ? h->error : NULL;
+    return h->error;
 }
 
 /* RFC 9113 5.4.1: says why, as far as the peer still listens. */
@@ -77,6 +77,8 @@ void h2_note_stall(struct h2 *h, uint64_t now_us)
 
 void h2_note_reset(struct h2 *h, uint32_t id)
 {
+    if (!h->reset_ids)
+        h->reset_ids = mem_zalloc(H2_RESETS_KEPT * sizeof(*h->reset_ids));
     uint32_t *place = &h->reset_ids[h->reset_at++ % H2_RESETS_KEPT];
     if (*place > h->forgotten_id)
         h->forgotten_id = *place;
@@ -262,9 +264,11 @@ struct h2 *h2_new(const struct h2_conf *conf, struct buf_pool *bufs)
     list_init(&h->rests);
     nghttp2_session_callbacks *callbacks = make_callbacks();
     nghttp2_option *options = make_options(conf);
-    nghttp2_mem own = h2_mem;
-    if (nghttp2_session_server_new3(&h->session, callbacks, h, options, &own))
+    h->memory = (struct h2_memory){.bufs = bufs, .is_making = true};
+    nghttp2_mem memory = h2_memory_of(&h->memory);
+    if (nghttp2_session_server_new3(&h->session, callbacks, h, options, &memory))
         abort();
+    h->memory.is_making = false;
     nghttp2_session_callbacks_del(callbacks);
     nghttp2_option_del(options);
     submit_settings(h);
@@ -276,6 +280,8 @@ void h2_free(struct h2 *h)
     list_each_safe (node, &h->streams)
         h2_stream_free(container_of(node, struct h2_stream, node));
     nghttp2_session_del(h->session);
+    free(h->reset_ids);
+    free(h->error);
     free(h);
 }
 

@@ -7,11 +7,13 @@
 
 #include "codec/h2.h"
 #include "codec/h2_lib.h"
+#include "codec/h2_memory.h"
 
 enum { H2_RESETS_KEPT = 32 };
 
 struct h2 {
     nghttp2_session *session;
+    struct h2_memory memory;
     struct h2_conf conf;
     struct buf_pool *bufs;
     struct list streams, news; /* of struct h2_stream */
@@ -28,17 +30,17 @@ struct h2 {
     struct chain *out; /* during h2_emit() */
     const struct h2_stream *sending;
 
-    uint32_t last_id;                   /* of the streams that the peer began */
-    uint64_t opened;                    /* bit i: the stream 2i before was begun */
-    uint32_t reset_ids[H2_RESETS_KEPT]; /* the newest that we have reset; 0: none */
-    uint32_t reset_at, forgotten_id;    /* the place of the next; the highest that had to go */
+    uint32_t last_id;    /* of the streams that the peer began */
+    uint64_t opened;     /* bit i: the stream 2i before was begun */
+    uint32_t *reset_ids; /* of H2_RESETS_KEPT, the newest that we have reset; NULL: none yet */
+    uint32_t reset_at, forgotten_id; /* the place of the next; the highest that had to go */
     uint32_t failure; /* error code for the peer, where the library does not see it */
 
     enum h2_abuse abuse;
     uint32_t counts[H2_ABUSES]; /* since counted_us */
     uint64_t counted_us;
     bool noticed, notice_arrived, said_goodbye, terminated;
-    char error[H2_ERROR_MAX];
+    char *error; /* of H2_ERROR_MAX; NULL: none */
 };
 
 /* h2_receive.c and h2_send.c: what the library calls. */

@@ -2,13 +2,21 @@
  * SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
+#include "base/mem.h"
 #include "codec/h2_internal.h"
 #include "codec/h2_lib.h"
+
+static char *error_of(struct h2 *h)
+{
+    if (!h->error)
+        h->error = mem_zalloc(H2_ERROR_MAX);
+    return h->error;
+}
 
 static bool break_rule(struct h2 *h, uint32_t code, const char *what)
 {
     h->failure = code;
-    snprintf(h->error, sizeof(h->error), "%s", what);
+    snprintf(error_of(h), H2_ERROR_MAX, "%s", what);
     return false;
 }
 
@@ -17,7 +25,7 @@ static bool may_not_know(const struct h2 *h, uint32_t id)
 {
     if (id > (uint32_t)nghttp2_session_get_last_proc_stream_id(h->session))
         return true; /* refused, or behind our GOAWAY (6.8) */
-    for (size_t i = 0; i < H2_RESETS_KEPT; i++)
+    for (size_t i = 0; h->reset_ids && i < H2_RESETS_KEPT; i++)
         if (h->reset_ids[i] == id)
             return true;
     return id <= h->forgotten_id;
@@ -241,7 +249,7 @@ static int on_error(nghttp2_session *session, int error, const char *text, size_
 {
     struct h2 *h = ctx;
     (void)session, (void)error;
-    h2_keep_error(h->error, text, n);
+    h2_keep_error(error_of(h), text, n);
     return 0;
 }
 

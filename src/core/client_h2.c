@@ -34,10 +34,9 @@ struct client_h2 {
     struct timer rests; /* until the ends of requests that are answered are waited for */
     enum phase phase;
     enum waits waits;
-    bool is_lost;      /* nothing can be sent any more */
-    uint64_t wrote_ms; /* when the client took bytes last */
-    struct slice peer_text;
-    char peer[NET_ADDR_TEXT_MAX];
+    bool is_lost;           /* nothing can be sent any more */
+    uint64_t wrote_ms;      /* when the client took bytes last */
+    struct slice peer_text; /* its own */
 };
 
 /* What an exchange needs of its stream, in its arena. */
@@ -365,6 +364,7 @@ static void h2_fini(struct client *c)
     list_remove(&c->h2->turn.node);
     timer_fini(&c->worker->loop, &c->h2->rests);
     h2_free(c->h2->session);
+    free((char *)(uintptr_t)c->h2->peer_text.p);
     free(c->h2);
     c->h2 = NULL;
 }
@@ -387,9 +387,11 @@ static void fill_random(unsigned char *p, size_t n)
 
 static void set_peer_text(struct client_h2 *h2, const struct client *c)
 {
-    struct text t = text_of(h2->peer, sizeof(h2->peer));
+    char room[NET_ADDR_TEXT_MAX];
+    struct text t = text_of(room, sizeof(room));
     client_put_peer(c, &t);
-    h2->peer_text = text_slice(&t);
+    struct slice s = text_slice(&t);
+    h2->peer_text = slice_of(mem_dup(s.p, s.n), s.n);
 }
 
 void client_h2_start(struct client *c)
