@@ -64,6 +64,7 @@ static void on_summary(struct timer *t)
 {
     struct gateway *g = container_of(t, struct gateway, summary);
     log_summarise(false);
+    give_back_look(&g->memory, g->workers, g->worker_count);
     timer_set(&g->loop, t, SUMMARY_MS);
 }
 

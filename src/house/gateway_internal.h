@@ -7,6 +7,7 @@
 
 #include "house/apps.h"
 #include "house/gateway.h"
+#include "house/give_back.h"
 #include "house/names.h"
 #include "house/tls_files.h"
 #include "house/upgrade.h"
@@ -27,6 +28,7 @@ struct gateway {
     struct watch signals;
     struct timer stop_deadline;
     struct timer summary;
+    struct give_back memory;
     struct log_writer *log_writer;
     struct log_output *error_log;
     struct listenings listenings;

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from harness import Client, wait_for
+from harness.certs import Authority
 
 
 @pytest.mark.alone
@@ -28,6 +29,29 @@ def test_10000_idle_connections_at_512_bytes_each(proxy, program, here):
     print(f"{each:.0f} bytes for each idle connection")
     assert each <= 512
     assert g.get().status == 200
+
+
+@pytest.mark.alone
+@pytest.mark.plain
+def test_idle_http2_connections_have_no_buffer_of_their_own(gateway, program, here, tmp_path):
+    """Of what nghttp2 keeps for each, 16 KiB would be for one frame. When they have gone their memory has gone."""
+    count, warm = 500, 50
+    cert = Authority(tmp_path).issue("localhost")
+    g = gateway(f"gateway {{ threads 1; access-log off; timeout idle=5m }}\nlisten 127.0.0.1:0 tls {{ certificate "
+                f"{cert.pem} key={cert.key} }}\nsite {{ respond 200 ok }}\n")
+
+    def crowd(n):
+        p = program(sys.executable, f"{here}/apps/idle_h2_clients.py", *map(str, (*g.address, n)))
+        assert p.first == "ready"
+        return p
+    crowd(warm)
+    before = g.rss_kb()
+    many = crowd(count)
+    each = (g.rss_kb() - before) * 1024 / count
+    print(f"{each:.0f} bytes for each idle connection")
+    assert each <= 14_500
+    many.terminate()
+    wait_for(lambda: (g.rss_kb() - before) * 1024 < count * each / 3, "the memory to be given back")
 
 
 @pytest.mark.faults
