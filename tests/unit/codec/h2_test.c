@@ -97,7 +97,7 @@ static bool emit(struct side *s)
 static void side_free(struct side *s)
 {
     for (unsigned i = 0; i < STREAMS; i++) {
-        h2_release(s->streams[i], H2_DONE);
+        h2_release(s->streams[i], H2_DONE, 1);
         chain_clear(&s->bodies[i]);
         arena_fini(&s->arenas[i]);
     }
