@@ -130,10 +130,13 @@ static const struct backend_view *find_view(const struct pool_view *v, const cha
     return NULL;
 }
 
-/* What the configuration has come to say itself is no change any more: an address that was added
- * and is of a line by now, and its weight. True: there was such. */
-static bool settle(struct pool *p, const struct backend_view *b, json_t *entry)
+/* What the configuration has come to say itself is no change any more: that an address is there, or
+ * (b NULL) is not, and its weight. True: there was such. */
+static bool settle(struct pool *p, const struct backend_view *b, const char *address, json_t *entry)
 {
+    if (!b)
+        return json_object_get(entry, "removed") && pool_forget_removed(p, slice_str(address)) &&
+               json_object_del(entry, "removed") == 0;
     bool is_adopted = json_object_get(entry, "added") && !b->is_runtime;
     if (is_adopted)
         json_object_del(entry, "added");
@@ -157,12 +160,11 @@ static bool apply_pool(struct pool *p, json_t *entries)
     {
         const struct backend_view *b = find_view(v, address);
         const json_t *added = json_object_get(entry, "added");
-        if (b && settle(p, b, entry)) {
-            is_settled = true;
-            if (!json_object_size(entry)) {
-                json_object_del(entries, address);
-                continue;
-            }
+        bool settles = json_is_object(entry) && settle(p, b, address, entry);
+        is_settled |= settles;
+        if (settles && !json_object_size(entry)) {
+            json_object_del(entries, address);
+            continue;
         }
         if (b)
             apply_to(p, b, entry);

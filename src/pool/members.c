@@ -460,14 +460,28 @@ const char *pool_find_removed(const struct pool *p, struct slice name)
     return NULL;
 }
 
+static const struct backend_conf *line_of_removed(const struct pool *p, const struct backend *was)
+{
+    for (uint32_t i = 0; i < p->conf->backend_count; i++)
+        if (slice_eq(slice_str(was->host), p->conf->backends[i].text))
+            return &p->conf->backends[i];
+    return NULL;
+}
+
+bool pool_forget_removed(struct pool *p, struct slice text)
+{
+    const struct wish *wish = wishes_find(&p->wishes, text);
+    if (!wish || !wish->removed || line_of_removed(p, wish->removed))
+        return false;
+    wish_removed(p, text, NULL);
+    return true;
+}
+
 int pool_bring_back(struct pool *p, struct slice text)
 {
-    struct wish *wish = wishes_find(&p->wishes, text);
+    const struct wish *wish = wishes_find(&p->wishes, text);
     const struct backend *was = wish ? wish->removed : NULL;
-    const struct backend_conf *line = NULL;
-    for (uint32_t i = 0; was && i < p->conf->backend_count && !line; i++)
-        if (slice_eq(slice_str(was->host), p->conf->backends[i].text))
-            line = &p->conf->backends[i];
+    const struct backend_conf *line = was ? line_of_removed(p, was) : NULL;
     if (!line)
         return -ENOENT;
     struct pool_address a = {.sa = was->addr,

@@ -53,6 +53,8 @@ struct pool_new {
 /* An address of the line of this name that was removed; NULL: there is none. Until the next change.
  */
 const char *pool_find_removed(const struct pool *p, struct slice name);
+/* True: its line has left the configuration as well, so that nothing is wished any more. */
+bool pool_forget_removed(struct pool *p, struct slice text);
 /* One of a line that was removed is what its line says again. -ENOENT: there is none, or no such
  * line any more. */
 int pool_bring_back(struct pool *p, struct slice text);

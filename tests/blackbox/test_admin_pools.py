@@ -170,6 +170,21 @@ def test_what_was_added_is_its_lines_once_the_configuration_names_it(three, back
     assert set(states(g)) == {a.address, d.address} and not shown(g, d)["added"]
 
 
+def test_what_was_removed_and_leaves_the_file_is_no_change(three):
+    """So a line that is written there again later counts."""
+    g, a, b = three("a", "b")
+    full = g.config.read_text()
+    change(g, b, "remove")
+    ask(g, "/reload", "POST")
+    assert differs(g) == {("app", b.address): "removed"}
+    g.config.write_text(full.replace(f"backend {b.address}", ""))
+    ask(g, "/reload", "POST")
+    assert differs(g) == {} and json.loads((g.folder / "state.json").read_text())["pools"] == {}
+    g.config.write_text(full)
+    ask(g, "/reload", "POST")
+    assert states(g) == {a.address: "up", b.address: "up"}
+
+
 def test_a_weight_that_the_file_says_too_is_no_change(three):
     g, a, b = three("a", "b")
     text = g.config.read_text()
