@@ -366,7 +366,8 @@ static enum next step_route(struct exchange *x)
         find_asker(x);
     admit_drop(x);
     if (find_route(x, &f) != PARSE_DONE) {
-        exchange_fail(x, f.status, f.what, f.rule);
+        bool is_ours = x->reroutes && f.status == 400; /* no fault of who asked */
+        exchange_fail(x, is_ours ? 500 : f.status, f.what, f.rule);
         return NEXT;
     }
     uint64_t limit = x->serve->body_bytes;
