@@ -8,6 +8,7 @@
 
 enum {
     BURST_MIN = 128, /* a walk through all that is free is not for a few */
+    BURST_PART = 8,  /* of the load that is left: no swing of an ordinary day */
     CALM_LOOKS = 5,  /* the workers' pools have given back by then what they keep of bufs */
 };
 
@@ -25,7 +26,7 @@ void give_back_look(struct give_back *b, const struct worker *workers, uint32_t 
         load += load_of(&workers[i]);
     if (load > b->most)
         b->most = load;
-    bool is_calm = load <= b->most / 2 && b->most - load >= BURST_MIN;
+    bool is_calm = load <= b->most / BURST_PART && b->most - load >= BURST_MIN;
     b->calm = is_calm ? b->calm + 1 : 0;
     if (b->calm < CALM_LOOKS)
         return;

@@ -2,8 +2,9 @@
  * not, and gives them back to the kernel only when it is asked to.
  *
  * Asked it is by the main thread, which looks at the workers' counters once a second: when for some
- * seconds there were no more than half as many clients and requests as at most. A worker goes on
- * meanwhile, and waits only if it needs malloc just then, as requests of HTTP/1.1 do not.
+ * seconds there was no more than an eighth of the clients and requests that there were at most. A
+ * worker goes on meanwhile, and waits only if it needs malloc just then: for a connection, or
+ * HTTP/2. That may take milliseconds, which is why it is done when few are left to wait.
  * SPDX-License-Identifier: MIT */
 #ifndef HOUSE_GIVE_BACK_H
 #define HOUSE_GIVE_BACK_H
