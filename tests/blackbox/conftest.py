@@ -16,11 +16,16 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (min(HARD, 65536), HARD))
 
 def pytest_configure(config):
     for mark in ("alone: measures or loads the machine, so nothing runs beside it",
+                 "long: takes more than a minute, so it begins before the others",
                  "plain: measures memory, which instrumentation changes",
                  "load: many requests at once, for ThreadSanitizer",
                  "serial: one request after the other, so ThreadSanitizer has nothing to see",
                  "faults: peers misbehave on purpose, so the error log may say so"):
         config.addinivalue_line("markers", mark)
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 def block(name, keys):

@@ -162,7 +162,7 @@ def test_uploads_from_many_clients_arrive_whole(gateway, backend, authority, tmp
 # ---- weaknesses ----
 
 @pytest.mark.plain
-@pytest.mark.alone
+@pytest.mark.long
 def test_testssl_finds_no_weakness(gateway, authority, tmp_path):
     """Protocols, ciphers, forward secrecy and the attacks that have names."""
     both = [authority.issue("localhost", kind=kind, file=kind) for kind in ("ec", "rsa")]
@@ -188,7 +188,7 @@ EXCUSED = {
 
 
 @pytest.mark.plain
-@pytest.mark.alone
+@pytest.mark.long
 def test_testssl_finds_no_weakness_in_what_it_is_shown(gateway, authority, tmp_path):
     """The server's defaults and its certificates, and the attacks that wait for time-outs (CCS, Ticketbleed)."""
     both = [authority.issue("localhost", kind=kind, file=kind, last_day=300) for kind in ("ec", "rsa")]
