@@ -50,6 +50,8 @@ def test_idle_http2_connections_have_no_buffer_of_their_own(gateway, program, he
     each = (g.rss_kb() - before) * 1024 / count
     print(f"{each:.0f} bytes for each idle connection")
     assert each <= 14_500
+    wakings = g.wakings()       # of who looks how many there are, every second
+    wait_for(lambda: g.wakings() >= wakings + 2, "the main thread to look")
     many.terminate()
     wait_for(lambda: (g.rss_kb() - before) * 1024 < count * each / 3, "the memory to be given back")
 

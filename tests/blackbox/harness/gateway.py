@@ -197,6 +197,11 @@ class Gateway:
         text = pathlib.Path(f"/proc/{self.serving_pid()}/status").read_text()
         return int(re.search(rf"^{name}:\s+(\d+) kB", text, re.M)[1])
 
+    def wakings(self):
+        """How often the main thread of what serves has slept."""
+        text = pathlib.Path(f"/proc/{self.serving_pid()}/status").read_text()
+        return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.M)[1])
+
     def rss_kb(self):
         return self.status_kb("VmRSS")
 
