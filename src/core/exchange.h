@@ -33,7 +33,7 @@ struct handoff;
 struct pace;
 
 /*  state    what it waits for, and who wakes it
- *  ROUTE    nothing: finds site and route
+ *  ROUTE    nothing, or its turn where patterns are tried: finds site and route
  *  ADMIT    what decides who may use the route (admit.h)
  *  ACT      what the route's action says (action.h)
  *  BUFFER   the rest of the request body, where a backend must not wait for it: the client's

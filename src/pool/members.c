@@ -201,7 +201,6 @@ static void adopt(struct pool *p, const struct backend_conf *line, const struct 
 static void remember_removed(struct wish *wish, struct backend *b)
 {
     wish_forget_removed(wish);
-    wish->is_removed = true;
     wish->removed = b;
 }
 
@@ -218,7 +217,7 @@ static struct backend *member(struct pool *p, const struct backend_conf *line,
     }
     b = newcomer(p, line->text, a);
     struct wish *wish = wishes_find(&p->wishes, slice_str(b->text));
-    if (wish && wish->is_removed) {
+    if (wish && wish->removed) {
         b->record_weight = a->weight;
         b->record_tier = a->tier;
         remember_removed(wish, b);

@@ -19,7 +19,6 @@ void wish_forget_removed(struct wish *w)
     if (w->removed)
         backend_unref(w->removed);
     w->removed = NULL;
-    w->is_removed = false;
 }
 
 struct wish *wishes_find(const struct wishes *w, struct slice text)
@@ -44,7 +43,7 @@ void wishes_tidy(struct wishes *w)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < w->count; i++) {
-        bool is_empty = !w->v[i].is_removed && w->v[i].mode == BACKEND_UP && !w->v[i].weight;
+        bool is_empty = !w->v[i].removed && w->v[i].mode == BACKEND_UP && !w->v[i].weight;
         if (is_empty)
             free(w->v[i].text);
         else

@@ -12,8 +12,7 @@
 
 struct wish {
     char *text;              /* the address */
-    bool is_removed;         /* no line or name brings it back */
-    struct backend *removed; /* which that was, of a line; a reference. NULL: no line had it */
+    struct backend *removed; /* of a line, which does not bring it back; a reference. NULL: none */
     enum backend_state mode; /* DRAINING or DISABLED; UP: none is wished for */
     uint32_t weight;         /* 0: none is */
 };

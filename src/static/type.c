@@ -35,29 +35,35 @@ static struct slice with_charset(struct slice value, struct slice charset, struc
     return arena_printf(a, SLICE_FMT "; charset=" SLICE_FMT, SLICE_ARG(value), SLICE_ARG(charset));
 }
 
-static bool is_given(const struct type *given, uint32_t count, struct slice extension)
+/* By extension; of the same one, in the order of the list that the pointers are into. */
+static int order_in_list(const void *a, const void *b)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (slice_eq(given[i].extension, extension))
-            return true;
-    return false;
+    const struct type *x = *(const struct type *const *)a, *y = *(const struct type *const *)b;
+    int by_extension = order(x, y);
+    return by_extension ? by_extension : (x > y) - (x < y);
 }
 
 void types_build(struct types *t, const struct type *given, uint32_t count, struct slice charset,
                  struct arena *a)
 {
-    t->v = arena_alloc(a, (BUILT_IN + count) * sizeof(*t->v));
+    uint32_t all_count = BUILT_IN + count;
+    struct type *all = arena_alloc(a, all_count * sizeof(*all));
+    const struct type **sorted = arena_alloc(a, all_count * sizeof(*sorted));
+    for (uint32_t i = 0; i < all_count; i++) {
+        all[i] = i < BUILT_IN ? built_in[i] : given[i - BUILT_IN];
+        sorted[i] = &all[i];
+    }
+    qsort(sorted, all_count, sizeof(*sorted), order_in_list);
+    t->v = arena_alloc(a, all_count * sizeof(*t->v));
     t->n = 0;
-    for (uint32_t i = 0; i < BUILT_IN; i++)
-        if (!is_given(given, count, built_in[i].extension))
-            t->v[t->n++] = built_in[i];
-    for (uint32_t i = 0; i < count; i++)
-        if (!is_given(given + i + 1, count - i - 1, given[i].extension))
-            t->v[t->n++] = given[i];
-    for (uint32_t i = 0; i < t->n; i++)
-        t->v[i].value = with_charset(t->v[i].value, charset, a);
+    for (uint32_t i = 0; i < all_count; i++) {
+        if (i + 1 < all_count && order(sorted[i], sorted[i + 1]) == 0)
+            continue; /* another one comes */
+        t->v[t->n] = *sorted[i];
+        t->v[t->n].value = with_charset(sorted[i]->value, charset, a);
+        t->n++;
+    }
     t->otherwise = with_charset(t->otherwise, charset, a);
-    qsort(t->v, t->n, sizeof(*t->v), order);
 }
 
 /* Behind the last dot; a name that only begins with one has none. */

@@ -234,6 +234,7 @@ class Dnsmasq:
 
 @pytest.fixture
 def dnsmasq(tmp_path):
+    """Named before proxy, so that it outlives the gateway: questions without an answer keep a socket."""
     d = Dnsmasq(tmp_path)
     yield d
     d.stop()
@@ -268,7 +269,7 @@ class Load:
         assert not self.bad, self.bad[:3]
 
 
-def test_a_change_under_load_is_followed_without_an_error(proxy, dnsmasq, trio, started):
+def test_a_change_under_load_is_followed_without_an_error(dnsmasq, proxy, trio, started):
     """New addresses are used within the TTL and a second; old ones end in peace."""
     dnsmasq.start({"app.test": ["127.0.0.1"]})
     g = proxy(f"app.test:{trio}", gateway=[f"resolver {dnsmasq.address}"], threads=2)
@@ -306,7 +307,7 @@ def test_a_name_that_is_not_there_is_said_once_and_asked_for_ever_less_often(pro
 
 
 @pytest.mark.faults
-def test_a_name_server_that_dies_changes_nothing(proxy, dnsmasq, trio):
+def test_a_name_server_that_dies_changes_nothing(dnsmasq, proxy, trio):
     dnsmasq.start({"app.test": ["127.0.0.1", "127.0.0.2"]})
     g = proxy(f"app.test:{trio}", gateway=[f"resolver {dnsmasq.address} timeout=300ms"], threads=2)
     load = Load(g)
@@ -333,7 +334,7 @@ def srv(backend, priority, weight, name="_http._tcp.app.test", host="host.test")
     return f"--srv-host={name},{host},{backend.port},{priority},{weight}"
 
 
-def test_srv_records_say_ports_and_weights(proxy, dnsmasq, services):
+def test_srv_records_say_ports_and_weights(dnsmasq, proxy, services):
     a, b, c = services
     dnsmasq.start({"host.test": ["127.0.0.1"]}, srv(a, 1, 10), srv(b, 1, 30), srv(c, 1, 60))
     g = proxy("srv=_http._tcp.app.test", gateway=[f"resolver {dnsmasq.address}"], threads=1)
@@ -342,7 +343,7 @@ def test_srv_records_say_ports_and_weights(proxy, dnsmasq, services):
 
 
 @pytest.mark.faults
-def test_srv_priorities_are_tiers(proxy, dnsmasq, services):
+def test_srv_priorities_are_tiers(dnsmasq, proxy, services):
     a, b, c = services
     dnsmasq.start({"host.test": ["127.0.0.1"]}, srv(a, 1, 1), srv(b, 2, 1), srv(c, 3, 1))
     g = proxy("srv=_http._tcp.app.test", gateway=[f"resolver {dnsmasq.address}"], threads=1,
@@ -354,7 +355,7 @@ def test_srv_priorities_are_tiers(proxy, dnsmasq, services):
     assert seen(g) == {"c"}
 
 
-def test_srv_records_change(proxy, dnsmasq, services):
+def test_srv_records_change(dnsmasq, proxy, services):
     a, b, c = services
     dnsmasq.start({"host.test": ["127.0.0.1"]}, srv(a, 1, 1))
     g = proxy("srv=_http._tcp.app.test", gateway=[f"resolver {dnsmasq.address}"], threads=2)
@@ -373,7 +374,7 @@ def test_srv_records_change(proxy, dnsmasq, services):
         load.stop()
 
 
-def test_a_service_that_is_not_there_is_a_503_not_an_end(proxy, dnsmasq):
+def test_a_service_that_is_not_there_is_a_503_not_an_end(dnsmasq, proxy):
     dnsmasq.start({})
     g = proxy("srv=_http._tcp.app.test", gateway=[f"resolver {dnsmasq.address}"])
     g.expect_error("_http._tcp.app.test")
