@@ -19,9 +19,9 @@
 #include "proc/output.h"
 #include "proc/program.h"
 #include "proc/spawn.h"
+#include "proc/spawn_conf.h"
 
-/* For a program that has answered; from TERM to KILL; for the news of an end that is awaited. */
-enum { FINISH_MS = 10000, TERM_MS = 2000, NEWS_MS = 1000 };
+enum { NEWS_MS = 1000 }; /* for those of an end that is awaited */
 
 struct cgi_run {
     struct list node; /* of the worker's */
@@ -34,6 +34,7 @@ struct cgi_run {
     const struct app_def *def;
     struct app_defs *defs; /* which it is of: a reference */
     uint64_t exchange;
+    uint32_t finish_ms, stop_ms;
     bool is_termed;
     bool is_awaited; /* its exchange wants to know how it ended */
     bool is_silent;  /* and it did not end in time */
@@ -166,7 +167,7 @@ static void on_due(struct timer *t)
     }
     spawn_signal(&run->worker->spawn, &run->child, run->is_termed ? SIGKILL : SIGTERM);
     if (!run->is_termed)
-        timer_set(&run->worker->loop, t, TERM_MS);
+        timer_set(&run->worker->loop, t, run->stop_ms);
     run->is_termed = true;
 }
 
@@ -211,7 +212,7 @@ static void on_closed(void *ctx, bool is_answered)
     if (run->child.state == CHILD_NONE)
         free_run(run);
     else if (is_answered)
-        timer_set(&run->worker->loop, &run->timer, FINISH_MS);
+        timer_set(&run->worker->loop, &run->timer, run->finish_ms);
     else
         on_due(&run->timer);
 }
@@ -299,8 +300,11 @@ static int start(struct cgi_run *run, struct spawn_order *order, int stream)
 
 static struct cgi_run *new_run(struct exchange *x, const struct app_def *def)
 {
+    const struct spawn_conf *conf = x->attempt.pool->conf->run;
     struct cgi_run *run = mem_zalloc(sizeof(*run));
     *run = (struct cgi_run){.worker = x->worker,
+                            .finish_ms = conf ? conf->finish_ms : SPAWN_RUN_FINISH_MS,
+                            .stop_ms = conf ? conf->stop_ms : SPAWN_RUN_STOP_MS,
                             .def = def,
                             .defs = app_defs_ref(x->tenure->generation->app_defs),
                             .exchange = x->id};

@@ -189,6 +189,7 @@ static void on_stop_deadline(struct timer *t)
         timer_set(&g->loop, t, g->current->snapshot->gateway.stop_ms / 2);
         return;
     }
+    g->phase = GATEWAY_BREAKS_OFF;
     log_warn(0, "requests are still in flight: breaking them off (stop-timeout)");
     for (uint32_t i = 0; i < g->worker_count; i++)
         worker_kill(&g->workers[i]);
@@ -196,6 +197,8 @@ static void on_stop_deadline(struct timer *t)
 
 void gateway_stop(struct gateway *g)
 {
+    if (g->phase == GATEWAY_BREAKS_OFF)
+        return;
     if (g->phase == GATEWAY_STOPS) {
         timer_clear(&g->stop_deadline);
         on_stop_deadline(&g->stop_deadline);

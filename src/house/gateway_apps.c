@@ -44,7 +44,7 @@ static void on_control(struct watch *w, uint32_t events)
     if (channel == -EAGAIN)
         return;
     loop_close(&g->loop, w);
-    if (g->phase == GATEWAY_STOPS)
+    if (g->phase >= GATEWAY_STOPS)
         return;
     log_error(0, "the master is gone: stopping");
     gateway_stop(g);

@@ -17,7 +17,8 @@
 enum gateway_phase {
     GATEWAY_SERVES,
     GATEWAY_LEAVES, /* another serves: clients may stay for a while */
-    GATEWAY_STOPS
+    GATEWAY_STOPS,
+    GATEWAY_BREAKS_OFF
 };
 
 struct gateway {

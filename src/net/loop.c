@@ -61,6 +61,7 @@ static bool run_post(struct loop *l)
     if (!p)
         return false;
     l->arrived = p->next;
+    atomic_exchange(&p->is_posted, false); /* before it looks: what comes later posts again */
     p->run(p);
     return true;
 }
@@ -207,18 +208,21 @@ static void run_deferred(struct loop *l)
     }
 }
 
-void loop_post(struct loop *l, struct post *p)
+bool loop_post(struct loop *l, struct post *p)
 {
+    if (atomic_exchange(&p->is_posted, true))
+        return false;
     struct post *head = atomic_load_explicit(&l->posts, memory_order_relaxed);
     do
         p->next = head;
     while (!atomic_compare_exchange_weak_explicit(&l->posts, &head, p, memory_order_release,
                                                   memory_order_relaxed));
     if (head) /* whoever came first has woken the loop, which takes all */
-        return;
+        return true;
     uint64_t one = 1;
     ssize_t n = write(l->wake.fd, &one, sizeof(one));
     (void)n; /* fails only when the counter is full: the loop is being woken then */
+    return true;
 }
 
 static int wait_ms(const struct loop *l)

@@ -53,6 +53,7 @@ struct deferred {
 struct post {
     struct post *next;
     void (*run)(struct post *p);
+    atomic_bool is_posted; /* and has not run yet */
 };
 
 struct loop {
@@ -119,8 +120,9 @@ void loop_defer(struct loop *l, struct deferred *d);
 /* Runs what was posted to a loop that has stopped: what is left to be cleaned up. */
 void loop_drain(struct loop *l);
 
-/* From any thread: p->run(p) is called by the loop's thread. */
-void loop_post(struct loop *l, struct post *p);
+/* From any thread: p->run(p) is called by the loop's thread. False: it is on its way already, and
+ * sees what was written before this call. */
+bool loop_post(struct loop *l, struct post *p);
 
 /* The monotonic clock, read now, in microseconds: for measuring inside one turn. */
 uint64_t loop_clock_us(void);

@@ -333,7 +333,6 @@ void pool_serve(struct pool *p, uint64_t now_us)
 static void on_grow(struct post *post)
 {
     struct pool *p = container_of(post, struct pool, grow);
-    atomic_store(&p->is_asked, false); /* before the look: what comes later posts again */
     if (p->on_wait)
         p->on_wait(p->on_wait_ctx);
     pool_unhold(p);
@@ -342,10 +341,11 @@ static void on_grow(struct post *post)
 /* Who grows the pool may be let go by the main thread meanwhile: it is asked there. */
 static void want_growth(struct pool *p)
 {
-    if (!p->is_grown || atomic_exchange(&p->is_asked, true))
+    if (!p->is_grown)
         return;
     pool_hold(p);
-    loop_post(p->home, &p->grow);
+    if (!loop_post(p->home, &p->grow))
+        pool_unhold(p);
 }
 
 void pool_close_slot(struct pool *p, struct backend *b)

@@ -82,7 +82,6 @@ struct pool {
     struct pool_change changes[POOL_CHANGES_MAX];
     uint32_t change_count;
     atomic_bool is_grown; /* somebody starts and stops what the backends are */
-    atomic_bool is_asked; /* grow has been posted, and has not run yet */
     struct post grow;
     void (*on_wait)(void *ctx); /* main thread */
     void *on_wait_ctx;

@@ -125,6 +125,11 @@ const struct key spawn_keys[] = {
 const struct key spawn_run_keys[] = {
     IDENTITY_KEYS,
     ENV_KEY(" besides the variables of CGI"),
+    {.name = "finish-timeout", .type = KEY_MS, .at = at(struct spawn_conf, finish_ms),
+     .init = "10s", .min = "1ms", .max = "1d",
+     .help = "how long a program may go on that has closed its output, until TERM"},
+    {.name = "stop-timeout", .type = KEY_MS, .at = at(struct spawn_conf, stop_ms),
+     .init = "2s", .min = "1ms", .max = "1h", .help = "from TERM to KILL"},
     {.name = "symlinks", .type = KEY_ENUM, .at = at(struct spawn_conf, links), .init = "on",
      .names = links, .help = "what symbolic links in a directory of programs are worth"},
     {.name = "dotfiles", .type = KEY_BOOL, .at = at(struct spawn_conf, dotfiles), .init = "off",

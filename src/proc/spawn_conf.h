@@ -26,6 +26,7 @@ struct spawn_conf {
     uint64_t memory_bytes;
     uint32_t age_ms;
     uint32_t start_ms, stop_ms, drain_ms;
+    uint32_t finish_ms; /* CGI: for a program that has answered */
     uint32_t backoff_min_ms, backoff_max_ms;
 
     int socket;  /* enum spawn_socket */
@@ -47,7 +48,8 @@ struct spawn_conf {
  *     {.name = "spawn", .type = KEY_CUSTOM, .set = spawn_conf_set, .open = (allocates, zeroed),
  *      .block = spawn_keys, .close = spawn_conf_close, .syntax = "COMMAND [ARGUMENT...]"} */
 extern const struct key spawn_keys[];
-/* The same for CGI programs, which are started for a request each. */
+/* The same for CGI programs, which are started for a request each. Without a block: */
+enum { SPAWN_RUN_FINISH_MS = 10000, SPAWN_RUN_STOP_MS = 2000 };
 extern const struct key spawn_run_keys[];
 key_set_fn spawn_conf_set;
 key_close_fn spawn_conf_close;

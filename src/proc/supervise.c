@@ -47,7 +47,6 @@ struct app {
     uint32_t shared_capacity;
     struct timer tick, probe;
     struct post wake;
-    atomic_bool woken; /* wake has been posted, and has not run yet */
     struct deferred stopped;
     enum { APP_RUNS, APP_STOPS, APP_STOPPED } phase;
     bool freed; /* as soon as wake has run */
@@ -414,7 +413,6 @@ static void on_tick(struct timer *t)
 static void on_wake(struct post *post)
 {
     struct app *a = container_of(post, struct app, wake);
-    atomic_store(&a->woken, false); /* before the look: what comes later posts again */
     if (a->freed)
         free(a);
     else
@@ -498,14 +496,13 @@ void app_free(struct app *a)
     policy_fini(&a->policy);
     free(a->procs);
     a->freed = true;
-    if (!atomic_load(&a->woken)) /* else on_wake() is about to come by */
+    if (!atomic_load(&a->wake.is_posted)) /* else on_wake() is about to come by */
         free(a);
 }
 
 void app_wake(struct app *a)
 {
-    if (!atomic_exchange(&a->woken, true))
-        loop_post(a->loop, &a->wake);
+    loop_post(a->loop, &a->wake);
 }
 
 void app_restart(struct app *a)

@@ -319,7 +319,7 @@ def test_what_a_program_complains_of_is_logged_with_the_id_of_its_request(cgi):
 
 @pytest.mark.parametrize("how", ["", "deaf"])
 def test_a_program_ends_when_its_client_goes(cgi, programs, how):
-    g = cgi()
+    g = cgi("run {\n stop-timeout 300ms\n }")
     c = g.client()
     c.send(f"GET /run/hangs?{how} HTTP/1.1\r\nHost: t\r\n\r\n")
     wait_for((programs / "hangs.ready").exists, "the program to run")
@@ -332,7 +332,7 @@ def test_a_program_ends_when_its_client_goes(cgi, programs, how):
 @pytest.mark.parametrize("leaves", [False, True])
 def test_a_program_that_closes_its_output_and_goes_on_is_ended(cgi, programs, leaves):
     """Its end is awaited for a moment, as it could have been its spawner's; the client may leave meanwhile."""
-    g = cgi()
+    g = cgi("run {\n finish-timeout 300ms\n }")
     gateway_pid = g.serving_pid()
     c = g.client(timeout=30)
     c.send("GET /run/mute HTTP/1.1\r\nHost: t\r\n\r\n")

@@ -120,6 +120,24 @@ def test_a_second_signal_ends_it_at_once(proxy):
     held.go.set()
 
 
+def test_any_number_of_signals_ends_it_too(proxy):
+    held = Held()
+    g = proxy(then=held, gateway=["stop-timeout 500ms"])
+    g.expect_error(".")
+    c = g.client()
+    c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+    assert held.asked.wait(10)
+
+    def has_ended():
+        for _ in range(50):
+            g.signal(signal.SIGTERM)
+        return not g.running()
+    wait_for(has_ended, "the end")
+    assert g.wait_exit() == 0
+    assert sum("breaking them off" in line for line in g.lines) <= 1
+    held.go.set()
+
+
 def test_no_request_is_lost_when_stopping_under_load(proxy):
     """Whoever got a connection accepted and its request read gets an answer, or is told by a close
     before any answer that it may ask again."""

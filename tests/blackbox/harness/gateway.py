@@ -242,8 +242,7 @@ class Gateway:
         with self.changed:
             self.changed.wait_for(lambda: self.status is not None, stretched(timeout))
         if self.status is None:
-            os.kill(self.pid, signal.SIGABRT)
-            self.process.wait()
+            self.end_by(signal.SIGABRT)
             raise AssertionError(f"the gateway did not end within {timeout} s")
         self.reader.join(5)
         return self.status
@@ -266,5 +265,11 @@ class Gateway:
 
     def kill(self):
         """For fixtures, when the test has failed already."""
-        self.process.kill()
+        if self.process.poll() is None:
+            self.end_by(signal.SIGKILL)
+
+    def end_by(self, sig):
+        """What serves, too: it may have hung, and would not notice that its master has gone."""
+        for pid in {self.serving_pid(), self.pid}:
+            os.kill(pid, sig)
         self.process.wait()

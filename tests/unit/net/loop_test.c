@@ -125,6 +125,22 @@ static void test_a_long_turn_leaves_posts_to_the_next(void **state)
     loop_fini(&s.loop);
 }
 
+static void test_what_is_posted_twice_runs_once_and_may_come_again(void **state)
+{
+    (void)state;
+    struct side s;
+    begin(&s, 2 * PIECES);
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < PIECES; i++)
+            assert_true(loop_post(&s.loop, &s.pieces[i].post));
+        for (unsigned i = 0; i < PIECES; i++)
+            assert_false(loop_post(&s.loop, &s.pieces[i].post));
+        loop_drain(&s.loop);
+        assert_int_equal(s.done, (round + 1) * PIECES);
+    }
+    loop_fini(&s.loop);
+}
+
 static void test_a_long_turn_leaves_deadlines_to_the_next(void **state)
 {
     (void)state;
@@ -238,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_long_turn_leaves_what_is_deferred_to_the_next),
         cmocka_unit_test(test_a_long_turn_leaves_posts_to_the_next),
+        cmocka_unit_test(test_what_is_posted_twice_runs_once_and_may_come_again),
         cmocka_unit_test(test_a_long_turn_leaves_deadlines_to_the_next),
         cmocka_unit_test(test_those_that_go_on_and_on_take_turns),
         cmocka_unit_test(test_what_comes_meanwhile_waits_for_one_piece_alone),
