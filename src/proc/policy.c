@@ -377,7 +377,7 @@ static void settle(struct policy *p, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < p->slot_count; i++) {
         const struct policy_slot *s = &p->slots[i];
-        bool works = s->served > 0 || now_ms - s->since_ms >= SETTLED_MS;
+        bool works = s->served > s->busy || now_ms - s->since_ms >= SETTLED_MS;
         if (s->state == PROC_READY && works)
             p->failures = 0;
     }

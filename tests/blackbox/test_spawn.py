@@ -587,6 +587,19 @@ def test_a_command_that_dies_at_once_is_answered_for_and_tried_less_and_less(app
     g.wait_line("Service Unavailable|Bad Gateway")
 
 
+def test_one_that_dies_before_it_has_answered_is_tried_less_and_less_however_many_ask(app, tmp_path):
+    """Its socket is there at once, so requests are given to it."""
+    script = tmp_path / "run"
+    script.write_text("#!/bin/sh\nsleep 0.1\nexit 1\n")
+    script.chmod(0o755)
+    g = app("processes 1", "backoff 50ms..400ms", pool=["queue timeout=2s"], command=script)
+    c = g.client(timeout=30)
+    c.send("GET /pid HTTP/1.1\r\nHost: t\r\n\r\n")
+    for ms in (50, 100, 200, 400, 400):
+        g.wait_line(rf"exited with status 1 after .*; next start in {ms} ms")
+    assert c.response().status in (502, 503)
+
+
 def test_a_command_that_is_not_there_is_named(app):
     g = app("processes 0..1", "backoff 50ms..100ms", pool=["queue timeout=300ms"], command="/nonexistent/program")
     g.expect_error("cannot start /nonexistent/program: exec: No such file or directory")

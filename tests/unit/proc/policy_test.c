@@ -220,6 +220,25 @@ static void test_failures_are_followed_by_longer_and_longer_pauses(void **state)
     policy_fini(&w.policy);
 }
 
+/* It may be one that cannot start: its socket was there, so it was given a request all the same. */
+static void test_to_be_given_a_request_shows_nothing_yet(void **state)
+{
+    (void)state;
+    static const uint32_t pauses[] = {100, 200, 400};
+    struct world w;
+    begin(&w, usual);
+    for (size_t i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++) {
+        turn(&w, "start 0");
+        make_ready(&w, 0);
+        load(&w, 0, 1, 1);
+        turn(&w, "");
+        assert_true(policy_exited(&w.policy, 0, false, w.now_ms));
+        assert_int_equal(w.policy.retry_ms - w.now_ms, pauses[i]);
+        w.now_ms += pauses[i];
+    }
+    policy_fini(&w.policy);
+}
+
 static void test_after_a_failure_one_is_tried_at_a_time(void **state)
 {
     (void)state;
@@ -399,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_a_process_with_requests_is_not_stopped_before_they_end),
         cmocka_unit_test(test_requests_without_end_do_not_keep_a_process),
         cmocka_unit_test(test_failures_are_followed_by_longer_and_longer_pauses),
+        cmocka_unit_test(test_to_be_given_a_request_shows_nothing_yet),
         cmocka_unit_test(test_after_a_failure_one_is_tried_at_a_time),
         cmocka_unit_test(test_a_slot_left_last_is_used_first),
         cmocka_unit_test(test_a_slot_that_requests_wait_for_gets_a_process_though_others_have_room),
