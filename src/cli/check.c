@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,14 +18,19 @@
 
 enum { RESOLVE_MS = 3000 };
 
-static void check_user(const struct gateway_conf *g, struct config_diag *diag)
+/* Who the gateway, or what it runs, is to be. */
+static void check_user(struct slice user, struct config_place at, struct config_diag *diag)
 {
-    if (g->user.n && !getpwnam(g->user.p))
-        config_error(diag, g->at, "there is no user '" SLICE_FMT "'", SLICE_ARG(g->user));
-    if (g->group.n && !getgrnam(g->group.p))
-        config_error(diag, g->at, "there is no group '" SLICE_FMT "'", SLICE_ARG(g->group));
-    if (g->user.n && geteuid() != 0)
-        config_warn(diag, g->at, "'user' has no effect unless sluice is started by root");
+    if (user.n && !getpwnam(user.p))
+        config_error(diag, at, "there is no user '" SLICE_FMT "'", SLICE_ARG(user));
+    if (user.n && geteuid() != 0)
+        config_warn(diag, at, "'user' needs a start by root");
+}
+
+static void check_group(struct slice group, struct config_place at, struct config_diag *diag)
+{
+    if (group.n && !getgrnam(group.p))
+        config_error(diag, at, "there is no group '" SLICE_FMT "'", SLICE_ARG(group));
 }
 
 static bool is_stream(struct slice path)
@@ -56,12 +63,15 @@ static void check_log(struct slice path, struct config_place at, struct config_d
 }
 
 /* Warnings only: the folders may be made by what starts the gateway. */
-static void check_admin(const struct gateway_conf *g, struct config_diag *diag)
+static void check_folders(const struct gateway_conf *g, struct config_diag *diag)
 {
     int error = g->state_path.n ? cannot_write(g->state_path, diag) : 0;
     if (error)
-        config_warn(diag, g->at, "cannot write the state file " SLICE_FMT ": %s",
+        config_warn(diag, g->state_at, "cannot write the state file " SLICE_FMT ": %s",
                     SLICE_ARG(g->state_path), strerror(error));
+    if (access(g->temp_dir.p, W_OK | X_OK) != 0)
+        config_warn(diag, g->temp_at, "cannot write files to " SLICE_FMT " (temp-dir): %s",
+                    SLICE_ARG(g->temp_dir), strerror(errno));
     for (uint32_t i = 0; i < g->admin_count; i++) {
         const struct admin_conf *a = &g->admin[i];
         bool is_path =
@@ -124,12 +134,51 @@ static void check_program(struct slice path, struct config_place at, struct conf
         config_warn(diag, at, "cannot run '" SLICE_FMT "': %s", SLICE_ARG(path), strerror(errno));
 }
 
-static void check_programs(const struct pool_conf *pool, struct config_diag *diag)
+static struct slice search_path(const struct strings *env)
+{
+    for (const char *at = NULL; strings_next(env, &at);)
+        if (strncmp(at, "PATH=", 5) == 0)
+            return slice_str(at + 5);
+    return slice_str(getenv("PATH"));
+}
+
+/* One without a slash is looked for as the spawner does (proc/launch.c). */
+static void check_command(const struct spawn_conf *conf, struct config_diag *diag)
+{
+    struct slice name = slice_str(conf->command.p), path = search_path(&conf->env);
+    bool is_found = slice_find(name, '/') < name.n;
+    if (is_found)
+        check_program(name, conf->at, diag);
+    while (!is_found && path.n) {
+        struct slice dir = slice_first(path, slice_find(path, ':'));
+        struct slice file =
+            arena_printf(&diag->arena, SLICE_FMT "/" SLICE_FMT, SLICE_ARG(dir), SLICE_ARG(name));
+        is_found = access(file.p, X_OK) == 0;
+        path = slice_skip(path, dir.n < path.n ? dir.n + 1 : dir.n);
+    }
+    if (!is_found)
+        config_warn(diag, conf->at, "there is no program '" SLICE_FMT "' in PATH", SLICE_ARG(name));
+}
+
+static void check_process(const struct spawn_conf *conf, struct config_diag *diag)
+{
+    check_user(conf->user, conf->user_at, diag);
+    check_group(conf->group, conf->group_at, diag);
+    if (conf->directory.n && access(conf->directory.p, X_OK) != 0)
+        config_warn(diag, conf->directory_at, "cannot enter '" SLICE_FMT "': %s",
+                    SLICE_ARG(conf->directory), strerror(errno));
+    if (conf->command.count)
+        check_command(conf, diag);
+}
+
+static void check_processes(const struct pool_conf *pool, struct config_diag *diag)
 {
     for (uint32_t i = 0; i < pool->backend_count; i++)
         check_program(pool->backends[i].program, pool->backends[i].at, diag);
-    if (pool->spawn && pool->spawn->command.count)
-        check_program(slice_str(pool->spawn->command.p), pool->spawn->at, diag);
+    if (pool->spawn)
+        check_process(pool->spawn, diag);
+    if (pool->run)
+        check_process(pool->run, diag);
 }
 
 static void check_tls(const struct snapshot *s, struct config_diag *diag)
@@ -162,17 +211,18 @@ static void check_roots(const struct site_conf *site, struct config_diag *diag)
 
 void check_surroundings(const struct snapshot *s, struct config_diag *diag)
 {
-    check_user(&s->gateway, diag);
+    check_user(s->gateway.user, s->gateway.user_at, diag);
+    check_group(s->gateway.group, s->gateway.group_at, diag);
     check_log(s->gateway.access_path, s->gateway.access_at, diag);
     check_log(s->gateway.error_path, s->gateway.error_at, diag);
-    check_admin(&s->gateway, diag);
+    check_folders(&s->gateway, diag);
     check_tls(s, diag);
     for (uint32_t i = 0; i < s->site_count; i++)
         check_roots(&s->sites[i], diag);
     for (uint32_t i = 0; i < s->pool_count; i++)
         check_sharing(&s->pools[i], gateway_threads(&s->gateway), diag);
     for (uint32_t i = 0; i < s->pool_count; i++) {
-        check_programs(&s->pools[i], diag);
+        check_processes(&s->pools[i], diag);
         for (uint32_t j = 0; j < s->pools[i].backend_count; j++)
             check_backend(&s->pools[i].backends[j], &s->gateway, diag);
     }

@@ -136,6 +136,8 @@ static bool set_string(struct config_reader *r, const struct key *k, const struc
     if (word->text.n == 0)
         return config_error(r->diag, word->text_at, "'%s' is empty", k->name);
     memcpy(target + k->at, &word->text, sizeof(word->text));
+    if (k->place)
+        memcpy(target + k->place, &word->text_at, sizeof(word->text_at));
     return true;
 }
 

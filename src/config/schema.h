@@ -55,6 +55,7 @@ struct key {
     enum key_type type;
     unsigned flags; /* enum key_flags */
     size_t at;
+    size_t place; /* KEY_STRING: of a struct config_place, for what is found out later; 0: none */
     const char *init, *min, *max; /* default (NULL: zero or empty) and range */
     const char *help;
     const char *syntax;           /* how the words look in the manual; NULL: from the type */

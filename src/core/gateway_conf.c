@@ -124,9 +124,11 @@ const struct key gateway_keys[] = {
     {.name = "threads", .type = KEY_UINT, .at = at(struct gateway_conf, threads),
      .init = "auto", .zero = "auto", .max = "1024",
      .help = "worker threads; auto: one for each core"},
-    {.name = "user", .type = KEY_STRING, .at = at(struct gateway_conf, user), .syntax = "NAME",
+    {.name = "user", .type = KEY_STRING, .at = at(struct gateway_conf, user),
+     .place = at(struct gateway_conf, user_at), .syntax = "NAME",
      .help = "who to run as once the listeners are open; needs a start as root"},
-    {.name = "group", .type = KEY_STRING, .at = at(struct gateway_conf, group), .syntax = "NAME",
+    {.name = "group", .type = KEY_STRING, .at = at(struct gateway_conf, group),
+     .place = at(struct gateway_conf, group_at), .syntax = "NAME",
      .help = "the group to run as; without it the user's own"},
     {.name = "name", .type = KEY_STRING, .at = at(struct gateway_conf, name), .init = "sluice",
      .syntax = "NAME",
@@ -145,7 +147,7 @@ const struct key gateway_keys[] = {
      .help = "where `sluice status` and its like, and Prometheus, get at the gateway; a unix socket "
              "is for its owner alone"},
     {.name = "state", .type = KEY_STRING, .at = at(struct gateway_conf, state_path),
-     .syntax = "FILE",
+     .place = at(struct gateway_conf, state_at), .syntax = "FILE",
      .help = "where it is kept what `sluice pool` has changed, for the next start; its folder must be "
              "writable for the user to run as"},
     {.name = "stop-timeout", .type = KEY_MS, .at = at(struct gateway_conf, stop_ms),
@@ -160,7 +162,7 @@ const struct key gateway_keys[] = {
      .help = "how often the files of certificates and keys are looked at; when one has changed, new "
              "connections use it"},
     {.name = "temp-dir", .type = KEY_STRING, .at = at(struct gateway_conf, temp_dir),
-     .init = "/var/tmp", .syntax = "DIR",
+     .place = at(struct gateway_conf, temp_at), .init = "/var/tmp", .syntax = "DIR",
      .help = "where bodies too large for memory wait (see buffer); the files have no names"},
     {.name = "resolver", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_nameservers,
      .syntax = "ADDRESS[:PORT][,ADDRESS[:PORT]...]", .options = resolver_options,

@@ -75,8 +75,7 @@ struct gateway_conf {
     uint32_t linger_ms;      /* for a client to close after its last response */
     uint32_t tunnel_ms;      /* a tunnel in which nothing moves */
 
-    struct config_place access_at, error_at; /* of the logs' paths */
-    struct config_place at;                  /* of the block, if there is one */
+    struct config_place access_at, error_at, user_at, group_at, state_at, temp_at;
 };
 
 extern const struct key gateway_keys[];

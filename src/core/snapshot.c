@@ -44,8 +44,8 @@ const struct key *snapshot_key_table(void)
 static void *open_gateway(struct config_reader *r, const struct directive *d, void *target)
 {
     (void)r;
+    (void)d;
     struct snapshot *s = target;
-    s->gateway.at = d->name.at;
     return &s->gateway;
 }
 

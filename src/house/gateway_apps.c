@@ -111,10 +111,12 @@ bool gateway_ask_definitions(struct gateway *g, struct snapshot *s, struct app_d
     if (!error)
         return true;
     app_defs_unref(asking.defs);
-    return config_error(diag, (struct config_place){0}, "what is to be run cannot be prepared: %s",
-                        error == -ECANCELED ? "the master has said why on standard error"
-                        : error == -ESTALE  ? "the configuration has changed meanwhile, try again"
-                                            : strerror(-error));
+    return config_error(
+        diag, (struct config_place){0}, "what is to be run cannot be prepared: %s",
+        error == -ECANCELED
+            ? "the master has said why on standard error; sluice check may say where"
+        : error == -ESTALE ? "the configuration has changed meanwhile, try again"
+                           : strerror(-error));
 }
 
 /* ---- sockets that outlive us ---- */

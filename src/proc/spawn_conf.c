@@ -68,9 +68,11 @@ static const struct key socket_options[] = {
 
 /* As whom and within which limits: of applications and CGI programs alike. */
 #define IDENTITY_KEYS \
-    {.name = "user", .type = KEY_STRING, .at = at(struct spawn_conf, user), .syntax = "NAME", \
+    {.name = "user", .type = KEY_STRING, .at = at(struct spawn_conf, user), \
+     .place = at(struct spawn_conf, user_at), .syntax = "NAME", \
      .help = "who it runs as; needs a start as root. Without it: who the gateway runs as"}, \
-    {.name = "group", .type = KEY_STRING, .at = at(struct spawn_conf, group), .syntax = "NAME", \
+    {.name = "group", .type = KEY_STRING, .at = at(struct spawn_conf, group), \
+     .place = at(struct spawn_conf, group_at), .syntax = "NAME", \
      .help = "the group it runs as; without it the user's own"}, \
     {.name = "umask", .type = KEY_CUSTOM, .flags = KEY_ONE, .set = set_umask, .syntax = "OCTAL", \
      .help = "permissions that files it makes do not get"}, \
@@ -117,7 +119,7 @@ const struct key spawn_keys[] = {
      .help = "wait before the next start after a failed one; doubled each time"},
     IDENTITY_KEYS,
     {.name = "directory", .type = KEY_STRING, .at = at(struct spawn_conf, directory),
-     .syntax = "DIR", .help = "where it runs; without it where sluice was started"},
+     .place = at(struct spawn_conf, directory_at), .syntax = "DIR", .help = "where it runs; without it where sluice was started"},
     ENV_KEY("; {port}, {path} and {n} are replaced"),
     {.name = NULL},
 };

@@ -34,6 +34,7 @@ struct spawn_conf {
 
     struct slice user, group;
     struct slice directory;
+    struct config_place user_at, group_at, directory_at;
     struct slice cgroup;
     bool has_umask;
     uint32_t umask;

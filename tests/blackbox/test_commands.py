@@ -168,6 +168,37 @@ def test_check_warns_of_programs_that_cannot_be_run(check):
     assert r.returncode == 0 and r.all.count("warning: cannot run '/nonexistent/program") == 2, r.all
 
 
+@pytest.mark.parametrize("block", [
+    "gateway {\n threads 1\n %s\n}\n",
+    "pool more {\n spawn sleep 9 {\n %s\n}\n}\n",
+    "pool more {\n backend cgi:///usr/lib/cgi-bin\n run {\n %s\n}\n}\n",
+])
+def test_check_finds_who_is_not_there(check, block):
+    text = block % "user nobdy\n group nogrp"
+    line = text[:text.index("nobdy")].count("\n") + 1
+    r = check(text + GOOD)
+    assert r.returncode == 1
+    assert f"sluice.conf:{line}:7: error: there is no user 'nobdy'" in r.all
+    assert f"sluice.conf:{line + 1}:8: error: there is no group 'nogrp'" in r.all
+
+
+def test_check_warns_of_folders_that_are_not_there(check):
+    r = check("gateway {\n state /nonexistent/state\n temp-dir /nonexistent\n}\n"
+              "pool more {\n spawn sleep 9 {\n directory /nonexistent\n}\n}\n" + GOOD)
+    assert r.returncode == 0
+    assert re.findall(r"sluice.conf:(\S+) warning: cannot (\w+)", r.all) == [
+        ("2:8:", "write"), ("3:11:", "write"), ("7:12:", "enter")], r.all
+
+
+def test_check_looks_for_a_command_where_the_spawner_does(check, tmp_path):
+    (tmp_path / "there").write_text("#!/bin/sh\n")
+    (tmp_path / "there").chmod(0o755)
+    text = "listen 127.0.0.1:0\npool app {\n spawn there {\n %s\n}\n}\nsite * {\n proxy app\n}\n"
+    assert "3:2: warning: there is no program 'there' in PATH" in check(text % "").all
+    assert "0 warnings" in check(text % f"env PATH=/nonexistent:{tmp_path}").all
+    assert "0 warnings" in check(text % "", PATH=f"{tmp_path}:{os.environ['PATH']}").all
+
+
 # ---- explain ----
 
 def test_explain_tells_site_route_and_pool(tmp_path):
