@@ -257,7 +257,7 @@ static bool dial(struct exchange *x, struct backend *b)
     }
     if (error == -ENOTCONN && at->backend->addr.ss_family == AF_UNSPEC && await_spawner(x))
         return true;
-    note_failure(x, FAIL_CONNECT, strerror(-error), NULL);
+    note_failure(x, FAIL_CONNECT, attempt_connect_why(x, error), NULL);
     if (at->backend->addr.ss_family == AF_UNSPEC)
         at->status = cgi_launch_status(error, &at->why);
     stats_attempt_failed(x, FAIL_CONNECT);
@@ -446,6 +446,11 @@ void attempt_start(struct exchange *x)
         fail_for_good(x);
 }
 
+const char *attempt_connect_why(struct exchange *x, int error)
+{
+    return arena_printf(&x->arena, "cannot connect: %s", strerror(-error)).p;
+}
+
 const char *attempt_broken_why(struct exchange *x, const char *otherwise)
 {
     struct slice why = slice_str(lane_why(&x->attempt.lane));
@@ -456,7 +461,7 @@ void attempt_connected(struct exchange *x)
 {
     int rc = lane_connect_result(&x->attempt.lane);
     if (rc < 0 && rc != -EINPROGRESS) {
-        attempt_fail(x, FAIL_CONNECT, attempt_broken_why(x, strerror(-rc)), NULL);
+        attempt_fail(x, FAIL_CONNECT, attempt_broken_why(x, attempt_connect_why(x, rc)), NULL);
     } else if (rc == 0) {
         hedge_end_race(x);
         relay_begin(x);

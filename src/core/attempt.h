@@ -55,6 +55,8 @@ void attempt_start(struct exchange *x);
 void attempt_wait_over(struct exchange *x);
 /* A deadline on the backend's side has passed. Runs the exchange, too. */
 void attempt_on_due(struct exchange *x);
+/* Why there is no connection; error: -errno. */
+const char *attempt_connect_why(struct exchange *x, int error);
 /* Why the connection broke: what TLS says, else what the caller knows. */
 const char *attempt_broken_why(struct exchange *x, const char *otherwise);
 /* The connection under way is established, or failed. */

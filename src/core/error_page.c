@@ -29,7 +29,7 @@ static const struct sentence {
     {500, "Something went wrong inside this site."},
     {501, "The request asks for something that this site does not do."},
     {502, "The application behind this site could not be reached or gave no valid answer."},
-    {503, "This site has too much to do at the moment. Please try again soon."},
+    {503, "This site cannot answer at the moment. Please try again soon."},
     {504, "The application behind this site did not answer in time."},
     {505, "This site does not speak that version of HTTP."},
 };

@@ -2,7 +2,6 @@
 #include "core/hedge.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "core/attempt.h"
@@ -92,7 +91,7 @@ static void on_racer_ready(void *owner)
     if (rc == -EINPROGRESS)
         return;
     if (rc < 0) {
-        on_failed(x, strerror(-rc));
+        on_failed(x, attempt_connect_why(x, rc));
         return;
     }
     lane_end(&x->attempt.lane, false);

@@ -44,6 +44,13 @@ static void tell(void *ctx, int pair, const char *what)
     config_warn(t->diag, t->all->confs[pair]->at, "%s", what);
 }
 
+static void blame(struct tls_files *f, const struct tls_pair_conf *pair, const char *why)
+{
+    config_error(f->diag, pair->at, "%s%s", why,
+                 pair->key.n ? ""
+                             : "\nthe key is looked for in the same file: no key= names another");
+}
+
 static struct tls_server *make(struct tls_files *f, const struct pairs *all,
                                const struct listen_conf *l, struct tls_tickets *tickets)
 {
@@ -71,8 +78,10 @@ static struct tls_server *make(struct tls_files *f, const struct pairs *all,
     if (!tls_files_read(f, tls->client_ca, l->at, &conf.client_ca))
         return NULL;
     struct tls_server *server = tls_server_new(&conf, &fault);
-    if (!server)
-        config_error(f->diag, fault.pair < 0 ? l->at : all->confs[fault.pair]->at, "%s", fault.why);
+    if (!server && fault.pair < 0)
+        config_error(f->diag, l->at, "%s", fault.why);
+    else if (!server)
+        blame(f, all->confs[fault.pair], fault.why);
     return server;
 }
 

@@ -81,7 +81,9 @@ static enum found find_index(struct lookup *l, struct slice path, struct slice n
         if (error && error != -ENOENT && error != -ENOTDIR)
             return nothing(l, error);
     }
-    return nothing(l, -ENOENT);
+    l->status = 404;
+    l->why = "no such file: none that 'index' names";
+    return FOUND_NOTHING;
 }
 
 static enum found find_directory(struct lookup *l, struct slice path, struct slice name)

@@ -148,7 +148,7 @@ def test_check_says_what_is_wrong_with_certificates(authority, tmp_path):
     (tmp_path / "mixed.pem").write_bytes(a.text + b.text)
     cases = [
         (f"certificate {a.pem} key={b.key}", 1, "the key does not belong to the certificate"),
-        (f"certificate {a.pem}", 1, "the key file holds no private key that can be read"),
+        (f"certificate {a.pem}", 1, "the key file holds no private key that can be read(.|\n)*hint: .* no key= names another"),
         (f"certificate {a.key} key={a.key}", 1, "the certificate file holds no certificate that can be read"),
         (f"certificate {tmp_path}/none key={a.key}", 1, "cannot read .*none: No such file"),
         (f"certificate {a.pem} key={a.key} ocsp={a.key}", 1, "the OCSP response is none that tells"),
