@@ -10,4 +10,4 @@ function __sluice_words
     end
 end
 
-complete -c sluice -f -n 'not contains -- (commandline -opc)[-1] -c --config --access-log --error-log' -a '(__sluice_words)'
+complete -c sluice -f -n 'not contains -- (commandline -opc)[-1] -c --config -r --root --access-log --error-log' -a '(__sluice_words)'

@@ -168,7 +168,9 @@ static void put_man(FILE *out, const char *text)
 void cli_print_man(FILE *out, const struct command *commands)
 {
     for (const struct command *c = commands; c->name; c++) {
-        fprintf(out, ".SS \"sluice %s\"\n", c->name);
+        fprintf(out, ".SS \"sluice %s%s", c->name, *c->operands ? " " : "");
+        put_man(out, c->operands);
+        fputs("\"\n", out);
         put_man(out, c->summary);
         fputs(".\n", out);
         for (const struct cli_option *o = c->options; o && o->name; o++) {
