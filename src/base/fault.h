@@ -16,8 +16,8 @@ struct fault {
 enum parse { PARSE_MORE, PARSE_DONE, PARSE_BAD };
 
 /* Fills *f and answers PARSE_BAD, so that a refusal is one return statement. */
-static inline enum parse fault_bad(struct fault *f, uint16_t status, const char *what,
-                                   const char *rule)
+__attribute__((cold)) static inline enum parse fault_bad(struct fault *f, uint16_t status,
+                                                         const char *what, const char *rule)
 {
     *f = (struct fault){.status = status, .what = what, .rule = rule};
     return PARSE_BAD;

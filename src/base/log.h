@@ -44,11 +44,11 @@ bool log_level_parse(struct slice s, enum log_level *level); /* "error" "warn" "
 /* id: of the exchange, 0 where there is none. The format is a literal: its address names the
  * message when repetitions are counted. */
 void log_at(enum log_level level, uint64_t id, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((cold, format(printf, 3, 4)));
 
 /* The same for what an application says: every line is news, so that there may be many. */
 void log_said(enum log_level level, uint64_t id, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((cold, format(printf, 3, 4)));
 
 #define log_error(id, ...) log_at(LEVEL_ERROR, id, __VA_ARGS__)
 #define log_warn(id, ...)  log_at(LEVEL_WARN, id, __VA_ARGS__)

@@ -111,8 +111,9 @@ static void begin_exchange(struct client *c, struct h2_stream *s)
     exchange_run(x);
 }
 
-/* Tells the exchanges what has happened to their streams. */
-static void run_news(struct client *c)
+/* Tells the exchanges what has happened to their streams, and begins those of new ones. False: a
+ * read may bring a hundred; the next turn goes on. */
+static bool run_news(struct client *c)
 {
     struct h2_stream *s;
     unsigned news;
@@ -120,7 +121,10 @@ static void run_news(struct client *c)
         struct exchange *x = s->owner;
         if (news & H2_REQUEST) {
             begin_exchange(c, s);
-            continue;
+            if (!loop_turn_is_long(&c->worker->loop))
+                continue;
+            turn_soon(c);
+            return false;
         }
         x->resp_bytes = s->sent_bytes;
         x->client_moved |= (news & H2_ROOM) != 0;
@@ -128,6 +132,7 @@ static void run_news(struct client *c)
             exchange_abort(x, h2_gone_text(s));
         exchange_run(x);
     }
+    return true;
 }
 
 static void abort_all(struct client *c, const char *why)
@@ -153,7 +158,8 @@ static void lose(struct client *c, const char *why)
 static bool read_some(struct client *c)
 {
     struct client_h2 *h2 = c->h2;
-    for (int i = 0; i < READS_PER_TURN && c->stream.readable; i++) {
+    bool is_told = run_news(c); /* what an earlier turn has left */
+    for (int i = 0; is_told && i < READS_PER_TURN && c->stream.readable; i++) {
         ssize_t n = stream_fill(&c->stream);
         if (n == -EAGAIN)
             break;
@@ -164,7 +170,7 @@ static bool read_some(struct client *c)
         struct slice in = stream_bytes(&c->stream);
         h2_feed(h2->session, in, c->stream.in, c->worker->loop.now_us);
         stream_consume(&c->stream, in.n);
-        run_news(c);
+        is_told = run_news(c);
     }
     return true;
 }
@@ -185,9 +191,8 @@ static bool write_some(struct client *c)
         }
         if (c->out.bytes < before)
             h2->wrote_ms = c->worker->loop.now_ms;
-        run_news(c);
-        if (!c->stream.writable)
-            return true; /* the next edge goes on */
+        if (!run_news(c) || !c->stream.writable)
+            return true; /* the next turn, or the next edge, goes on */
     }
     turn_soon(c);
     return true;

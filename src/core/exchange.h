@@ -214,12 +214,13 @@ void exchange_enter(struct exchange *x, enum exchange_state state, const char *w
 
 /* Answers with an error page, or, when a response head has gone out, breaks the response off. Marks
  * only: the state machine carries it out. why: for the log; rule: RFC section or NULL. */
-void exchange_fail(struct exchange *x, uint16_t status, const char *why, const char *rule);
+void exchange_fail(struct exchange *x, uint16_t status, const char *why, const char *rule)
+    __attribute__((cold));
 /* n bytes more of the request's body have come. True: that is more than it may have, and has been
  * answered. */
 bool exchange_takes_too_much(struct exchange *x, size_t n);
 /* The client has gone: nothing more can be said to it. */
-void exchange_abort(struct exchange *x, const char *why);
+void exchange_abort(struct exchange *x, const char *why) __attribute__((cold));
 
 /* Puts the head of the response, x->resp, to the client; after that only its body can follow. */
 void exchange_put_head(struct exchange *x);

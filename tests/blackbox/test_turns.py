@@ -12,6 +12,7 @@ import threading
 
 import pytest
 
+from harness import H2Client, h2
 from harness.certs import Authority
 
 pytestmark = pytest.mark.plain
@@ -132,6 +133,26 @@ def test_where_patterns_are_tried_requests_take_turns(gateway, trace):
     print(most, all_calls)
     assert all_calls == count
     assert most <= 2    # the first, and one that waited
+
+
+def test_requests_of_one_read_take_turns(gateway, tmp_path, trace):
+    """An HTTP/2 client may send a hundred at once."""
+    count = 24
+    for i in range(count):
+        (tmp_path / f"f{i}").write_text(str(i))
+    g = gateway("gateway { threads 1; access-log off }\nlisten 127.0.0.1:0\n"
+                f"site {{ root {tmp_path}; files }}\n")
+    with H2Client(g.address) as c:
+        c.sync()
+        t = trace(g, "openat2", inject=["openat2"])
+        numbers = [c.next_stream() for _ in range(count)]
+        c.send(b"".join(h2.get(n, f"/f{i}") for i, n in enumerate(numbers)))
+        bodies = [bytes(c.wait(n).body) for n in numbers]
+        most, all_calls = t.most("openat2")
+    print(most, all_calls)
+    assert bodies == [str(i).encode() for i in range(count)]
+    assert all_calls == count
+    assert most <= 3    # one when it has been read, one in the connection's turn, and one when that has sent
 
 
 def test_idle_clients_are_closed_a_few_at_a_time_when_the_gateway_stops(gateway, trace):
