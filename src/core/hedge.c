@@ -36,6 +36,8 @@ void hedge_arm_race(struct exchange *x)
 {
     if (may_race(x))
         timer_set(&x->worker->loop, &x->timer, x->attempt.pool->conf->race_ms);
+    else
+        timer_clear(&x->timer); /* that of an attempt before */
 }
 
 /* ---- the one aside ---- */

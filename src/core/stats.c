@@ -56,6 +56,8 @@ static void count(struct tally *t, const struct exchange *x, const struct outcom
 static void count_attempt(struct tally *t, const struct attempt *at)
 {
     counter_add(&t->counters[TALLY_ATTEMPTS], 1);
+    if (at->hedge.conn && at->hedge.is_racing) /* nobody has been asked yet */
+        return;
     if (at->count > 1)
         counter_add(&t->counters[TALLY_RETRIES], 1);
     if (at->hedge.conn)

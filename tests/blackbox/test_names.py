@@ -14,6 +14,7 @@ import pytest
 from harness import Client, Event, serve, stretched, wait_for
 from harness.admin import ADMIN, AdminClient, ask
 from harness.dns import A, AAAA, NameServer
+from harness.h2_peer import serve_h2
 
 
 def named(name):
@@ -122,6 +123,29 @@ def test_an_address_that_does_not_connect_is_raced_by_another(proxy, names, unre
     states = {b["address"]: b["state"] for b in ask(g, "/pools/app")["backends"]}
     assert sorted(states.values()) == ["down", "up"]        # outrun three times: left alone
     assert all(r["attempts"] == 1 for r in g.access(12))
+    counters = ask(g, "/pools/app")["counters"]
+    assert (counters["retries"], counters["hedges"]) == (0, 0)
+
+
+def test_a_race_begins_only_where_one_was_to_begin(proxy, names, unreachable, backend):
+    """A time that was set for the pool before, whose answer sends the request here, where connections are shared."""
+    dns = names({"app.test": (["127.0.0.1", "127.0.0.2"], 60)})
+    g = proxy(then=serve(lambda r, c: c.respond("", fields="X-Accel-Redirect: /far\r\n")), threads=1,
+              gateway=[f"resolver {dns.address}"], pool=["hedge after=100ms", "hand-over accel"],
+              site=f"""pool far {{
+                  protocol h2c
+                  backend app.test:{unreachable.port}
+                  timeout connect=500ms
+              }}
+              site * {{
+                  route /far {{ internal; proxy far }}
+                  route *    {{ proxy app }}
+              }}""")
+    g.expect_error("")
+    backend(then=serve_h2(), host="127.0.0.2", port=unreachable.port)
+    for _ in range(2):
+        assert g.get().body == b"ok"
+    assert g.wait_line("could not connect in time")
 
 
 def test_a_race_that_both_lose_is_a_504(proxy, names, unreachable):
