@@ -71,6 +71,7 @@ void relay_begin(struct exchange *x)
     /* A program has got its head with its environment. */
     bool is_program = at->backend->addr.ss_family == AF_UNSPEC;
     relay_fill_request(x, at->backend, &request, is_program ? NULL : &cgi);
+    at->sent = is_program;
     at->redirect = SLICE_NONE;
     at->codec->begin(at->lane.state, &request, at->lane.out);
     timer_clear(at->lane.timer); /* the deadline of connecting was another one */

@@ -222,6 +222,17 @@ def test_a_program_that_is_killed_costs_no_get(gateway, tmp_path):
     g.wait_line("the program was killed by signal 9")
 
 
+def test_a_program_that_is_killed_is_not_run_twice_for_a_post(gateway, tmp_path):
+    """It was given the request when it was started, even one without a body: what it has done nobody knows."""
+    (tmp_path / "p").write_text("#!/bin/sh\necho >>runs\nkill -9 $$\n")
+    (tmp_path / "p").chmod(0o755)
+    g = gateway(f"gateway {{\n access-log off\n}}\nlisten 127.0.0.1:0\nsite * {{\n cgi {tmp_path}\n}}\n")
+    g.check_fds = False
+    with g.client() as c:
+        assert c.ask("POST", "/p", "Content-Length: 0\r\n").status == 502
+    assert (tmp_path / "runs").read_text() == "\n"
+
+
 def test_who_waits_at_a_process_that_ends_before_it_took_him_is_asked_elsewhere(app):
     """The socket is closed, for no other process comes soon; nobody has had the request, so this was no attempt."""
     g = app("processes 2", "backoff 10s..10s", pool=["retry attempts=1"])
