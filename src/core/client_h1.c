@@ -396,7 +396,8 @@ static uint64_t front_plain_left(const struct exchange *x)
     if (!c->stream.transport->splice || !c->stream.readable || stream_bytes(&c->stream).n)
         return 0;
     uint64_t left = h1_plain_left(&c->h1.reader);
-    uint64_t limit = x->serve->body_bytes ? x->serve->body_bytes : UINT64_MAX;
+    bool is_limited = x->serve->body_bytes && c->h1.reader.kind != BODY_TUNNEL;
+    uint64_t limit = is_limited ? x->serve->body_bytes : UINT64_MAX;
     uint64_t allowed = limit > x->req_bytes ? limit - x->req_bytes : 0;
     return left < allowed ? left : allowed;
 }

@@ -213,7 +213,8 @@ bool exchange_takes_too_much(struct exchange *x, size_t n)
 {
     uint64_t limit = x->serve->body_bytes;
     x->req_bytes += n;
-    if (!limit || x->req_bytes <= limit || x->response >= MSG_COMPLETE || x->error_status)
+    if (!limit || x->req_bytes <= limit || x->response >= MSG_COMPLETE || x->error_status ||
+        x->resp_framing.kind == BODY_TUNNEL)
         return false;
     exchange_fail(x, 413, "request body is larger than the limit", "RFC 9110 15.5.14");
     return true;

@@ -81,6 +81,20 @@ def test_a_tunnel_carries_much_both_ways(proxy):
     c.expect_closed()
 
 
+def test_what_goes_through_a_tunnel_is_no_body(proxy):
+    """How long a body may be says nothing of it."""
+    def script(c):
+        c.request()
+        c.send(SWITCH)
+        c.send(c.reader.exactly(500_000)[::-1])
+    c = proxy(script, route=["limit body=1k"]).client()
+    c.send(ASK)
+    assert c.response().status == 101
+    c.send(b"a" * 500_000)
+    assert c.reader.exactly(500_000) == b"a" * 500_000
+    c.expect_closed()
+
+
 def test_either_end_of_a_tunnel_ends_it(proxy):
     ended = Event()
 
