@@ -250,6 +250,8 @@ void forward_response(struct exchange *x, struct response_head *head)
 {
     if (head->status == 101)
         x->upgrade = fields_value(&head->fields, FIELD_UPGRADE);
+    if (head->status == 204 || head->status / 100 == 1) /* RFC 9110 8.6 */
+        fields_drop(&head->fields, FIELD_CONTENT_LENGTH);
     drop_hop_by_hop(&head->fields, head->fields.n);
     add_via(x, &head->fields, head->is_h2 ? SLICE("2.0") : minor_text(head->minor));
 }

@@ -286,6 +286,25 @@ def test_204_and_304_have_no_body(proxy, status):
     assert g.backend.accepted == 1
 
 
+@pytest.mark.parametrize("status", ["204 No Content", "103 Early Hints"])
+def test_a_length_where_there_can_be_no_body_is_dropped(proxy, status):
+    """RFC 9110 8.6: some clients would wait for it."""
+    def script(c):
+        c.request()
+        c.send(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nX-Own: 1\r\n\r\n")
+        if status[0] == "1":
+            c.respond("final")
+        c.request()
+        c.respond("next")
+    c = proxy(script).client()
+    c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+    m = c.response(interim=True)
+    assert m.status == int(status[:3]) and m["x-own"] == "1" and "content-length" not in m
+    if status[0] == "1":
+        assert c.response().body == b"final"
+    assert c.get().body == b"next"
+
+
 def test_304_may_tell_a_content_length(proxy):
     """RFC 9110 8.6"""
     def script(c):
