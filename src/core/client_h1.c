@@ -161,14 +161,27 @@ static bool is_idle(const struct client *c)
     return c->state == CLIENT_OPEN && !c->h2 && !c->h1.x;
 }
 
+/* Who sends requests ahead that are answered at once goes on in the next turn when this one has
+ * been long: others wait. */
+static bool must_wait(struct client *c)
+{
+    bool has_more = stream_bytes(&c->stream).n || c->stream.readable;
+    if (!has_more || !loop_turn_is_long(&c->worker->loop))
+        return false;
+    stream_again(&c->stream);
+    return true;
+}
+
 /* Drives the connection until it must wait. Exchanges that end at once come back through
  * front_done(), which leaves going on to this loop. */
 static void client_run(struct client *c)
 {
+    uint32_t before = c->requests;
     if (c->is_running)
         return;
     c->is_running = true;
-    while (is_idle(c) && (take_request(c) || read_more(c)))
+    while (is_idle(c) && !(c->requests != before && must_wait(c)) &&
+           (take_request(c) || read_more(c)))
         ;
     if (is_idle(c)) {
         if (must_go(c) && !c->h1.first_us)
