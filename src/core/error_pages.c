@@ -158,6 +158,7 @@ static void show_path(struct exchange *x, const struct error_page_conf *page, ui
 {
     const struct reroute to = {.target = page->path, .as_get = true, .why = "error-page"};
     x->error_status = status;
+    x->kept = NULL; /* it describes what is not sent */
     if (exchange_reroute(x, &to))
         drop_conditions(&x->req.fields);
 }

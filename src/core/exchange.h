@@ -164,7 +164,7 @@ struct exchange {
     bool lifts;                  /* what lies in files of resp_body into coded: see lift.h */
     struct handoff *handoff;     /* what the answer asks for in its place; see handoff.h */
     const struct fields *kept;   /* of an answer that has handed over to another route; NULL */
-    struct slice wanted_backend; /* by such an answer; empty: any */
+    struct slice wanted_backend; /* by who has sent it here (reroute.h); empty: any */
     uint64_t rate_bytes;         /* of the response in a second; 0: no limit */
     bool buffer_response;        /* taken as fast as the backend sends it */
     struct spool *req_spool, *resp_spool; /* NULL until a body outgrows memory */

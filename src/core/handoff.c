@@ -10,6 +10,7 @@
 #include "core/demand.h"
 #include "core/file_answer.h"
 #include "core/forward.h"
+#include "core/relay.h"
 #include "core/reroute.h"
 #include "core/worker.h"
 #include "http/file_piece.h"
@@ -421,9 +422,9 @@ static void go_to_route(struct exchange *x, struct handoff *h)
 static void begin_again(struct exchange *x, const struct handoff *h)
 {
     const struct slice uri = h->asked[ASK_REWRITE_URI];
-    x->wanted_backend = h->asked[ASK_REWRITE_BACKEND];
-    const struct reroute to = {.target = uri.p ? as_target(x, uri) : x->req.target,
+    const struct reroute to = {.target = uri.p ? as_target(x, uri) : relay_target(x),
                                .host = h->asked[ASK_REWRITE_HOST],
+                               .backend = h->asked[ASK_REWRITE_BACKEND],
                                .why = "X-Rewrite"};
     exchange_reroute(x, &to);
 }

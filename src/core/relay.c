@@ -26,8 +26,7 @@ enum {
     SPLICE_MIN = 128 * 1024, /* below, two system calls more cost more than the copy */
 };
 
-/* Path and query, also of a request that came in absolute-form (RFC 9112 3.2.1). */
-static struct slice origin_target(struct exchange *x)
+struct slice relay_target(struct exchange *x)
 {
     const struct request_head *req = &x->req;
     if (req->form != TARGET_ABSOLUTE)
@@ -45,7 +44,7 @@ void relay_fill_request(struct exchange *x, const struct backend *b, struct code
     *request = (struct codec_request){
         .head = &x->req,
         .framing = x->req_framing,
-        .target = origin_target(x),
+        .target = relay_target(x),
         .host = x->mount.host.n                   ? x->mount.host
                 : conf->host_mode == HOST_KEEP    ? x->req.authority
                 : conf->host_mode == HOST_BACKEND ? slice_str(b->host)

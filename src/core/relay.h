@@ -6,6 +6,8 @@
 
 #include "core/exchange.h"
 
+/* Path and query, also of a request that came in absolute-form (RFC 9112 3.2.1). */
+struct slice relay_target(struct exchange *x);
 /* Writes the request's head into the connection just made or reused. */
 void relay_begin(struct exchange *x);
 /* The request as it goes to b: *info is where request->cgi points, for codecs that want it; NULL:

@@ -122,6 +122,7 @@ bool exchange_reroute(struct exchange *x, const struct reroute *to)
               SLICE_ARG(to->target));
     rewriting_keep_asked(x);
     if (to->host.n) /* another site's, maybe */
+    x->wanted_backend = to->backend;
         x->site_mount = (struct mount){0};
     forget_response(x);
     restore_fields(x);

@@ -12,9 +12,10 @@
 struct reroute {
     struct slice target; /* path and query as in a request line: "/a%20b?c"; the exchange's arena */
     struct slice host;   /* another authority; empty: the same */
-    bool as_get;         /* GET (or HEAD, as it was), and the request's body is dropped; else method
-                          * and body stay, if none of the body has gone or it can be sent again */
-    const char *why;     /* for the trace and the log: "X-Accel-Redirect" */
+    struct slice backend; /* the one of the pool that is to be asked; empty: any */
+    bool as_get;     /* GET (or HEAD, as it was), and the request's body is dropped; else method
+                      * and body stay, if none of the body has gone or it can be sent again */
+    const char *why; /* for the trace and the log: "X-Accel-Redirect" */
 };
 
 /* In EX_ADMIT, EX_ACT, or EX_RELAY while no response head has gone out. Gives up the attempt there

@@ -104,6 +104,19 @@ def test_what_cannot_be_had_is_not_described_as_the_file(app):
         assert m.status == status and m["content-type"] == "text/plain; charset=utf-8"
 
 
+def test_a_page_for_an_error_is_not_described_as_the_file(proxy, tree):
+    fields = "X-Accel-Redirect: /none\r\nContent-Type: video/x-own\r\nContent-Disposition: attachment\r\n"
+    g = proxy(then=serve(lambda r, c: c.respond(b"", fields=fields)), pool=["hand-over accel"], site=f"""site * {{
+        root {tree}/files
+        error-page 404 /small.txt
+        route /none /small.txt {{ internal; files }}
+        route *                {{ proxy app }}
+    }}""")
+    m = g.get("/")
+    assert m.status == 404 and m.body == SMALL
+    assert m["content-type"].startswith("text/plain") and "content-disposition" not in m
+
+
 def test_the_version_that_the_application_tells_counts(app):
     g = app('X-Sendfile: %(tree)s/files/small.txt\r\nETag: "v7"\r\nLast-Modified: Mon, 01 Jan 2001 00:00:00 GMT\r\n')
     c = g.client()
@@ -363,8 +376,25 @@ def test_a_backend_may_be_named(proxy, backend, tree):
     first = backend(then=serve(lambda r, c: c.respond(b"", fields=f"X-Rewrite-Backend: {second.address}\r\n")))
     g = proxy(first, second, pool=["hand-over rewrite", "balance first"])
     assert g.get("/").body == b"second"
+    with g.client() as c:
+        assert c.ask("GET", "http://test/").body == b"second"
     other = backend(then=serve(lambda r, c: c.respond(b"", fields="X-Rewrite-Backend: nowhere:1\r\n")))
     assert proxy(other, pool=["hand-over rewrite"]).get("/").status == 503
+
+
+def test_a_backend_is_named_for_one_pool_alone(proxy, backend):
+    """Neither for that of a page for an error, nor for that of another route."""
+    first = backend(then=serve(lambda r, c: c.respond(b"", fields="X-Rewrite-Backend: nowhere:1\r\n")))
+    pages = backend(then=serve(lambda r, c: b"sorry"))
+    g = proxy(first, pool=["hand-over rewrite"], site=f"""
+        pool pages {{ backend {pages.address} }}
+        site * {{
+            error-page 503 /sorry
+            route /sorry {{ internal; proxy pages }}
+            route *      {{ proxy app }}
+        }}""")
+    m = g.get("/")
+    assert m.status == 503 and m.body == b"sorry"
 
 
 # ---- what is not allowed ----
