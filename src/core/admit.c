@@ -93,6 +93,14 @@ void admission_explain(const struct admission *a, const struct facts *q, FILE *o
 
 /* ---- serving ---- */
 
+/* Nothing is asked of the client meanwhile, whatever it was asked for before a redirect. */
+static void await_admission(struct exchange *x)
+{
+    enum wait wait = x->client_gone ? WAIT_GONE : WAIT_NOTHING;
+    if (x->client_wait != wait)
+        x->front->set_deadline(x, x->client_wait = wait);
+}
+
 enum next admit_run(struct exchange *x)
 {
     const struct admission *a = x->route->admission;
@@ -104,10 +112,7 @@ enum next admit_run(struct exchange *x)
             x->gate++;
             break;
         case ADMIT_OVER: return NEXT;
-        case ADMIT_WAIT:
-            if (x->client_gone && x->client_wait != WAIT_GONE)
-                x->front->set_deadline(x, x->client_wait = WAIT_GONE);
-            return PARK;
+        case ADMIT_WAIT: await_admission(x); return PARK;
         }
     }
     exchange_enter(x, EX_ACT, "admitted");

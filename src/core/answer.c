@@ -81,10 +81,11 @@ bool answer_skip_body(struct exchange *x)
     /* Who waits for leave to send its body has not sent it (RFC 9110 10.1.1). */
     if (fields_has(&x->req.fields, FIELD_EXPECT))
         return true;
-    for (int i = 0; i < SKIP_ROUNDS && x->request == MSG_BODY && x->front->take(x); i++) {
-        if (x->state != state)
-            return false;
+    bool goes_on = true;
+    for (int i = 0; goes_on && i < SKIP_ROUNDS && x->request == MSG_BODY && x->front->take(x);
+         i++) {
+        goes_on = x->state == state && x->response == MSG_NONE; /* else it has been answered */
         chain_clear(&x->req_body);
     }
-    return x->state == state;
+    return goes_on;
 }

@@ -257,8 +257,9 @@ static bool on_body_event(struct exchange *x, enum codec_event event,
         x->req_trailers = result->trailers;
         x->request = MSG_COMPLETE;
         return false;
-    case CODEC_BAD:
-        x->close_client = true;
+    case CODEC_BAD: /* where it ends nobody knows any more */
+        x->close_client = x->body_unread = true;
+        x->request = MSG_COMPLETE;
         exchange_fail(x, result->fault.status, result->fault.what, result->fault.rule);
         return false;
     case CODEC_HEAD:
@@ -372,7 +373,8 @@ static void put_end(struct exchange *x)
 static bool front_send(struct exchange *x)
 {
     struct client *c = x->client;
-    if (!chain_is_empty(x->outgoing) && chain_room(&c->out)) {
+    bool moved = !chain_is_empty(x->outgoing) && chain_room(&c->out);
+    if (moved) { /* the backend may send as much again, whether it goes out or not */
         x->resp_bytes += x->outgoing->bytes;
         h1_put_body(&c->h1.writer, x->outgoing, &c->out);
     }
@@ -381,7 +383,7 @@ static bool front_send(struct exchange *x)
     c->stream.is_ending = x->close_client && x->response == MSG_PASSED && !x->broken;
     size_t before = c->out.bytes;
     if (before == 0)
-        return false;
+        return moved;
     bool has_backend = lane_is_open(&x->attempt.lane);
     if (!stream_flush_part(&c->stream, &c->out,
                            has_backend ? EXCHANGE_TURN_BYTES / 2 : EXCHANGE_TURN_FILE_BYTES)) {
@@ -391,10 +393,10 @@ static bool front_send(struct exchange *x)
             abort_unsent(x, "client closed while the response was being sent");
         return true;
     }
-    bool moved = c->out.bytes < before;
+    bool sent = c->out.bytes < before;
     x->flushed_bytes += before - c->out.bytes;
-    x->client_moved |= moved;
-    return moved;
+    x->client_moved |= sent;
+    return moved || sent;
 }
 
 static bool front_is_flushed(const struct exchange *x)

@@ -429,12 +429,11 @@ void client_h2_start(struct client *c)
 
 static void end_request(struct exchange *x, const struct h2_stream *s)
 {
-    if (s->fault.status) {
-        exchange_fail(x, s->fault.status, s->fault.what, s->fault.rule);
-        return;
-    }
-    x->req_trailers = s->trailers;
     x->request = MSG_COMPLETE;
+    if (s->fault.status)
+        exchange_fail(x, s->fault.status, s->fault.what, s->fault.rule);
+    else
+        x->req_trailers = s->trailers;
 }
 
 static bool front_take(struct exchange *x)

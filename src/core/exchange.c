@@ -414,7 +414,6 @@ static void answer_expectation(struct exchange *x)
     fields_drop(&x->req.fields, FIELD_EXPECT);
     x->expectation_met = true;
     x->front->put_interim(x, &go_on);
-    x->front->send(x);
 }
 
 /* All of the body is here: its length is known now, however it came. */
@@ -444,6 +443,10 @@ static enum next step_buffer(struct exchange *x)
 {
     bool moved = true;
     answer_expectation(x);
+    if (!x->front->is_flushed(x))
+        x->front->send(x);
+    if (x->state != EX_BUFFER) /* the client has gone */
+        return NEXT;
     for (int round = 0; moved && round < BUFFER_ROUNDS && x->request == MSG_BODY; round++) {
         moved = x->front->take(x);
         if (x->state != EX_BUFFER)

@@ -70,8 +70,8 @@ void relay_begin(struct exchange *x)
     /* A program has got its head with its environment. */
     bool is_program = at->backend->addr.ss_family == AF_UNSPEC;
     relay_fill_request(x, at->backend, &request, is_program ? NULL : &cgi);
-    at->sent = is_program;
     at->redirect = SLICE_NONE;
+    at->sent = is_program;
     at->codec->begin(at->lane.state, &request, at->lane.out);
     timer_clear(at->lane.timer); /* the deadline of connecting was another one */
     x->begin_us = x->worker->loop.now_us;
@@ -116,15 +116,18 @@ static void put_request_body(struct exchange *x)
     at->codec->put_body(at->lane.state, &x->req_body, at->lane.out);
 }
 
-static void pass_request(struct exchange *x)
+/* True: the client may send as much again, whether it goes out or not. */
+static bool pass_request(struct exchange *x)
 {
     struct attempt *at = &x->attempt;
-    if (!chain_is_empty(&x->req_body) && chain_room(at->lane.out))
+    bool moved = !chain_is_empty(&x->req_body) && chain_room(at->lane.out);
+    if (moved)
         put_request_body(x);
     if (x->request == MSG_COMPLETE && chain_is_empty(&x->req_body)) {
         at->codec->put_end(at->lane.state, &x->req_trailers, at->lane.out);
         x->request = MSG_PASSED;
     }
+    return moved;
 }
 
 /* All of the request has gone out: this direction has nothing to do any more. */
@@ -142,7 +145,7 @@ static bool inbound(struct exchange *x)
         moved = splice_request(x) || x->front->take(x);
     if (x->state != EX_RELAY || !lane_is_open(&at->lane))
         return moved;
-    pass_request(x);
+    moved |= pass_request(x);
     if (lane_flush(&at->lane))
         moved = x->conn_moved = at->sent = true;
     if (!is_passed(x))

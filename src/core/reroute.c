@@ -41,7 +41,7 @@ static bool drop_body(struct exchange *x)
     if (!answer_skip_body(x))
         return false;
     chain_clear(&x->attempt.replay);
-    x->body_unread = x->request == MSG_BODY;
+    x->body_unread |= x->request == MSG_BODY;
     x->close_client |= x->body_unread;
     x->request = MSG_COMPLETE;
     x->req_framing = (struct framing){.kind = BODY_NONE};
@@ -100,6 +100,7 @@ static void forget_response(struct exchange *x)
 {
     size_t window = x->worker->snapshot->gateway.window;
     chain_clear(&x->resp_body);
+    x->handoff = NULL;
     x->resp = (struct response_head){0};
     x->resp_trailers = (struct fields){0};
     x->resp_framing = (struct framing){0};
@@ -121,8 +122,8 @@ bool exchange_reroute(struct exchange *x, const struct reroute *to)
     log_debug(x->id, "%s: " SLICE_FMT " goes on as " SLICE_FMT, to->why, SLICE_ARG(x->req.target),
               SLICE_ARG(to->target));
     rewriting_keep_asked(x);
-    if (to->host.n) /* another site's, maybe */
     x->wanted_backend = to->backend;
+    if (to->host.n) /* another site's, maybe */
         x->site_mount = (struct mount){0};
     forget_response(x);
     restore_fields(x);
