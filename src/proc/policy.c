@@ -373,6 +373,8 @@ static void shrink(struct policy *p, uint64_t now_ms)
 
 /* ---- turns ---- */
 
+/* To be given a request shows nothing: a socket of ours is there, whether or not the process can
+ * start. */
 static void settle(struct policy *p, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < p->slot_count; i++) {
