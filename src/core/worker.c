@@ -176,20 +176,32 @@ void worker_fini(struct worker *w)
 void worker_client_joined(struct worker *w)
 {
     counter_add(&w->stats.clients_joined, 1);
-    if (++w->client_count != w->client_limit)
+    if (++w->client_count < w->client_limit)
+/* Whatever has changed: the clients, the limit or the listeners. */
+static void heed_limit(struct worker *w)
+{
+    bool is_full = w->client_count >= w->client_limit;
+    list_each (node, &w->listeners) {
+        struct listener *l = &listener_of(node)->listener;
+        if (is_full)
+            listener_pause(l);
+        else
+            listener_resume(l);
+    }
+}
+
         return;
-    log_warn(0, "worker %u: %u client connections, the limit: others wait", w->index,
-             w->client_count);
-    list_each (node, &w->listeners)
-        listener_pause(&listener_of(node)->listener);
+    if (w->client_count == w->client_limit)
+        log_warn(0, "worker %u: %u client connections, the limit: others wait", w->index,
+                 w->client_count);
+    heed_limit(w);
 }
 
 void worker_client_left(struct worker *w)
 {
     counter_add(&w->stats.clients_left, 1);
-    if (w->client_count-- == w->client_limit)
-        list_each (node, &w->listeners)
-            listener_resume(&listener_of(node)->listener);
+    if (w->client_count-- >= w->client_limit)
+        heed_limit(w);
     if (w->stopping && w->client_count == 0)
         loop_stop(&w->loop);
 }
@@ -225,6 +237,7 @@ void worker_apply(struct worker_change *change)
     free(change->removed);
     free(change);
 }
+    heed_limit(w);
 
 static void on_change(struct post *p)
 {

@@ -93,7 +93,8 @@ static struct worker_change *make_change(struct gateway *g, uint32_t worker)
     struct worker_change *c = mem_zalloc(sizeof(*c));
     c->worker = &g->workers[worker];
     c->tenure = tenure_new(g->current, &g->loop);
-    c->client_limit = (conf->conns + g->worker_count - 1) / g->worker_count;
+    c->client_limit =
+        conf->conns ? (conf->conns + g->worker_count - 1) / g->worker_count : UINT32_MAX;
     list_each (node, &g->listenings.list) {
         struct listening *l = container_of(node, struct listening, node);
         if (!l->is_wanted) {

@@ -1,0 +1,79 @@
+"""What happens twice, in another order than usual, or in the middle of something else: beginnings and ends that meet."""
+
+import contextlib
+import os
+import pathlib
+import resource
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import make_config
+from harness import Client, Held, serve, wait_for
+from harness.admin import ADMIN, AdminClient, ask, sluice
+from harness.dns import NameServer
+from harness.gateway import BIN, command
+from harness.wait import stretched
+from test_spawn import app, config_with, is_running, pid_of, reload     # noqa: F401, a fixture
+from test_upgrade import Upgraded, exists, post, upgraded               # noqa: F401, a fixture
+
+
+def stopped(pid):
+    """A process that does nothing meanwhile."""
+    @contextlib.contextmanager
+    def holding():
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+    return holding()
+
+
+def taken_port():
+    return socket.create_server(("127.0.0.1", 0))
+
+
+# ---- reloads ----
+
+def answers(text, more="", listen="127.0.0.1:0"):
+    return f"gateway {{\n threads 1\n admin unix:admin.sock\n access-log off\n{more}\n}}\nlisten {listen}\n" \
+           f"site * {{ respond 200 {text} }}\n"
+
+
+@pytest.mark.parametrize("before,after", [(2, 4), (1, 2), (3, 1)])
+def test_a_limit_of_connections_that_a_reload_changes_while_it_is_reached_holds_at_once(gateway, before, after):
+    g = gateway(answers("ok", f"limit conns={before}"))
+    clients = [Client(g.address, timeout=10) for _ in range(before)]
+    assert all(c.get("/").status == 200 for c in clients)
+    waits = Client(g.address, timeout=10)
+    waits.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+    reload(g, answers("ok", f"limit conns={after}"))
+    for c in clients[:max(before + 1 - after, 0)]:
+        assert not ready(waits)
+        c.close()
+    assert waits.response().status == 200
+    for c in [*clients, waits]:
+        c.close()
+
+
+def ready(c):
+    """Whether an answer comes while the gateway is known to have had its turns."""
+    c.socket.settimeout(0.2)
+    try:
+        return c.socket.recv(1, socket.MSG_PEEK)
+    except TimeoutError:
+        return None
+    finally:
+        c.socket.settimeout(stretched(10))
+
+
+def ask_waits(g):
+    """Whether the gateway's main thread waits for the master."""
+    fields = pathlib.Path(f"/proc/{g.serving_pid()}/wchan").read_text()
+    return "poll" in fields and "ep_poll" not in fields
