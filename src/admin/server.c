@@ -577,6 +577,8 @@ void admin_server_init(struct admin_server *s, struct loop *loop, struct handove
 
 void admin_server_fini(struct admin_server *s)
 {
+    list_each (node, &s->doors) /* who waits there cannot be answered any more */
+        listener_close(&container_of(node, struct door, node)->listener);
     admin_server_leave(s);
     list_each_safe (node, &s->conns)
         conn_close(container_of(node, struct admin_conn, node));

@@ -138,10 +138,14 @@ static void stop_listeners(struct worker *w)
         listener_stop(&listener_of(node)->listener);
 }
 
+/* Listeners that are still open are those of a start that has failed: who waits there is not ours
+ * to accept. */
 void worker_let_go(struct worker *w)
 {
-    stop_listeners(w);
+    list_each (node, &w->listeners)
+        listener_close(&listener_of(node)->listener);
     loop_drain(&w->loop);
+    clients_kill(w); /* whoever was handed over when the loop had ended */
     cgi_abandon_all(w);
     loop_drain(&w->loop);
     if (!w->tenure)
@@ -173,10 +177,6 @@ void worker_fini(struct worker *w)
     loop_fini(&w->loop);
 }
 
-void worker_client_joined(struct worker *w)
-{
-    counter_add(&w->stats.clients_joined, 1);
-    if (++w->client_count < w->client_limit)
 /* Whatever has changed: the clients, the limit or the listeners. */
 static void heed_limit(struct worker *w)
 {
@@ -190,6 +190,10 @@ static void heed_limit(struct worker *w)
     }
 }
 
+void worker_client_joined(struct worker *w)
+{
+    counter_add(&w->stats.clients_joined, 1);
+    if (++w->client_count < w->client_limit)
         return;
     if (w->client_count == w->client_limit)
         log_warn(0, "worker %u: %u client connections, the limit: others wait", w->index,
@@ -233,11 +237,11 @@ void worker_apply(struct worker_change *change)
         remove_listener(w, change->removed[i]);
     for (uint32_t i = 0; i < change->added_count; i++)
         add_listener(w, &change->added[i]);
+    heed_limit(w);
     free(change->added);
     free(change->removed);
     free(change);
 }
-    heed_limit(w);
 
 static void on_change(struct post *p)
 {

@@ -309,20 +309,34 @@ void listener_resume(struct listener *l)
         begin(l);
 }
 
-/* Closed first in name only: while draining, a callback that stops or pauses changes nothing. */
-void listener_stop(struct listener *l)
+/* Closed in name: the descriptor is still there. */
+static void leave(struct listener *l)
 {
-    if (l->state == LISTENER_CLOSED)
-        return;
     if (l->state == LISTENER_ACCEPTING)
         watch_end(l);
     l->state = LISTENER_CLOSED;
     timer_fini(l->loop, &l->rest);
+}
+
+/* While draining, a callback that stops or pauses changes nothing. */
+void listener_stop(struct listener *l)
+{
+    if (l->state == LISTENER_CLOSED)
+        return;
+    leave(l);
     enum taken taken;
     int error;
     do
         taken = accept_one(l, &error);
     while (taken == TAKEN || taken == TAKEN_NOTHING);
+    loop_close(l->loop, &l->watch);
+}
+
+void listener_close(struct listener *l)
+{
+    if (l->state == LISTENER_CLOSED)
+        return;
+    leave(l);
     loop_close(l->loop, &l->watch);
 }
 

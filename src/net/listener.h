@@ -67,6 +67,8 @@ void listener_pause(struct listener *l);
 void listener_resume(struct listener *l);
 /* Takes what has been connected already, then closes. Harmless when closed. */
 void listener_stop(struct listener *l);
+/* Closes, and leaves what waits to whoever has the socket, too. Harmless when closed. */
+void listener_close(struct listener *l);
 /* The bound address as text, without scheme; the listener must be open. */
 void listener_put_addr(const struct listener *l, struct text *t);
 

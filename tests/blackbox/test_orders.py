@@ -77,3 +77,23 @@ def ask_waits(g):
     """Whether the gateway's main thread waits for the master."""
     fields = pathlib.Path(f"/proc/{g.serving_pid()}/wchan").read_text()
     return "poll" in fields and "ep_poll" not in fields
+
+
+# ---- upgrades ----
+
+def test_an_upgrade_that_fails_late_takes_nobody_along(upgraded, backend):
+    """Who waits to be accepted, as there are as many connections as may be, is still served by the old one."""
+    text = make_config(backend(then=serve()), gateway=[*ADMIN, "limit conns=1"], threads=1)
+    u = upgraded(text)
+    u.g.expect_error("upgrade failed|admin: cannot listen")
+    first = u.g.client()
+    assert first.get("/").status == 200
+    waits = u.g.client()
+    waits.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+    with taken_port() as taken:
+        u.g.config.write_text(text.replace("admin ", "admin 127.0.0.1:%d token=0123456789abcdef\nadmin "
+                                           % taken.getsockname()[1], 1))
+        status, answer = u.upgrade()
+        assert status == 500, answer
+    first.close()
+    assert waits.response().status == 200

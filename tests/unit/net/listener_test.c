@@ -313,6 +313,30 @@ static void test_stopping_takes_what_is_connected_already(void **state)
     }
 }
 
+static void test_closing_leaves_what_is_connected_to_who_has_the_socket_too(void **state)
+{
+    (void)state;
+    for (int paused = 0; paused < 2; paused++) {
+        struct net_addr a;
+        struct side s;
+        int fd = open_one(&a), other = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        side_begin(&s, fd);
+        if (paused)
+            listener_pause(&s.listener);
+        int client = dial(&a);
+        assert_true(client >= 0);
+        listener_close(&s.listener);
+        listener_close(&s.listener); /* harmless */
+        assert_int_equal(s.count, 0);
+        int accepted = accept(other, NULL, NULL);
+        assert_true(accepted >= 0);
+        close(accepted);
+        close(client);
+        close(other);
+        side_end(&s);
+    }
+}
+
 static void test_it_may_be_stopped_from_its_own_callback(void **state)
 {
     (void)state;
@@ -535,6 +559,7 @@ int main(void)
         cmocka_unit_test(test_a_crowd_is_taken_in_portions),
         cmocka_unit_test(test_a_paused_listener_leaves_them_in_the_queue),
         cmocka_unit_test(test_stopping_takes_what_is_connected_already),
+        cmocka_unit_test(test_closing_leaves_what_is_connected_to_who_has_the_socket_too),
         cmocka_unit_test(test_it_may_be_stopped_from_its_own_callback),
         cmocka_unit_test(test_without_descriptors_it_rests_and_goes_on),
         cmocka_unit_test(test_a_unix_socket_is_shared_by_duplicates),
