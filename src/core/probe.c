@@ -53,6 +53,7 @@ struct probes {
     struct list list;
     struct list freed; /* probes whose backend has left; freed at the end of the turn */
     struct deferred free;
+    bool is_over; /* and so are we */
     uint64_t random;
 };
 
@@ -477,9 +478,12 @@ static void free_left(struct deferred *d)
         backend_unref(p->backend);
         free(p);
     }
+    if (ps->is_over)
+        free(ps);
 }
 
-/* Its memory stays until the end of the turn: it may be the one that is running. */
+/* Its memory stays until the end of the turn: it may be the one that is running, or an event may be
+ * on its way to it. */
 static void drop(struct probe *p)
 {
     struct probes *ps = p->all;
@@ -548,7 +552,6 @@ void probes_free(struct probes *ps)
     ps->pool->on_change = NULL;
     list_each_safe (node, &ps->list)
         drop(container_of(node, struct probe, node));
-    list_remove(&ps->free.node);
-    free_left(&ps->free);
-    free(ps);
+    ps->is_over = true;
+    loop_defer(ps->loop, &ps->free);
 }

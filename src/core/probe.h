@@ -18,6 +18,7 @@ struct probes;
 /* Main thread, as all of this. Nothing is probed where the pool's configuration has no `health`. */
 struct probes *probes_new(struct loop *l, struct pool *pool, const struct back_codec *codec)
     __attribute__((returns_nonnull));
+/* What is left of them goes at the end of the loop's turn; the pool may go before. */
 void probes_free(struct probes *ps);
 
 /* A tenth more or less, so that backends, and gateways that were started together, are not asked

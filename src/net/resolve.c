@@ -29,6 +29,7 @@ struct resolver {
     struct dns_socket *sockets;
     struct list questions;
     uint32_t timeout_ms;
+    struct deferred free;
 };
 
 /* A host that an SRV record names, and the question for its addresses. */
@@ -166,12 +167,23 @@ static int open_channel(struct resolver *r, const char *nameservers)
     return 0;
 }
 
+static void free_resolver(struct deferred *d)
+{
+    struct resolver *r = container_of(d, struct resolver, free);
+    for (struct dns_socket *s = r->sockets, *next; s; s = next) {
+        next = s->next;
+        free(s);
+    }
+    free(r);
+}
+
 struct resolver *resolver_new(struct loop *l, const struct resolver_conf *conf, int *error)
 {
     struct resolver *r = mem_zalloc(sizeof(*r));
     r->loop = l;
     r->timeout_ms = conf->timeout_ms ? conf->timeout_ms : DEADLINE_MS;
     list_init(&r->questions);
+    deferred_init(&r->free, free_resolver);
     timer_init(&r->timer, on_timer);
     *error = open_channel(r, conf->nameservers);
     if (!*error)
@@ -194,15 +206,14 @@ static void release(struct resolve *q)
 
 void resolver_free(struct resolver *r)
 {
-    list_each_safe (node, &r->questions)
-        resolve_cancel(container_of(node, struct resolve, node));
-    ares_destroy(r->channel); /* calls on_answer() for the rest, and on_socket_state() */
+    struct list *node;
+    list_each (it, &r->questions)
+        container_of(it, struct resolve, node)->done = NULL;
+    ares_destroy(r->channel); /* releases what it was asked, and calls on_socket_state() */
+    while ((node = list_first(&r->questions)))
+        release(container_of(node, struct resolve, node));
     timer_fini(r->loop, &r->timer);
-    for (struct dns_socket *s = r->sockets, *next; s; s = next) {
-        next = s->next;
-        free(s);
-    }
-    free(r);
+    loop_defer(r->loop, &r->free);
 }
 
 /* ---- a question ---- */

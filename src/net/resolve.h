@@ -52,8 +52,8 @@ typedef void resolve_done_fn(void *ctx, const struct resolve_answer *answer);
 
 /* NULL on failure; *error is then -errno. conf is not kept. */
 struct resolver *resolver_new(struct loop *l, const struct resolver_conf *conf, int *error);
-/* Questions under way are cancelled. From done(), a timer, loop_defer(), or when the loop does not
- * run; not from an event, behind which more of the resolver's own may wait. */
+/* Questions under way are cancelled. What an event may be on its way to goes at the end of the
+ * loop's turn. */
 void resolver_free(struct resolver *r);
 
 /* Asks for all addresses of name. Valid until done() has been called or it is cancelled. */

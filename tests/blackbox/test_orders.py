@@ -79,6 +79,35 @@ def ask_waits(g):
     return "poll" in fields and "ep_poll" not in fields
 
 
+def test_a_reload_beside_answers_of_the_name_server_harms_nobody(gateway, backend):
+    dns = NameServer({f"app{n}.test": (["127.0.0.1"], 1) for n in range(20)})
+    b = backend(then=serve())
+    config = make_config(*[f"app{n}.test:{b.port}" for n in range(20)],
+                         gateway=[f"resolver {dns.address}", "access-log off"])
+    g = gateway(config)
+    for _ in range(20):
+        asked = len(dns.asked)
+        g.signal(signal.SIGHUP)
+        wait_for(lambda: len(dns.asked) >= asked + 40, "the names to be asked for")
+        g.signal(signal.SIGHUP)
+    assert g.get("/").status == 200
+    dns.stop()
+
+
+def test_pools_that_are_probed_come_and_go(gateway, backend):
+    backends = [backend(then=serve()) for _ in range(8)]
+    lines = "".join(f" backend {b.address}\n" for b in backends)
+    one = answers("ok")
+    two = one + f"pool app {{\n{lines} health GET / interval=10ms fast=10ms\n}}\nsite app.test {{ proxy app }}\n"
+    g = gateway(one)
+    for _ in range(15):
+        reload(g, two)
+        seen = len(backends[0].requests)
+        wait_for(lambda: len(backends[0].requests) > seen, "probes")
+        reload(g, one)
+    assert g.get("/").body == b"ok"
+
+
 # ---- upgrades ----
 
 def test_an_upgrade_that_fails_late_takes_nobody_along(upgraded, backend):

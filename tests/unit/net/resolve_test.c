@@ -13,6 +13,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 /* ---- a name server that follows a script, on UDP and TCP, in a thread of its own ---- */
@@ -303,20 +305,26 @@ struct asker {
     char text[512]; /* all addresses, in order, each with a blank behind it */
 };
 
-static void ask_begin(struct asker *a, uint32_t timeout_ms)
+static void ask_begin_at(struct asker *a, const char *address, uint32_t timeout_ms)
 {
     *a = (struct asker){.calls = 0};
     assert_int_equal(loop_init(&a->loop), 0);
-    struct resolver_conf conf = {.nameservers = server.address, .timeout_ms = timeout_ms};
+    struct resolver_conf conf = {.nameservers = address, .timeout_ms = timeout_ms};
     int error;
     a->resolver = resolver_new(&a->loop, &conf, &error);
     assert_non_null(a->resolver);
+}
+
+static void ask_begin(struct asker *a, uint32_t timeout_ms)
+{
+    ask_begin_at(a, server.address, timeout_ms);
 }
 
 static void ask_end(struct asker *a)
 {
     if (a->resolver)
         resolver_free(a->resolver);
+    loop_drain(&a->loop);
     loop_fini(&a->loop);
 }
 
@@ -622,6 +630,43 @@ static void test_the_resolver_may_go_at_any_time(void **state)
     }
 }
 
+struct goer {
+    struct watch watch;
+    struct asker asker;
+};
+
+static void on_go(struct watch *w, uint32_t events)
+{
+    struct goer *g = container_of(w, struct goer, watch);
+    (void)events;
+    resolver_free(g->asker.resolver);
+    g->asker.resolver = NULL;
+    loop_close(&g->asker.loop, w);
+    loop_stop(&g->asker.loop);
+}
+
+/* Nobody listens at the name server's port, so that the kernel's refusal is there at once. */
+static void test_the_resolver_may_go_when_news_for_it_come_in_the_same_turn(void **state)
+{
+    (void)state;
+    struct goer g = {.watch.on_event = on_go};
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(in);
+    char address[32];
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&in, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+    close(fd);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", ntohs(in.sin_port));
+    ask_begin_at(&g.asker, address, 0);
+    g.watch.fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    assert_int_equal(loop_watch(&g.asker.loop, &g.watch, EPOLLIN), 0);
+    resolve_start_srv(g.asker.resolver, SLICE("_a._tcp.test"), on_done, &g.asker);
+    loop_run(&g.asker.loop);
+    assert_int_equal(g.asker.calls, 0);
+    ask_end(&g.asker);
+}
+
 static void test_bad_name_servers_are_told_at_once(void **state)
 {
     (void)state;
@@ -667,3 +712,4 @@ int main(void)
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }
+        cmocka_unit_test(test_the_resolver_may_go_when_news_for_it_come_in_the_same_turn),
