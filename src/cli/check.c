@@ -106,10 +106,13 @@ static void check_backend(const struct backend_conf *b, const struct gateway_con
     if (b->endpoint.path.n && access(b->endpoint.path.p, F_OK) != 0)
         config_warn(diag, b->at, "there is no socket " SLICE_FMT " now",
                     SLICE_ARG(b->endpoint.path));
-    if (b->srv.n)
-        resolve_srv_blocking(&conf, b->srv, on_resolved, &lookup);
-    else if (!b->endpoint.path.n && !b->program.n && !address_is_literal(b->endpoint.host))
-        resolve_blocking(&conf, b->endpoint.host, b->endpoint.port, on_resolved, &lookup);
+    const struct resolve_question question = {.name = b->srv.n ? b->srv : b->endpoint.host,
+                                              .is_srv = b->srv.n > 0,
+                                              .port = b->endpoint.port,
+                                              .done = on_resolved,
+                                              .ctx = &lookup};
+    if (b->srv.n || (!b->endpoint.path.n && !b->program.n && !address_is_literal(b->endpoint.host)))
+        resolve_blocking(&conf, &question, 1);
 }
 
 /* Connections that are shared stay with a thread (carrier.h). */

@@ -104,6 +104,7 @@ static struct worker_change *make_change(struct gateway *g, uint32_t worker)
         }
         if (l->is_given)
             worker_set_tls(c->worker, l->id, l->tls);
+    names_await(names);
         for (uint32_t i = worker; !l->is_given && i < l->fd_count; i += g->worker_count) {
             c->added = mem_grow(c->added, c->added_count + 1, sizeof(*c->added));
             c->added[c->added_count++] =

@@ -19,6 +19,7 @@ struct name {
     struct pool *pool;
     const struct backend_conf *line;
     struct timer again;
+    bool is_new;              /* never asked for yet */
     uint32_t failed_ms;       /* until the next question, if the newest had no answer; 0: it had */
     enum resolve_status said; /* in the log, at said_ms: not with each question */
     uint64_t said_ms;
@@ -210,10 +211,28 @@ void names_follow(struct names *n, struct pool *pool, const struct backend_conf 
     list_init(&name->node);
     list_append(&n->list, &name->node);
     timer_init(&name->again, on_over);
+    name->is_new = !is_known;
     if (is_known)
         timer_set(n->loop, &name->again, 0);
-    else if (line->srv.n)
-        resolve_srv_blocking(&n->conf, line->srv, on_answer, name);
-    else
-        resolve_blocking(&n->conf, line->endpoint.host, line->endpoint.port, on_answer, name);
+}
+
+void names_await(struct names *n)
+{
+    struct resolve_question *all = NULL;
+    unsigned count = 0;
+    list_each (node, &n->list) {
+        struct name *name = container_of(node, struct name, node);
+        const struct backend_conf *line = name->line;
+        if (!name->is_new)
+            continue;
+        name->is_new = false;
+        all = mem_grow(all, count + 1, sizeof(*all));
+        all[count++] = (struct resolve_question){.name = name_of(line),
+                                                 .is_srv = line->srv.n > 0,
+                                                 .port = line->endpoint.port,
+                                                 .done = on_answer,
+                                                 .ctx = name};
+    }
+    resolve_blocking(&n->conf, all, count);
+    free(all);
 }

@@ -553,47 +553,52 @@ void resolve_cancel(struct resolve *q)
 
 struct blocking {
     struct loop loop;
-    struct resolver *resolver;
-    resolve_done_fn *done;
-    void *ctx;
+    unsigned missing;
+};
+
+struct blocked {
+    struct blocking *all;
+    const struct resolve_question *question;
 };
 
 static void on_blocking_done(void *ctx, const struct resolve_answer *answer)
 {
-    struct blocking *b = ctx;
-    b->done(b->ctx, answer);
-    resolver_free(b->resolver);
-    b->resolver = NULL;
-    loop_stop(&b->loop);
+    const struct blocked *b = ctx;
+    b->question->done(b->question->ctx, answer);
+    if (--b->all->missing == 0)
+        loop_stop(&b->all->loop);
 }
 
-/* port -1: services. */
-static void block(const struct resolver_conf *conf, struct slice name, int port,
-                  resolve_done_fn *done, void *ctx)
+static void ask_all(struct resolver *r, struct blocked *blocked, unsigned count)
 {
-    struct blocking b = {.done = done, .ctx = ctx};
+    for (unsigned i = 0; i < count; i++) {
+        const struct resolve_question *q = blocked[i].question;
+        if (q->is_srv)
+            resolve_start_srv(r, q->name, on_blocking_done, &blocked[i]);
+        else
+            resolve_start(r, q->name, q->port, on_blocking_done, &blocked[i]);
+    }
+    struct loop *l = r->loop;
+    loop_run(l);
+    resolver_free(r);
+    loop_drain(l);
+}
+
+void resolve_blocking(const struct resolver_conf *conf, const struct resolve_question *all,
+                      unsigned count)
+{
+    if (!count)
+        return;
+    struct blocking b = {.missing = count};
+    struct blocked *blocked = mem_alloc(count * sizeof(*blocked));
+    for (unsigned i = 0; i < count; i++)
+        blocked[i] = (struct blocked){&b, &all[i]};
     int error = loop_init(&b.loop);
-    if (!error)
-        b.resolver = resolver_new(&b.loop, conf, &error);
-    if (error)
-        done(ctx, &(struct resolve_answer){.status = RESOLVE_REFUSED});
-    else if (port < 0)
-        resolve_start_srv(b.resolver, name, on_blocking_done, &b);
-    else
-        resolve_start(b.resolver, name, (uint16_t)port, on_blocking_done, &b);
-    if (!error)
-        loop_run(&b.loop);
+    struct resolver *r = error ? NULL : resolver_new(&b.loop, conf, &error);
+    if (r)
+        ask_all(r, blocked, count);
+    for (unsigned i = 0; error && i < count; i++)
+        all[i].done(all[i].ctx, &(struct resolve_answer){.status = RESOLVE_REFUSED});
     loop_fini(&b.loop);
-}
-
-void resolve_blocking(const struct resolver_conf *conf, struct slice name, uint16_t port,
-                      resolve_done_fn *done, void *ctx)
-{
-    block(conf, name, port, done, ctx);
-}
-
-void resolve_srv_blocking(const struct resolver_conf *conf, struct slice name,
-                          resolve_done_fn *done, void *ctx)
-{
-    block(conf, name, -1, done, ctx);
+    free(blocked);
 }

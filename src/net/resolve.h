@@ -70,11 +70,17 @@ void resolve_expect(struct resolve *q, unsigned families);
 /* done() will not be called. */
 void resolve_cancel(struct resolve *q);
 
-/* Blocks this thread until the answer is there; for start-up and checks only. */
-void resolve_blocking(const struct resolver_conf *conf, struct slice name, uint16_t port,
-                      resolve_done_fn *done, void *ctx);
-void resolve_srv_blocking(const struct resolver_conf *conf, struct slice name,
-                          resolve_done_fn *done, void *ctx);
+struct resolve_question {
+    struct slice name;
+    bool is_srv;
+    uint16_t port; /* of no services */
+    resolve_done_fn *done;
+    void *ctx;
+};
+/* Blocks this thread until all are answered, which takes no longer than for one; for start-up and
+ * checks only. */
+void resolve_blocking(const struct resolver_conf *conf, const struct resolve_question *all,
+                      unsigned count);
 
 const char *resolve_status_text(enum resolve_status status); /* "no such name" */
 

@@ -683,13 +683,37 @@ static void test_blocking_needs_no_loop(void **state)
     (void)state;
     struct asker a = {.calls = 0};
     struct resolver_conf conf = {.nameservers = server.address, .timeout_ms = 2000};
-    resolve_blocking(&conf, SLICE("one.test"), 80, on_done, &a);
+    struct resolve_question q = {.name = SLICE("one.test"), .port = 80, .done = on_done, .ctx = &a};
+    resolve_blocking(&conf, &q, 1);
     assert_string_equal(a.text, "192.0.2.1:80 ");
-    resolve_blocking(&conf, SLICE("192.0.2.77"), 8080, on_done, &a);
+    q.name = SLICE("192.0.2.77");
+    q.port = 8080;
+    resolve_blocking(&conf, &q, 1);
     assert_string_equal(a.text, "192.0.2.77:8080 ");
-    resolve_blocking(&conf, SLICE("missing.test"), 80, on_done, &a);
+    q.name = SLICE("missing.test");
+    resolve_blocking(&conf, &q, 1);
     assert_int_equal(a.status, RESOLVE_NO_NAME);
+    resolve_blocking(&conf, NULL, 0);
     assert_int_equal(a.calls, 3);
+}
+
+static void test_many_that_have_no_answer_are_waited_for_no_longer_than_one(void **state)
+{
+    (void)state;
+    enum { COUNT = 50, TIMEOUT_MS = 200 };
+    struct asker a[COUNT] = {{.calls = 0}};
+    struct resolve_question all[COUNT];
+    struct resolver_conf conf = {.nameservers = server.address, .timeout_ms = TIMEOUT_MS};
+    for (int i = 0; i < COUNT; i++)
+        all[i] = (struct resolve_question){
+            .name = SLICE("silent.test"), .port = 80, .done = on_done, .ctx = &a[i]};
+    uint64_t begin_us = loop_clock_us();
+    resolve_blocking(&conf, all, COUNT);
+    assert_in_range(loop_clock_us() - begin_us, TIMEOUT_MS * 1000, COUNT / 2 * TIMEOUT_MS * 1000);
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(a[i].calls, 1);
+        assert_int_equal(a[i].status, RESOLVE_TIMEOUT);
+    }
 }
 
 int main(void)
@@ -707,9 +731,10 @@ int main(void)
         cmocka_unit_test(test_many_questions_at_once),
         cmocka_unit_test(test_a_cancelled_question_is_not_answered),
         cmocka_unit_test(test_the_resolver_may_go_at_any_time),
+        cmocka_unit_test(test_the_resolver_may_go_when_news_for_it_come_in_the_same_turn),
         cmocka_unit_test(test_bad_name_servers_are_told_at_once),
         cmocka_unit_test(test_blocking_needs_no_loop),
+        cmocka_unit_test(test_many_that_have_no_answer_are_waited_for_no_longer_than_one),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }
-        cmocka_unit_test(test_the_resolver_may_go_when_news_for_it_come_in_the_same_turn),
