@@ -27,18 +27,40 @@ static int open_log(struct gateway *g, struct slice path, struct log_output **ou
     return *out ? 0 : error;
 }
 
-static int set_error_log(struct gateway *g, const struct gateway_conf *conf)
+static void use_error_log(struct gateway *g, const struct gateway_conf *conf,
+                          struct log_output *next)
 {
-    struct log_output *old = g->error_log, *next;
-    int error = open_log(g, conf->error_path, &next);
-    if (error)
-        return error;
+    struct log_output *old = g->error_log;
     log_set_level((enum log_level)conf->error_level);
     log_writer_install(g->log_writer, next, LOG_TEXT);
     g->error_log = next;
     if (old)
         log_output_close(old);
-    return 0;
+}
+
+/* The logs of a configuration that is not in place yet; NULL for what is off. */
+struct logs {
+    struct log_output *error, *access;
+};
+
+static void close_logs(const struct logs *logs)
+{
+    if (logs->error)
+        log_output_close(logs->error);
+    if (logs->access)
+        log_output_close(logs->access);
+}
+
+/* 0 or -errno; then none is open. */
+static int open_logs(struct gateway *g, const struct gateway_conf *conf, struct logs *logs)
+{
+    *logs = (struct logs){0};
+    int error = open_log(g, conf->error_path, &logs->error);
+    if (!error)
+        error = open_log(g, conf->access_path, &logs->access);
+    if (error)
+        close_logs(logs);
+    return error;
 }
 
 /* ---- putting a configuration in place ---- */
@@ -82,6 +104,7 @@ static int follow_pools(struct gateway *g, struct generation *next, struct tls_c
     g->names = names;
     for (uint32_t i = 0; i < next->snapshot->pool_count; i++)
         follow_pool(g, next, i, tls[i]);
+    names_await(names);
     if (old)
         names_free(old);
     return 0;
@@ -104,7 +127,6 @@ static struct worker_change *make_change(struct gateway *g, uint32_t worker)
         }
         if (l->is_given)
             worker_set_tls(c->worker, l->id, l->tls);
-    names_await(names);
         for (uint32_t i = worker; !l->is_given && i < l->fd_count; i += g->worker_count) {
             c->added = mem_grow(c->added, c->added_count + 1, sizeof(*c->added));
             c->added[c->added_count++] =
@@ -126,37 +148,52 @@ static void tell_workers(struct gateway *g)
     }
 }
 
-int gateway_put_in_place(struct gateway *g, struct snapshot *s, struct app_defs *defs)
+/* What is opened and made before anything is changed. 0 or -errno; then all is as it was. */
+static int prepare(struct gateway *g, const struct snapshot *s, struct tls_client ***tls)
 {
-    struct log_output *access_log = NULL;
-    struct tls_client **tls = NULL;
-    int error = set_error_log(g, &s->gateway);
-    if (!error)
-        error = open_log(g, s->gateway.access_path, &access_log);
-    if (!error)
-        error = gateway_make_tls(g, s, &tls);
+    int error = gateway_make_tls(g, s, tls);
     if (!error)
         error = listenings_prepare(&g->listenings, s);
+    if (!error)
+        return 0;
+    gateway_drop_tls(*tls, s->pool_count);
+    tls_store_forget_looks(&g->tls_store);
+    return error;
+}
+
+int gateway_put_in_place(struct gateway *g, struct snapshot *s, struct app_defs *defs)
+{
+    struct generation *old = g->current;
+    struct logs logs;
+    struct tls_client **tls;
+    int error = open_logs(g, &s->gateway, &logs);
+    if (!error && !old) { /* it tells how the start goes */
+        use_error_log(g, &s->gateway, logs.error);
+        logs.error = NULL;
+    }
+    if (!error && (error = prepare(g, s, &tls)) < 0)
+        close_logs(&logs);
     if (error) {
-        gateway_drop_tls(tls, s->pool_count);
-        if (access_log)
-            log_output_close(access_log);
         app_defs_unref(defs);
         snapshot_unref(s);
         return error;
     }
     struct generation *next =
-        generation_new(s, access_log, defs, g->current, g->worker_count, ++g->generations);
+        generation_new(s, logs.access, defs, old, g->worker_count, ++g->generations);
     error = follow_pools(g, next, tls);
     if (error) {
         gateway_drop_tls(tls, s->pool_count);
+        tls_store_forget_looks(&g->tls_store);
         listenings_revert(&g->listenings);
+        if (logs.error)
+            log_output_close(logs.error);
         generation_unhold(next);
         return error;
     }
     free(tls);
-    struct generation *old = g->current;
     g->current = next;
+    if (old)
+        use_error_log(g, &s->gateway, logs.error);
     if (g->apps && old) /* at a start their sockets would be root's */
         apps_follow(g->apps, next);
     listenings_switch_tls(&g->listenings);

@@ -54,8 +54,9 @@ static void put_in_place(void *ctx, int channel)
 }
 
 /* It could not be put in place; its indexes are not given again. */
-static void drop_loaded(struct beginning *with, int channel)
+static void drop_loaded(void *ctx, int channel)
 {
+    struct beginning *with = ctx;
     if (!with->loaded)
         return;
     with->defs->next_index = with->expected->next_index;
@@ -117,6 +118,7 @@ static int serve_under_master(struct beginning *with)
     const struct master_jobs jobs = {.define = define_apps,
                                      .redefine = redefine_apps,
                                      .in_place = put_in_place,
+                                     .drop = drop_loaded,
                                      .definition = definition,
                                      .run_dir = run_dir,
                                      .serve = gateway_serve,

@@ -65,6 +65,12 @@ bool tls_store_has_changed(struct tls_store *s)
     return changed;
 }
 
+void tls_store_forget_looks(struct tls_store *s)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        memset(&s->seen[i].look, 0, sizeof(s->seen[i].look));
+}
+
 void tls_store_fini(struct tls_store *s)
 {
     for (uint32_t i = 0; i < s->count; i++)

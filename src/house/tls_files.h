@@ -34,6 +34,8 @@ struct tls_store {
 void tls_store_fini(struct tls_store *s);
 /* Whether any file does not look as it did; a change is reported once. */
 bool tls_store_has_changed(struct tls_store *s);
+/* What was read has not come into use: the next look finds every file changed. */
+void tls_store_forget_looks(struct tls_store *s);
 
 /* What is read while one context is made. */
 struct tls_files {

@@ -263,6 +263,7 @@ static bool gateway_ended(struct master *m, int status, int *exit_status)
             WTERMSIG(status), strsignal(WTERMSIG(status)), left_ms > 0 ? (int)left_ms : 0);
     return false;
 }
+    m->jobs->drop(m->jobs->ctx, m->spawner.fd);
 
 /* ---- the successor ---- */
 

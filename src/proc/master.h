@@ -43,6 +43,8 @@ enum master_word {
 struct master_jobs {
     /* Tells a new spawner, at the other end of the channel, what may be run. 0 or -errno. */
     int (*define)(void *ctx, int channel);
+    /* It never will be: the gateway that was to put it in place has died. */
+    void (*drop)(void *ctx, int channel);
     /* A reload: loads the configuration and tells the spawner (-1: there is none) what is new in
      * it. 0 or -errno. */
     int (*redefine)(void *ctx, int channel);

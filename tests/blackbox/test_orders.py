@@ -73,10 +73,37 @@ def ready(c):
         c.socket.settimeout(stretched(10))
 
 
+def test_what_could_not_be_put_in_place_is_forgotten_when_the_gateway_crashes(gateway):
+    g = gateway(answers("one"))
+    g.check_fds = False
+    g.expect_error("cannot listen|reload")
+    with taken_port() as taken:
+        reload(g, answers("two", listen="127.0.0.1:0\nlisten 127.0.0.1:%d" % taken.getsockname()[1]), ok=False)
+        for _ in range(2):
+            old = g.serving_pid()
+            g.crash()
+            wait_for(lambda: g.serving_pid() not in (old, g.pid), "another gateway")
+            assert Client(g.address, timeout=20).get("/").body == b"one"
+
+
 def ask_waits(g):
     """Whether the gateway's main thread waits for the master."""
     fields = pathlib.Path(f"/proc/{g.serving_pid()}/wchan").read_text()
     return "poll" in fields and "ep_poll" not in fields
+
+
+def test_a_reload_that_fails_leaves_the_logs_as_they_were(gateway):
+    def config(log, listen=""):
+        return f"gateway {{\n admin unix:admin.sock\n access-log off\n error-log {log}\n}}\n" \
+               f"listen 127.0.0.1:0\n{listen}\nsite * {{ respond 200 ok }}\n"
+    g = gateway(config("one.log level=info"))
+    with taken_port() as taken:
+        reload(g, config("two.log level=error", "listen 127.0.0.1:%d" % taken.getsockname()[1]), ok=False)
+    reload(g, config("one.log level=info"))
+    assert "configuration 2 is in place" in (g.folder / "one.log").read_text()
+    assert (g.folder / "two.log").read_text() == ""
+    reload(g, config("two.log level=info"))
+    wait_for(lambda: "configuration 3 is in place" in (g.folder / "two.log").read_text(), "the other log to be used")
 
 
 def test_a_reload_beside_answers_of_the_name_server_harms_nobody(gateway, backend):
@@ -126,3 +153,21 @@ def test_an_upgrade_that_fails_late_takes_nobody_along(upgraded, backend):
         assert status == 500, answer
     first.close()
     assert waits.response().status == 200
+
+
+# ---- certificates ----
+
+def test_a_certificate_that_a_failed_reload_has_read_comes_into_use_all_the_same(gateway, backend, tmp_path):
+    from harness.certs import Authority
+    from test_tls_files import listen_block, replace, serial
+    authority = Authority(tmp_path)
+    old, new = authority.issue("localhost", file="a"), authority.issue("localhost", file="b")
+    g = gateway(make_config(backend(then=serve()), gateway=[*ADMIN, "certificate-check 1s"],
+                            listen=listen_block(f"certificate {old.pem} key={old.key}")))
+    g.expect_error("TLS: |cannot listen|reload")
+    assert serial(g, authority) == old.serial
+    text = g.config.read_text()
+    replace(old, new)
+    with taken_port() as taken:
+        reload(g, text.replace("pool app", "listen 127.0.0.1:%d\npool app" % taken.getsockname()[1], 1), ok=False)
+    wait_for(lambda: serial(g, authority) == new.serial, "the new certificate")
