@@ -21,7 +21,7 @@
 #include "proc/pause.h"
 #include "proc/spawner.h"
 
-enum { SPAWNER_PAUSE_MS = 1000 };
+enum { SPAWNER_PAUSE_MS = 1000, SPAWNER_END_MS = SPAWNER_GRACE_MS + 2000, SPAWNER_LOOK_MS = 100 };
 enum { ANSWER_MS = 5000, CONTROL_BUFFER = 208 * 1024, CONTROL_MAX = 1 + MESSAGE_MAX };
 
 /* What the gateway asks. */
@@ -536,6 +536,27 @@ int master_run(const struct master_jobs *jobs)
     }
     jobs->started(jobs->ctx);
     for (bool over = false; !over;) {
+/* Without a channel it ends what runs, then itself. One that hangs cannot. */
+static void end_spawner(struct master *m)
+{
+    int64_t until_ms = now_ms() + SPAWNER_END_MS;
+    const struct timespec pause = {.tv_nsec = SPAWNER_LOOK_MS * 1000000L};
+    pid_t pid = m->spawner.pid;
+    sigset_t ended;
+    sigemptyset(&ended);
+    sigaddset(&ended, SIGCHLD);
+    close(m->spawner.fd);
+    m->spawner.fd = -1;
+    while (waitpid(pid, NULL, WNOHANG) == 0 && now_ms() < until_ms)
+        sigtimedwait(&ended, NULL, &pause);
+    if (now_ms() < until_ms)
+        return;
+    say("the spawner does not end: killing it", 0);
+    kill(pid, SIGKILL);
+    sigtimedwait(&ended, NULL, &pause);
+    forget_spawner(m);
+}
+
         struct pollfd p[2] = {{.fd = m.signals, .events = POLLIN},
                               {.fd = m.control, .events = POLLIN}};
         poll(p, 2, wait_ms(&m));
@@ -549,10 +570,8 @@ int master_run(const struct master_jobs *jobs)
             look_after_spawner(&m);
     }
     m.is_stopping = true;
-    if (m.spawner.fd >= 0) {
-        close(m.spawner.fd); /* the last channel: it ends what runs, then itself */
-        waitpid(m.spawner.pid, NULL, 0);
-    }
+    if (m.spawner.fd >= 0)
+        end_spawner(&m);
     orphans_kill(&m.orphans, INT64_MAX);
     orphans_fini(&m.orphans);
     return status;

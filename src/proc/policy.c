@@ -8,6 +8,7 @@
 
 enum {
     SETTLED_MS = 10000, /* a process that has run so long did not fail to start */
+    KILLED_MS = 2000,   /* one that is to end is not waited for any longer after KILL */
     DRAIN_POLL_MS = 20,
 };
 
@@ -194,13 +195,11 @@ static void advance(struct policy *p, uint32_t slot, uint64_t now_ms)
     struct policy_slot *s = &p->slots[slot];
     switch (s->state) {
     case PROC_FREE:
-    case PROC_READY:
-    case PROC_KILLING: break;
+    case PROC_READY: break;
     case PROC_STARTING:
     case PROC_WARMING:
-        if (p->stopping) {
-            if (s->state == PROC_WARMING)
-                terminate(p, slot, now_ms, "stopping");
+        if (p->stopping && s->state == PROC_WARMING) {
+            terminate(p, slot, now_ms, "stopping");
         } else if (now_ms - s->start_ms >= p->conf.start_ms) {
             s->late = true;
             terminate(p, slot, now_ms, "does not answer within start-timeout");
@@ -217,6 +216,10 @@ static void advance(struct policy *p, uint32_t slot, uint64_t now_ms)
             enter(p, slot, PROC_KILLING, now_ms);
             act(p, POLICY_KILL, slot, "does not stop within stop-timeout");
         }
+        break;
+    case PROC_KILLING: /* it cannot end, or whoever tells of its end hangs, too */
+        if (p->stopping && is_over(s, KILLED_MS, now_ms))
+            *s = (struct policy_slot){.since_ms = now_ms};
         break;
     }
 }
@@ -389,8 +392,8 @@ static uint64_t slot_due(const struct policy_conf *c, const struct policy_slot *
 {
     switch (s->state) {
     case PROC_FREE:
-    case PROC_DRAINING:
-    case PROC_KILLING: return UINT64_MAX;
+    case PROC_DRAINING: return UINT64_MAX;
+    case PROC_KILLING: return s->since_ms + KILLED_MS;
     case PROC_STARTING:
     case PROC_WARMING: return s->start_ms + c->start_ms;
     case PROC_READY: return c->age_ms && !s->renew ? s->start_ms + c->age_ms : UINT64_MAX;

@@ -105,7 +105,7 @@ bool policy_exited(struct policy *p, uint32_t slot, bool clean, uint64_t now_ms)
 
 /* Replaces all processes, a few at a time. */
 void policy_restart(struct policy *p);
-/* Stops all; policy_is_empty() when done. */
+/* Stops all; policy_is_empty() when done, or when what is left does not even end by KILL. */
 void policy_stop(struct policy *p);
 /* The spawner is another one: forget failures, start at once. */
 void policy_forgive(struct policy *p);

@@ -171,3 +171,16 @@ def test_a_certificate_that_a_failed_reload_has_read_comes_into_use_all_the_same
     with taken_port() as taken:
         reload(g, text.replace("pool app", "listen 127.0.0.1:%d\npool app" % taken.getsockname()[1], 1), ok=False)
     wait_for(lambda: serial(g, authority) == new.serial, "the new certificate")
+
+
+# ---- the end ----
+
+def test_a_spawner_that_hangs_does_not_keep_the_others_from_ending(app):
+    g = app("processes 2", "stop-timeout 200ms")
+    pids = {pid_of(g) for _ in range(10)}
+    spawner = g.children()["sluice-spawner"]
+    os.kill(spawner, signal.SIGSTOP)
+    g.signal(signal.SIGTERM)
+    assert g.wait_exit(40) == 0
+    g.wait_line("the spawner does not end: killing it")
+    wait_for(lambda: not any(map(is_running, [spawner, *pids])), "all to end")

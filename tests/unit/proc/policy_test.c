@@ -344,6 +344,33 @@ static void test_all_are_stopped(void **state)
     policy_fini(&w.policy);
 }
 
+static void test_one_whose_end_is_never_told_does_not_hold_up_the_end_of_all(void **state)
+{
+    (void)state;
+    struct world w;
+    struct policy_conf conf = usual;
+    conf.min = 2;
+    begin(&w, conf);
+    turn(&w, "start 0, start 1");
+    make_ready(&w, 0); /* of the other nothing is ever heard */
+    policy_stop(&w.policy);
+    turn(&w, "shut 0");
+    turn(&w, "term 0");
+    w.now_ms += conf.stop_ms;
+    turn(&w, "kill 0");
+    w.now_ms += conf.start_ms;
+    turn(&w, "term 1");
+    w.now_ms += conf.stop_ms;
+    turn(&w, "kill 1");
+    while (!policy_is_empty(&w.policy)) {
+        uint64_t due_ms = policy_turn(&w.policy, w.now_ms);
+        assert_in_range(due_ms, w.now_ms + 1, w.now_ms + 10000);
+        w.now_ms = due_ms;
+        turn(&w, "");
+    }
+    policy_fini(&w.policy);
+}
+
 /* ---- whatever happens, in whatever order ---- */
 
 static void happen(struct world *w, struct random *random, uint32_t slot)
@@ -426,6 +453,7 @@ int main(void)
         cmocka_unit_test(test_a_process_that_is_not_ready_in_time_is_ended),
         cmocka_unit_test(test_processes_are_renewed_for_these_reasons),
         cmocka_unit_test(test_all_are_stopped),
+        cmocka_unit_test(test_one_whose_end_is_never_told_does_not_hold_up_the_end_of_all),
         cmocka_unit_test(test_limits_hold_whatever_happens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
