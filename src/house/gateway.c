@@ -339,6 +339,7 @@ static void finish(struct gateway *g)
     timer_fini(&g->loop, &g->summary);
     timer_fini(&g->loop, &g->renewal);
     tls_store_fini(&g->tls_store);
+    timer_fini(&g->loop, &g->spawner_again);
     loop_close(&g->loop, &g->signals);
     loop_fini(&g->loop);
 }
@@ -366,6 +367,7 @@ int gateway_serve(void *ctx, const struct master_link *link)
     }
     g.verifier = verifier_new();
     const struct upgrade_jobs jobs = {gateway_send_sockets, gateway_give_up, gateway_on_upgraded,
+    timer_init(&g.spawner_again, gateway_on_spawner_again);
                                       &g};
     upgrade_init(&g.upgrade, &g.loop, &jobs);
     timer_set(&g.loop, &g.summary, SUMMARY_MS);

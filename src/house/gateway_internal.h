@@ -36,7 +36,8 @@ struct gateway {
     const struct master_link *link; /* NULL: nothing can be run, and there is no master */
     struct app_defs *first_defs; /* what may be run at first: a reference, until it is in place */
     struct apps *apps;           /* likewise */
-    struct watch control;        /* from the master */
+    struct watch control;        /* from the master; fd -1: there is none, or it is gone */
+    struct timer spawner_again;  /* no descriptor was left for a channel to it */
     struct tls_store tls_store;
     struct timer renewal;      /* of certificates */
     struct handover *handover; /* sockets of a gateway whose place we take */
@@ -89,6 +90,7 @@ void gateway_inherit_opener(struct gateway *g);
 int gateway_send_opener(const struct gateway *g, int channel);
 
 int gateway_open_apps(struct gateway *g);
+void gateway_on_spawner_again(struct timer *t);
 /* What s lets us run, as the master says, in *defs (NULL: nothing). False, with the reason in diag.
  */
 bool gateway_ask_definitions(struct gateway *g, struct snapshot *s, struct app_defs **defs,
@@ -103,8 +105,6 @@ void gateway_keep_sockets(struct gateway *g, bool all);
 int gateway_send_sockets(void *ctx, int channel);
 void gateway_give_up(void *ctx);
 void gateway_on_upgraded(void *ctx, const char *why);
-/* The master has started another program; maybe nobody here has asked for it. */
-void gateway_take_successor(struct gateway *g, int channel);
 void gateway_upgrade_by_signal(struct gateway *g);
 
 #endif

@@ -15,7 +15,7 @@ int gateway_send_sockets(void *ctx, int channel)
 void gateway_give_up(void *ctx)
 {
     const struct gateway *g = ctx;
-    int error = g->link ? master_ask_give_up(g->link->control) : 0;
+    int error = g->control.fd >= 0 ? master_ask_give_up(g->control.fd) : 0;
     if (error)
         gateway_failed("the master cannot be told", error);
 }
@@ -48,13 +48,6 @@ static uint32_t upgrade_ms(const struct gateway *g)
     return g->current->snapshot->gateway.upgrade_ms;
 }
 
-void gateway_take_successor(struct gateway *g, int channel)
-{
-    if (!g->upgrade.is_under_way && g->phase == GATEWAY_SERVES)
-        upgrade_expect(&g->upgrade, upgrade_ms(g));
-    upgrade_use(&g->upgrade, channel);
-}
-
 const char *gateway_upgrade(struct gateway *g)
 {
     if (g->phase != GATEWAY_SERVES)
@@ -64,7 +57,7 @@ const char *gateway_upgrade(struct gateway *g)
     log_info(0, "upgrade: starting the program anew");
     if (!g->link)
         upgrade_start(&g->upgrade, g->source->argv, upgrade_ms(g));
-    else if (master_ask_upgrade(g->link->control) < 0)
+    else if (master_ask_upgrade(g->control.fd) < 0)
         return "the master cannot be asked";
     else
         upgrade_expect(&g->upgrade, upgrade_ms(g));

@@ -175,6 +175,7 @@ int handover_pair(int *theirs)
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
+    set_patience(ends[0], KEEP_SECONDS_MAX);
     *theirs = ends[1];
     return ends[0];
 }

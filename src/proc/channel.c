@@ -13,7 +13,7 @@
 #include "base/auto.h"
 #include "base/mem.h"
 
-enum { SOCKET_BUFFER = 208 * 1024, PACKETS_PER_TURN = 64 };
+enum { SOCKET_BUFFER = 208 * 1024, PACKETS_PER_TURN = 64, ROOM_MS = 5000 };
 
 /* A message that waits for room, with descriptors of its own. */
 struct unsent {
@@ -149,7 +149,8 @@ int channel_send_blocking(int fd, const struct message *m, const int *fds, uint3
     int error = encode(m, &packet, &size);
     while (!error && (error = send_packet(fd, slice_of(packet, size), fds, fd_count)) == -EAGAIN) {
         struct pollfd room = {.fd = fd, .events = POLLOUT};
-        error = poll(&room, 1, -1) < 0 && errno != EINTR ? -errno : 0;
+        int n = poll(&room, 1, ROOM_MS);
+        error = n == 0 ? -ETIMEDOUT : n < 0 && errno != EINTR ? -errno : 0;
     }
     return error;
 }

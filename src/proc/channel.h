@@ -48,7 +48,7 @@ void channel_hear(struct channel *c);
  * broken connection is seen by on_closed later. */
 int channel_send(struct channel *c, const struct message *m, const int *fds, uint32_t fd_count)
     __attribute__((warn_unused_result));
-/* Without a loop: waits until there is room. 0 or -errno. */
+/* Without a loop: waits until there is room, for a few seconds at most. 0 or -errno. */
 int channel_send_blocking(int fd, const struct message *m, const int *fds, uint32_t fd_count)
     __attribute__((warn_unused_result));
 

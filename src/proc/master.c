@@ -24,8 +24,15 @@
 enum { SPAWNER_PAUSE_MS = 1000, SPAWNER_END_MS = SPAWNER_GRACE_MS + 2000, SPAWNER_LOOK_MS = 100 };
 enum { ANSWER_MS = 5000, CONTROL_BUFFER = 208 * 1024, CONTROL_MAX = 1 + MESSAGE_MAX };
 
-/* What the gateway asks. */
-enum question { ASK_UPGRADE, ASK_GIVE_UP, ASK_DEFINITIONS, ASK_KEEP };
+/* What the gateway asks; a channel comes with the last two. */
+enum question { ASK_UPGRADE, ASK_GIVE_UP, ASK_SPAWNER, ASK_DEFINITIONS, ASK_KEEP };
+
+/* What comes by the channel of ASK_DEFINITIONS. */
+enum answer {
+    ANSWER_DEFINITION, /* and a message that holds one */
+    ANSWER_DEFINED,    /* these were all, and the directory for their sockets */
+    ANSWER_NOT_DEFINED
+};
 
 struct master {
     const struct master_jobs *jobs;
@@ -122,32 +129,32 @@ int master_receive(int control, enum master_word *word)
     char byte;
     int fd;
     ssize_t n = receive(control, &byte, 1, &fd);
-    /* What is left of an answer that came too late. */
-    while (n > 0 && fd < 0 && byte >= MASTER_DEFINITION && byte < MASTER_WORDS)
-        n = receive(control, &byte, 1, &fd);
     if (n <= 0)
         return n == 0 ? -ENOTCONN : (int)n;
     *word = (enum master_word)byte;
-    if (fd >= 0 && byte >= 0 && byte < MASTER_DEFINITION)
-        return fd;
+    if (byte >= 0 && byte < MASTER_WORDS)
+        return fd < 0 ? -EMFILE : fd;
     if (fd >= 0)
         close(fd);
     return -EPROTO;
+}
+
+static int hand_over_spawner(struct master *m)
+{
+    int channel = spawner_channel(m->spawner.fd);
+    int error = channel < 0 ? channel : send_channel(m, MASTER_SPAWNER, channel);
+    if (error)
+        say("cannot hand the spawner to the gateway", error);
+    if (channel >= 0)
+        close(channel);
+    return error;
 }
 
 /* For a gateway that runs already. */
 static int add_spawner(struct master *m)
 {
     int error = start_spawner(m);
-    if (error || !m->gateway)
-        return error;
-    int channel = spawner_channel(m->spawner.fd);
-    error = channel < 0 ? channel : send_channel(m, MASTER_SPAWNER, channel);
-    if (error)
-        say("cannot hand the spawner to the gateway", error);
-    if (channel >= 0)
-        close(channel);
-    return error;
+    return error || !m->gateway ? error : hand_over_spawner(m);
 }
 
 static void forget_spawner(struct master *m)
@@ -192,7 +199,7 @@ static void run_gateway(struct master *m, int channel, int control)
 }
 
 /* Whoever is asked never waits for long for the other to take the answer. */
-static void bound_control(int fd)
+static void bound_sending(int fd)
 {
     const struct timeval wait = {.tv_sec = ANSWER_MS / 1000};
     int size = CONTROL_BUFFER;
@@ -226,7 +233,7 @@ static int start_gateway(struct master *m)
         close(pair[0]);
         return error;
     }
-    bound_control(pair[0]);
+    bound_sending(pair[0]);
     m->control = pair[0];
     m->gateway = pid;
     m->started_ms = now_ms();
@@ -256,6 +263,7 @@ static bool gateway_ended(struct master *m, int status, int *exit_status)
         *exit_status = crashed ? EXIT_FAILURE : WEXITSTATUS(status);
         return true;
     }
+    m->jobs->drop(m->jobs->ctx, m->spawner.fd);
     m->pause_ms = pause_next_ms(m->pause_ms, now_ms() - m->started_ms, m->has_served);
     int64_t left_ms = gateway_due_ms(m) - now_ms();
     fprintf(stderr,
@@ -263,7 +271,6 @@ static bool gateway_ended(struct master *m, int status, int *exit_status)
             WTERMSIG(status), strsignal(WTERMSIG(status)), left_ms > 0 ? (int)left_ms : 0);
     return false;
 }
-    m->jobs->drop(m->jobs->ctx, m->spawner.fd);
 
 /* ---- the successor ---- */
 
@@ -281,6 +288,11 @@ int master_ask_upgrade(int control)
 int master_ask_give_up(int control)
 {
     return ask(control, ASK_GIVE_UP);
+}
+
+int master_ask_spawner(int control)
+{
+    return ask(control, ASK_SPAWNER);
 }
 
 int master_ask_keep(int control, int channel)
@@ -303,85 +315,92 @@ static void start_successor(struct master *m)
 /* ---- definitions ---- */
 
 /* One packet of the answer: 1, 0 when it is over, or -errno. */
-static int hear_answer(int control, char *p, const struct master_listener *l)
+static int hear_answer(int channel, char *p, const struct master_listener *l)
 {
-    int fd;
-    ssize_t n = receive(control, p, CONTROL_MAX, &fd);
+    ssize_t n = recv(channel, p, CONTROL_MAX, MSG_DONTWAIT);
     if (n <= 0)
-        return n == 0 ? -ENOTCONN : (int)n;
-    switch ((enum master_word)p[0]) {
-    case MASTER_SPAWNER:
-    case MASTER_SUCCESSOR:
-        if (fd >= 0)
-            l->on_channel(l->ctx, (enum master_word)p[0], fd);
-        return 1;
-    case MASTER_DEFINITION:
+        return n == 0 ? -ENOTCONN : -errno;
+    switch ((enum answer)p[0]) {
+    case ANSWER_DEFINITION:
         return l->on_definition(l->ctx, slice_of(p + 1, (size_t)n - 1)) ? 1 : -ESTALE;
-    case MASTER_DEFINED: return l->on_run_dir(l->ctx, slice_of(p + 1, (size_t)n - 1)) ? 0 : -ESTALE;
-    case MASTER_NOT_DEFINED: return -ECANCELED;
-    case MASTER_WORDS: break;
+    case ANSWER_DEFINED: return l->on_run_dir(l->ctx, slice_of(p + 1, (size_t)n - 1)) ? 0 : -ESTALE;
+    case ANSWER_NOT_DEFINED: return -ECANCELED;
     }
     return -EPROTO;
 }
 
-int master_ask_definitions(int control, const struct master_listener *l)
+static int hear_definitions(int channel, const struct master_listener *l)
 {
     AUTO_FREE char *p = mem_alloc(CONTROL_MAX);
     int64_t until_ms = now_ms() + ANSWER_MS;
-    int heard = ask(control, ASK_DEFINITIONS);
-    if (heard < 0)
-        return heard;
-    for (heard = 1; heard > 0 || heard == -EAGAIN;) {
-        struct pollfd wait = {.fd = control, .events = POLLIN};
+    for (int heard = 1;;) {
+        struct pollfd wait = {.fd = channel, .events = POLLIN};
         int64_t left_ms = until_ms - now_ms();
         if (left_ms <= 0 || poll(&wait, 1, (int)left_ms) == 0)
             return -ETIMEDOUT;
-        heard = hear_answer(control, p, l);
+        heard = hear_answer(channel, p, l);
+        if (heard <= 0 && heard != -EAGAIN)
+            return heard;
     }
-    return heard;
 }
 
-static int send_word(struct master *m, enum master_word word, const struct spawn_def *def)
+/* Each question has a channel of its own: an answer that comes too late answers no other one. */
+int master_ask_definitions(int control, const struct master_listener *l)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    int error = send_with(control, (char)ASK_DEFINITIONS, ends[1], MSG_DONTWAIT);
+    close(ends[1]);
+    if (!error)
+        error = hear_definitions(ends[0], l);
+    close(ends[0]);
+    return error;
+}
+
+static int send_answer(int channel, enum answer answer, const struct spawn_def *def)
 {
     AUTO_FREE char *p = mem_alloc(CONTROL_MAX);
     struct message message = {.type = MESSAGE_DEFINE};
     size_t n = 0;
-    p[0] = (char)word;
+    p[0] = (char)answer;
     if (def) {
         message.def = *def;
         n = message_write(&message, p + 1, MESSAGE_MAX);
         if (!n)
             return -E2BIG;
     }
-    return send(m->control, p, 1 + n, MSG_NOSIGNAL) < 0 ? -errno : 0;
+    return send(channel, p, 1 + n, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 /* These were all. */
-static int send_run_dir(struct master *m)
+static int send_run_dir(int channel, struct slice path)
 {
     char p[256];
-    struct slice path = slice_str(m->jobs->run_dir(m->jobs->ctx));
     if (path.n >= sizeof(p))
         return -ENAMETOOLONG;
-    p[0] = (char)MASTER_DEFINED;
+    p[0] = (char)ANSWER_DEFINED;
     memcpy(p + 1, path.p, path.n);
-    return send(m->control, p, 1 + path.n, MSG_NOSIGNAL) < 0 ? -errno : 0;
+    return send(channel, p, 1 + path.n, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static void answer_definitions(struct master *m)
+static void answer_definitions(struct master *m, int channel)
 {
     const struct master_jobs *jobs = m->jobs;
     const struct spawn_def *def;
+    bound_sending(channel);
     int error = jobs->redefine(jobs->ctx, m->spawner.fd);
     if (!error && wants_spawner(m))
         error = add_spawner(m);
     for (uint32_t i = 0; !error && (def = jobs->definition(jobs->ctx, i)); i++)
-        error = send_word(m, MASTER_DEFINITION, def);
+        error = send_answer(channel, ANSWER_DEFINITION, def);
     if (error)
         say("reload: cannot say what may be run", error);
-    error = error ? send_word(m, MASTER_NOT_DEFINED, NULL) : send_run_dir(m);
+    error = error ? send_answer(channel, ANSWER_NOT_DEFINED, NULL)
+                  : send_run_dir(channel, slice_str(jobs->run_dir(jobs->ctx)));
     if (error)
         say("cannot answer the gateway", error);
+    close(channel);
 }
 
 /* ---- sockets ---- */
@@ -413,18 +432,18 @@ static void hear_gateway(struct master *m)
             close_control(m);
         return;
     }
-    if (byte == ASK_KEEP && fd >= 0) {
+    if (fd >= 0 && byte == ASK_KEEP)
         keep_sockets(m, fd);
-        return;
-    }
-    if (fd >= 0)
+    else if (fd >= 0 && byte == ASK_DEFINITIONS)
+        answer_definitions(m, fd);
+    else if (fd >= 0)
         close(fd);
-    if (byte == ASK_UPGRADE)
+    else if (byte == ASK_UPGRADE)
         start_successor(m);
     else if (byte == ASK_GIVE_UP && m->successor)
         kill(m->successor, SIGTERM);
-    else if (byte == ASK_DEFINITIONS)
-        answer_definitions(m);
+    else if (byte == ASK_SPAWNER && m->spawner.fd >= 0)
+        hand_over_spawner(m);
 }
 
 /* ---- waiting ---- */
@@ -465,9 +484,7 @@ static bool on_signals(struct master *m, int *exit_status)
             return true;
         if (signo == SIGTERM || signo == SIGINT || signo == SIGQUIT)
             m->is_stopping = true;
-        if (signo == SIGUSR2)
-            start_successor(m);
-        else if (signo != SIGCHLD)
+        if (signo != SIGCHLD)
             pass_on(m, signo);
         if (m->is_stopping && !m->gateway) {
             *exit_status = EXIT_SUCCESS;
@@ -519,23 +536,6 @@ static void start_again(struct master *m)
     }
 }
 
-int master_run(const struct master_jobs *jobs)
-{
-    struct master m = {.jobs = jobs, .control = -1, .spawner = {.fd = -1}};
-    int status = EXIT_FAILURE;
-    int error = watch_signals(&m);
-    if (!error)
-        error = orphans_expect();
-    if (!error && wants_spawner(&m))
-        error = start_spawner(&m);
-    if (!error)
-        error = start_gateway(&m);
-    if (error) {
-        say("cannot start", error);
-        return EXIT_FAILURE;
-    }
-    jobs->started(jobs->ctx);
-    for (bool over = false; !over;) {
 /* Without a channel it ends what runs, then itself. One that hangs cannot. */
 static void end_spawner(struct master *m)
 {
@@ -557,6 +557,23 @@ static void end_spawner(struct master *m)
     forget_spawner(m);
 }
 
+int master_run(const struct master_jobs *jobs)
+{
+    struct master m = {.jobs = jobs, .control = -1, .spawner = {.fd = -1}};
+    int status = EXIT_FAILURE;
+    int error = watch_signals(&m);
+    if (!error)
+        error = orphans_expect();
+    if (!error && wants_spawner(&m))
+        error = start_spawner(&m);
+    if (!error)
+        error = start_gateway(&m);
+    if (error) {
+        say("cannot start", error);
+        return EXIT_FAILURE;
+    }
+    jobs->started(jobs->ctx);
+    for (bool over = false; !over;) {
         struct pollfd p[2] = {{.fd = m.signals, .events = POLLIN},
                               {.fd = m.control, .events = POLLIN}};
         poll(p, 2, wait_ms(&m));

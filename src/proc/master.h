@@ -28,28 +28,23 @@ struct master_link {
     int control; /* new channels come by this socket, see master_receive() */
 };
 
-/* What comes by the control socket. */
+/* What comes by the control socket: channels to ... */
 enum master_word {
-    /* Channels to ... */
     MASTER_SPAWNER,   /* a new spawner */
     MASTER_SUCCESSOR, /* another master, whose gateway takes our gateway's place (net/handover.h) */
-    /* The answer to master_ask_definitions(), which takes it. */
-    MASTER_DEFINITION, /* and a message that holds one */
-    MASTER_DEFINED,    /* these were all, and the directory for their sockets */
-    MASTER_NOT_DEFINED,
     MASTER_WORDS
 };
 
 struct master_jobs {
     /* Tells a new spawner, at the other end of the channel, what may be run. 0 or -errno. */
     int (*define)(void *ctx, int channel);
-    /* It never will be: the gateway that was to put it in place has died. */
-    void (*drop)(void *ctx, int channel);
     /* A reload: loads the configuration and tells the spawner (-1: there is none) what is new in
      * it. 0 or -errno. */
     int (*redefine)(void *ctx, int channel);
     /* What was loaded last is in place. channel as before. */
     void (*in_place)(void *ctx, int channel);
+    /* It never will be: the gateway that was to put it in place has died. */
+    void (*drop)(void *ctx, int channel);
     /* What may be run as was loaded last, one after the other, NULL at the end; and where. */
     const struct spawn_def *(*definition)(void *ctx, uint32_t i);
     const char *(*run_dir)(void *ctx);
@@ -67,16 +62,16 @@ struct master_jobs {
  * has no thread. Answers the exit status. */
 int master_run(const struct master_jobs *jobs);
 
-/* Gateway: takes a channel off the control socket. A descriptor, -EAGAIN, or another -errno: the
- * master is gone. */
+/* Gateway: takes a channel off the control socket. A descriptor, -EAGAIN, -EMFILE (there was no
+ * room for it: it is lost), or another -errno: the master is gone. */
 int master_receive(int control, enum master_word *word);
+/* Gateway: a channel to the spawner was lost; another is to come. 0 or -errno. */
+int master_ask_spawner(int control);
 /* Gateway: asks what may be run, and waits for the answer, a few seconds at most. on_definition: a
- * message that holds a definition; false: it does not fit. on_channel: what else has come, see
- * master_receive(). 0 or -errno. */
+ * message that holds a definition; false: it does not fit. 0 or -errno. */
 struct master_listener {
     bool (*on_definition)(void *ctx, struct slice packet);
     bool (*on_run_dir)(void *ctx, struct slice path);
-    void (*on_channel)(void *ctx, enum master_word word, int fd);
     void *ctx;
 };
 int master_ask_definitions(int control, const struct master_listener *l);

@@ -122,6 +122,8 @@ int opener_start(opener_may_fn *may, void *ctx)
     close(pair[1]);
     if (!error && (waitpid(pid, &status, 0) < 0 || status != 0))
         error = -EAGAIN;
+    const struct timeval limit = {.tv_sec = ANSWER_S};
+    setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     if (!error)
         return pair[0];
     close(pair[0]);

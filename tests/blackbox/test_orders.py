@@ -86,6 +86,23 @@ def test_what_could_not_be_put_in_place_is_forgotten_when_the_gateway_crashes(ga
             assert Client(g.address, timeout=20).get("/").body == b"one"
 
 
+def test_an_answer_that_comes_too_late_is_not_taken_for_that_to_the_next_question(gateway, here):
+    """Of what may be run: two reloads ask while the master does nothing."""
+    g = gateway(config_with(here, ("app", "env N=0")))
+    g.check_fds = False
+    assert pid_of(g)
+    g.config.write_text(config_with(here, ("app", "env N=1")))
+    with stopped(g.pid):
+        assert sluice(g, "reload").returncode == 1
+        again = subprocess.Popen(command("reload"), cwd=g.folder, stdout=subprocess.DEVNULL)
+        wait_for(lambda: ask_waits(g), "it to be asked again")
+    assert again.wait(stretched(20)) == 0
+    wait_for(lambda: b'"N": "1"' in g.get("/env").body, "the new definition to run")
+    old = pid_of(g)
+    os.kill(old, signal.SIGKILL)    # what is started in its place has to be known, too
+    assert pid_of(g, timeout=30) != old
+
+
 def ask_waits(g):
     """Whether the gateway's main thread waits for the master."""
     fields = pathlib.Path(f"/proc/{g.serving_pid()}/wchan").read_text()
@@ -155,6 +172,51 @@ def test_an_upgrade_that_fails_late_takes_nobody_along(upgraded, backend):
     assert waits.response().status == 200
 
 
+def test_a_master_that_vanishes_during_an_upgrade_is_not_asked_any_more(gateway, backend, tmp_path):
+    own = tmp_path / "sluice"
+    own.symlink_to(BIN)
+    conf = tmp_path / "own.conf"
+    held = Held()
+    conf.write_text(make_config(backend(then=held), gateway=[*ADMIN, "upgrade-timeout 1s", "stop-timeout 4s"]))
+    g = gateway(None, arguments=["run", "-c", conf], program=own)
+    g.expect_error("the master is gone: stopping|upgrade failed")
+    c = g.client(timeout=30)
+    c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+    assert held.asked.wait(10)
+    serving = g.serving_pid()
+    own.unlink()
+    own.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid.next\nmv {tmp_path}/pid.next {tmp_path}/pid\nexec sleep 600\n")
+    own.chmod(0o755)
+    os.kill(g.pid, signal.SIGUSR2)
+    wait_for((tmp_path / "pid").exists, "the other program to begin")
+    os.kill(g.pid, signal.SIGKILL)
+    g.wait_line("upgrade failed, this gateway goes on serving: it did not serve in time", 20)
+    held.go.set()
+    assert c.response().status == 200
+    wait_for(lambda: not exists(serving), "the gateway to end")
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    g.wait_exit()
+    g.stop = g.check_output     # its exit status is no clean end's
+
+
+# ---- descriptors ----
+
+def test_a_spawner_that_comes_while_there_is_no_descriptor_left_is_connected_later(gateway, here):
+    text = config_with(here, ("app", "processes 1")).replace("threads 2", "threads 1")
+    g = gateway(text, nofile=(64, 64))
+    g.check_fds = False
+    g.expect_error("cannot accept|spawner|descriptor|open files|worker")
+    assert pid_of(g)
+    clients = []
+    while not [line for line in g.lines if "cannot accept connections" in line]:
+        clients.append(socket.create_connection(g.address))
+    os.kill(g.children()["sluice-spawner"], signal.SIGKILL)
+    g.wait_line("a channel to the spawner: Too many open files", 20)
+    for c in clients:
+        c.close()
+    assert g.client(timeout=30).get("/pid").status == 200
+
+
 # ---- certificates ----
 
 def test_a_certificate_that_a_failed_reload_has_read_comes_into_use_all_the_same(gateway, backend, tmp_path):
@@ -171,6 +233,25 @@ def test_a_certificate_that_a_failed_reload_has_read_comes_into_use_all_the_same
     with taken_port() as taken:
         reload(g, text.replace("pool app", "listen 127.0.0.1:%d\npool app" % taken.getsockname()[1], 1), ok=False)
     wait_for(lambda: serial(g, authority) == new.serial, "the new certificate")
+
+
+def test_an_upgrade_that_is_asked_for_twice_is_given_up_once(gateway, backend, tmp_path):
+    own = tmp_path / "sluice"
+    own.symlink_to(BIN)
+    conf = tmp_path / "own.conf"
+    conf.write_text(make_config(backend(then=serve()), gateway=[*ADMIN, "upgrade-timeout 1s"]))
+    g = gateway(None, arguments=["run", "-c", conf], program=own)
+    g.expect_error("upgrade failed")
+    own.unlink()
+    own.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid.$$\nexec sleep 600\n")
+    own.chmod(0o755)
+    g.signal(signal.SIGUSR2)
+    wait_for(lambda: list(tmp_path.glob("pid.*")), "the other program to begin")
+    g.signal(signal.SIGUSR2)
+    g.wait_line("upgrade failed.*did not serve in time", 20)
+    pids = [int(p.suffix[1:]) for p in tmp_path.glob("pid.*")]
+    wait_for(lambda: not any(map(exists, pids)), "all that was started to be ended")
+    assert g.get("/").status == 200
 
 
 # ---- the end ----
