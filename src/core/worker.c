@@ -60,8 +60,9 @@ int worker_init(struct worker *w, struct loop *main_loop, uint32_t index, uint32
     int error = loop_init(&w->loop);
     file_cache_init(&w->files, &w->loop);
     timer_init(&w->summary, on_summary);
+    int unconnected = spawn_init(&w->spawn, &w->loop, -1);
     if (!error)
-        error = spawn_init(&w->spawn, &w->loop, -1);
+        error = unconnected;
     if (!error)
         timer_set(&w->loop, &w->summary, SUMMARY_MS);
     return error;

@@ -65,7 +65,7 @@ struct worker {
     struct post leave_post, stop_post, kill_post;
 };
 
-/* 0 or -errno. */
+/* 0 or -errno; worker_fini() is due in any case. */
 int worker_init(struct worker *w, struct loop *main_loop, uint32_t index, uint32_t count);
 /* Its thread has ended, or never begun: lets go of connections, pools and configuration. */
 void worker_let_go(struct worker *w);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -119,16 +120,17 @@ static int init_workers(struct gateway *g, uint32_t count)
 {
     set_up_malloc();
     size_t size = (count * sizeof(struct worker) + 63) & ~(size_t)63;
+    listenings_init(&g->listenings, count);
     g->workers = aligned_alloc(64, size);
     if (!g->workers)
         return -ENOMEM;
-    for (; g->worker_count < count; g->worker_count++) {
-        int error = worker_init(&g->workers[g->worker_count], &g->loop, g->worker_count, count);
+    while (g->worker_count < count) {
+        struct worker *w = &g->workers[g->worker_count];
+        int error = worker_init(w, &g->loop, g->worker_count++, count);
         if (error)
             return gateway_failed("event loop", error);
-        g->workers[g->worker_count].verifier = g->verifier;
+        w->verifier = g->verifier;
     }
-    listenings_init(&g->listenings, count);
     return 0;
 }
 
@@ -329,7 +331,7 @@ static void finish(struct gateway *g)
     loop_drain(&g->loop); /* the last tenure takes the generation along */
     for (uint32_t i = 0; i < g->worker_count; i++)
         worker_fini(&g->workers[i]);
-    if (g->worker_count)
+    if (g->listenings.workers)
         listenings_fini(&g->listenings);
     free(g->workers);
     verifier_free(g->verifier);
@@ -338,10 +340,17 @@ static void finish(struct gateway *g)
     timer_fini(&g->loop, &g->stop_deadline);
     timer_fini(&g->loop, &g->summary);
     timer_fini(&g->loop, &g->renewal);
-    tls_store_fini(&g->tls_store);
     timer_fini(&g->loop, &g->spawner_again);
+    tls_store_fini(&g->tls_store);
     loop_close(&g->loop, &g->signals);
     loop_fini(&g->loop);
+}
+
+/* What has no log yet would be told nobody. */
+static void say_no_start(const struct gateway *g, int error)
+{
+    if (!g->error_log)
+        fprintf(stderr, "sluice: cannot start: %s\n", strerror(-error));
 }
 
 int gateway_serve(void *ctx, const struct master_link *link)
@@ -359,23 +368,26 @@ int gateway_serve(void *ctx, const struct master_link *link)
     timer_init(&g.stop_deadline, on_stop_deadline);
     timer_init(&g.summary, on_summary);
     timer_init(&g.renewal, gateway_on_renewal);
+    timer_init(&g.spawner_again, gateway_on_spawner_again);
     privilege_raise_limits();
     int error = loop_init(&g.loop);
     if (error) {
+        say_no_start(&g, error);
         snapshot_unref(with->snapshot);
         return EXIT_FAILURE;
     }
     g.verifier = verifier_new();
     const struct upgrade_jobs jobs = {gateway_send_sockets, gateway_give_up, gateway_on_upgraded,
-    timer_init(&g.spawner_again, gateway_on_spawner_again);
                                       &g};
     upgrade_init(&g.upgrade, &g.loop, &jobs);
     timer_set(&g.loop, &g.summary, SUMMARY_MS);
     error = start(&g, with->snapshot);
-    if (error)
+    if (error) {
+        say_no_start(&g, error);
         handover_say_failed(&with->handover, SLICE("it cannot start, and has logged why"));
-    else
+    } else {
         loop_run(&g.loop);
+    }
     handover_close(&with->handover);
     finish(&g);
     return error ? EXIT_FAILURE : EXIT_SUCCESS;

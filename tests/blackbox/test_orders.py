@@ -217,6 +217,25 @@ def test_a_spawner_that_comes_while_there_is_no_descriptor_left_is_connected_lat
     assert g.client(timeout=30).get("/pid").status == 200
 
 
+def test_however_few_descriptors_there_are_it_serves_or_says_why_not(backend, tmp_path):
+    conf = tmp_path / "few.conf"
+    conf.write_text(make_config(backend(then=serve()), gateway=["access-log off"], threads=4))
+    for n in range(8, 60):
+        p = subprocess.Popen(["prlimit", f"--nofile={n}:{n}", *command("run", "-c", conf)], cwd=tmp_path,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        timer = threading.Timer(stretched(20), p.kill)
+        timer.start()
+        output = ""
+        for line in p.stdout:
+            output += line
+            if "listening on" in line:
+                p.terminate()
+        assert p.wait() in (0, 1), (n, output)
+        timer.cancel()
+        assert "Sanitizer" not in output, output
+        assert output
+
+
 # ---- certificates ----
 
 def test_a_certificate_that_a_failed_reload_has_read_comes_into_use_all_the_same(gateway, backend, tmp_path):
