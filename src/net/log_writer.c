@@ -299,7 +299,7 @@ static void report_lost(struct log_writer *w)
     pthread_mutex_lock(&w->control);
     for (unsigned i = 0; i < OUTPUTS; i++) {
         struct log_output *o = &w->outputs[i];
-        if (!o->lost || (o->error && o == atomic_load(&w->errors)))
+        if (o->state == OUTPUT_FREE || !o->lost || (o->error && o == atomic_load(&w->errors)))
             continue;
         log_error(0, "%llu lines of the log %s are lost: %s", (unsigned long long)o->lost, o->path,
                   o->error ? strerror(o->error) : "it could not be written for a while");
@@ -320,6 +320,16 @@ static void report_dropped(struct log_writer *w)
                   (unsigned long long)dropped);
 }
 
+/* A pipe that nobody reads is an error now, and nothing to wait for; writing to one may wait. */
+static int open_file(const char *path)
+{
+    enum { FLAGS = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
+    int fd = open(path, FLAGS, FILE_MODE);
+    if (fd >= 0)
+        fcntl(fd, F_SETFL, O_APPEND);
+    return fd;
+}
+
 static int open_path(const char *path)
 {
     int fd;
@@ -328,7 +338,7 @@ static int open_path(const char *path)
     else if (slice_eq(slice_str(path), SLICE("stderr")))
         fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
     else
-        fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, FILE_MODE);
+        fd = open_file(path);
     return fd < 0 ? -errno : fd;
 }
 
@@ -357,7 +367,7 @@ static void reopen_all(struct log_writer *w)
 
 static void free_output(struct log_output *o)
 {
-    close(atomic_load(&o->fd));
+    close(atomic_exchange(&o->fd, -1)); /* for a line that comes too late */
     free(o->path);
     o->path = NULL;
     o->lost = 0;

@@ -123,6 +123,20 @@ def test_a_reload_that_fails_leaves_the_logs_as_they_were(gateway):
     wait_for(lambda: "configuration 3 is in place" in (g.folder / "two.log").read_text(), "the other log to be used")
 
 
+def test_a_log_whose_reader_has_gone_holds_up_nobody(gateway, tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    g = gateway(answers("ok").replace("access-log off", f"access-log {fifo}"))
+    g.check_fds = False
+    g.expect_error("log")
+    os.close(reader)
+    for _ in range(3):
+        g.signal(signal.SIGHUP)
+        assert sluice(g, "reload", timeout=20).returncode in (0, 1)
+    assert g.get("/").status == 200
+
+
 def test_a_reload_beside_answers_of_the_name_server_harms_nobody(gateway, backend):
     dns = NameServer({f"app{n}.test": (["127.0.0.1"], 1) for n in range(20)})
     b = backend(then=serve())

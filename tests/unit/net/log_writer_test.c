@@ -382,6 +382,45 @@ static void test_a_path_is_opened_once_and_closed_with_its_last_user(void **stat
     place_end(&p);
 }
 
+static void test_a_line_that_comes_after_the_close_goes_nowhere(void **state)
+{
+    (void)state;
+    struct place p;
+    place_begin(&p);
+    struct log_writer *w = writer(0);
+    struct log_output *o = output(w, p.a);
+    log_output_close(o);
+    log_writer_flush(w, 5000);
+    int fd = open(p.b, O_RDWR | O_CREAT | O_CLOEXEC, 0600); /* where the log's was */
+    assert_true(fd >= 0);
+    log_writer_put(o, SLICE("late\n"));
+    log_writer_flush(w, 5000);
+    log_writer_free(w);
+    close(fd);
+    assert_file(p.b, "");
+    place_end(&p);
+}
+
+static void test_a_pipe_without_a_reader_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct place p;
+    int error;
+    place_begin(&p);
+    struct log_writer *w = writer(0);
+    assert_int_equal(mkfifo(p.a, 0600), 0);
+    assert_null(log_output_open(w, p.a, &error));
+    assert_int_equal(error, -ENXIO);
+    int reader = open(p.a, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct log_output *o = output(w, p.a);
+    close(reader);
+    log_writer_reopen(w);
+    log_writer_flush(w, 5000);
+    assert_ptr_equal(output(w, p.a), o); /* others are not held up */
+    log_writer_free(w);
+    place_end(&p);
+}
+
 static void test_messages_of_base_arrive_with_their_time(void **state)
 {
     (void)state;
@@ -435,6 +474,8 @@ int main(void)
         cmocka_unit_test(test_a_file_that_fails_is_told_and_does_not_hang),
         cmocka_unit_test(test_files_are_opened_again_on_request),
         cmocka_unit_test(test_a_path_is_opened_once_and_closed_with_its_last_user),
+        cmocka_unit_test(test_a_line_that_comes_after_the_close_goes_nowhere),
+        cmocka_unit_test(test_a_pipe_without_a_reader_is_not_waited_for),
         cmocka_unit_test(test_messages_of_base_arrive_with_their_time),
         cmocka_unit_test(test_putting_lines_does_not_wake_the_writer_each_time),
     };
