@@ -9,15 +9,19 @@
 #include "pool/members.h"
 #include "proc/supervise.h"
 
+/*  SERVES  gets the pool's requests
+ *  IS_OLD  until another has come to take its place
+ *  LEAVES  the pool is gone, or has other backends: ends with the requests it has */
 struct pool_app {
     struct list node;
     struct apps *apps;
-    struct gateway_pool *pool; /* NULL: no configuration has it any more */
-    struct app_defs *defs;     /* def is one of them: a reference */
+    struct gateway_pool *pool;
+    struct generation *held; /* the newest that has the pool and runs its processes */
+    struct app_defs *defs;   /* def is one of them: a reference */
     const struct app_def *def;
     struct app *app;
     uint32_t first_slot; /* of the pool: two that follow each other have none in common */
-    bool is_old;         /* another is to take its place */
+    enum { APP_SERVES, APP_IS_OLD, APP_LEAVES } phase;
     struct deferred free;
 };
 
@@ -52,11 +56,12 @@ static struct pool_app *pool_app_of(struct list *node)
 
 static void drop(struct pool_app *a)
 {
-    if (a->pool && !a->is_old)
+    if (a->phase == APP_SERVES)
         pool_set_grower(&a->pool->pool, NULL, NULL, NULL);
     app_free(a->app);
     list_remove(&a->node);
     app_defs_unref(a->defs);
+    generation_unhold(a->held);
     free(a);
 }
 
@@ -75,7 +80,7 @@ static void stop_old(struct pool_app *newest)
 {
     list_each (node, &newest->apps->list) {
         struct pool_app *a = pool_app_of(node);
-        if (a->is_old && a->pool == newest->pool)
+        if (a->phase == APP_IS_OLD && a->pool == newest->pool)
             app_stop(a->app);
     }
 }
@@ -85,33 +90,28 @@ static void on_address(void *ctx, uint32_t slot, const struct net_addr *addr, ui
     struct pool_app *a = ctx;
     struct pool_address address = {.len = addr->len};
     memcpy(&address.sa, &addr->sa, addr->len);
-    if (!a->pool)
-        return;
     pool_put_slot(&a->pool->pool, a->first_slot + slot, &address, capacity);
-    if (capacity && !a->is_old)
+    if (capacity && a->phase == APP_SERVES)
         stop_old(a);
 }
 
 static void on_gone(void *ctx, uint32_t slot)
 {
     struct pool_app *a = ctx;
-    if (a->pool)
-        pool_drop_slot(&a->pool->pool, a->first_slot + slot);
+    pool_drop_slot(&a->pool->pool, a->first_slot + slot);
 }
 
 static struct app_load get_load(void *ctx, uint32_t slot)
 {
     struct pool_app *a = ctx;
-    struct slot_load load = {0};
-    if (a->pool)
-        load = pool_slot_load(&a->pool->pool, a->first_slot + slot);
+    struct slot_load load = pool_slot_load(&a->pool->pool, a->first_slot + slot);
     return (struct app_load){.busy = load.busy, .served = load.served};
 }
 
 static uint32_t get_waiting(void *ctx)
 {
     struct pool_app *a = ctx;
-    return a->pool && !a->is_old ? pool_waiting(&a->pool->pool) : 0;
+    return a->phase == APP_SERVES ? pool_waiting(&a->pool->pool) : 0;
 }
 
 static void free_pool_app(struct deferred *d)
@@ -141,19 +141,21 @@ static struct pool_app *find(const struct apps *apps, struct slice pool)
 {
     for (struct list *n = apps->list.next; n != &apps->list; n = n->next) {
         struct pool_app *a = pool_app_of(n);
-        if (a->pool && !a->is_old && slice_eq(a->def->pool, pool))
+        if (a->phase == APP_SERVES && slice_eq(a->def->pool, pool))
             return a;
     }
     return NULL;
 }
 
-static void start(struct apps *apps, struct gateway_pool *pool, struct app_defs *defs,
+static void start(struct apps *apps, struct generation *g, struct gateway_pool *pool,
                   const struct app_def *def)
 {
     struct pool_app *a = mem_zalloc(sizeof(*a));
+    generation_hold(g);
     *a = (struct pool_app){.apps = apps,
                            .pool = pool,
-                           .defs = app_defs_ref(defs),
+                           .held = g,
+                           .defs = app_defs_ref(g->app_defs),
                            .def = def,
                            .first_slot = apps->started++ * SLOTS_EACH};
     list_init(&a->node);
@@ -163,7 +165,7 @@ static void start(struct apps *apps, struct gateway_pool *pool, struct app_defs 
         .conf = def->conf,
         .name = def->pool,
         .def = &def->def,
-        .run_dir = defs->run_dir,
+        .run_dir = a->defs->run_dir,
         .first = a->first_slot,
         .owner = {a, on_address, on_gone, get_load, get_waiting, on_stopped},
     };
@@ -181,13 +183,19 @@ static struct gateway_pool *pool_named(struct generation *g, struct slice name)
     return NULL;
 }
 
-/* The pool is being retired: its application ends once nobody is served any more. */
 static void let_go(struct pool_app *a)
 {
-    if (!a->is_old)
+    if (a->phase == APP_SERVES)
         pool_set_grower(&a->pool->pool, NULL, NULL, NULL);
-    a->pool = NULL;
+    a->phase = APP_LEAVES;
     app_stop(a->app);
+}
+
+static void hold(struct pool_app *a, struct generation *g)
+{
+    generation_hold(g);
+    generation_unhold(a->held);
+    a->held = g;
 }
 
 /* What runs for the pool, unless it is to be run in another way from now on. */
@@ -198,7 +206,7 @@ static bool goes_on(struct apps *apps, const struct app_def *def)
         return a;
     log_info(0, "pool " SLICE_FMT ": its application is replaced by another definition of it",
              SLICE_ARG(def->pool));
-    a->is_old = true;
+    a->phase = APP_IS_OLD;
     return false;
 }
 
@@ -206,14 +214,16 @@ void apps_follow(struct apps *apps, struct generation *g)
 {
     list_each_safe (node, &apps->list) {
         struct pool_app *a = pool_app_of(node);
-        if (a->pool && pool_named(g, a->def->pool) != a->pool)
+        if (pool_named(g, a->def->pool) == a->pool)
+            hold(a, g);
+        else
             let_go(a);
     }
     for (uint32_t i = 0; i < g->snapshot->pool_count; i++) {
         const struct pool_conf *conf = &g->snapshot->pools[i];
         const struct app_def *def = app_defs_find(g->app_defs, conf->name, SLICE_NONE);
         if (conf->spawn && def && !goes_on(apps, def))
-            start(apps, g->pools[i], g->app_defs, def);
+            start(apps, g, g->pools[i], def);
     }
 }
 
@@ -225,8 +235,7 @@ void apps_stop(struct apps *apps, void (*done)(void *ctx), void *ctx)
     if (list_is_empty(&apps->list))
         done(ctx);
     list_each_safe (node, &apps->list)
-        if (pool_app_of(node)->pool)
-            let_go(pool_app_of(node));
+        let_go(pool_app_of(node));
 }
 
 void apps_reconnect(struct apps *apps, int channel)

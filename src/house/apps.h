@@ -18,7 +18,7 @@ void apps_free(struct apps *apps);
 /* Starts the applications of pools that have none yet, and stops those of pools that are gone. One
  * that is to be run in another way is started beside the old one, which goes when it is ready. */
 void apps_follow(struct apps *apps, struct generation *g);
-/* No request is left: stops all, which their pools need not know; then done(ctx). */
+/* No request is left: stops all; then done(ctx). */
 void apps_stop(struct apps *apps, void (*done)(void *ctx), void *ctx);
 /* The spawner is another one. */
 void apps_reconnect(struct apps *apps, int channel);

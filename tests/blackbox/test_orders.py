@@ -287,6 +287,33 @@ def test_an_upgrade_that_is_asked_for_twice_is_given_up_once(gateway, backend, t
     assert g.get("/").status == 200
 
 
+# ---- applications ----
+
+@pytest.mark.parametrize("then", ["nothing", "backends"])
+def test_a_request_outlives_the_application_in_the_configuration(gateway, backend, here, tmp_path, then):
+    """A reload takes the application away, or has other backends for its pool."""
+    text = config_with(here, ("app", "processes 1", "stop-timeout 200ms"))
+    g = gateway(text)
+    g.check_fds = False
+    c, file = g.client(timeout=20), tmp_path / "go"
+    c.send(f"GET /wait?file={file} HTTP/1.1\r\nHost: t\r\n\r\n")
+    pid = wait_for(lambda: [int(p.suffix[1:]) for p in tmp_path.glob("go.*")], "the request to be under way")[0]
+    head, tail = text.split("pool app {")[0], text[text.index("site *"):]
+    if then == "nothing":
+        reload(g, head + "site * { respond 200 other }\n")
+    else:
+        reload(g, head + f"pool app {{\n backend {backend(then=serve(lambda r, c: b'other')).address}\n}}\n" + tail)
+    for _ in range(20):
+        assert g.get("/").body == b"other"
+    assert is_running(pid)
+    file.touch()
+    m = c.response()
+    assert m.status == 200 and m.body == str(pid).encode()
+    wait_for(lambda: not is_running(pid), "the application to end")
+    if then == "backends":
+        wait_for(lambda: len(ask(g, "/pools/app")["backends"]) == 1, "its process to be the pool's no more")
+
+
 # ---- the end ----
 
 def test_a_spawner_that_hangs_does_not_keep_the_others_from_ending(app):
