@@ -22,7 +22,7 @@ SOURCES = git ls-files --cached --others --exclude-standard '*.[ch]'
 
 # One compiler builds what is installed, the other what is instrumented: warnings are errors in both.
 PLAIN_OPTIONS = --werror --prefix=$(PREFIX) -Dwhole_program=true
-CLANG_OPTIONS = --werror -Db_lundef=false -Doptimization=1
+CLANG_OPTIONS = --werror -Db_lundef=false -Doptimization=1 -Ddebug=false -Dc_args=-gline-tables-only
 
 # Quiet unless something is wrong.
 build = ninja -C $(1) >$(1)/build.log || { cat $(1)/build.log; exit 1; }

@@ -14,6 +14,8 @@ from harness import Broken, wait_for
 from harness.fcgi import (ABORT, BEGIN, DATA, END, GET_VALUES, PARAMS, STDERR, STDIN, STDOUT, UNKNOWN, VALUES, Request,
                           end, read_fcgi, read_scgi, record)
 
+pytestmark = pytest.mark.serial
+
 BROKEN = "broken"
 RESET, HOLD = object(), object()        # the connection is reset; stays open until the gateway closes it
 TEXT = b"Content-Type: text/plain\r\n"

@@ -11,6 +11,8 @@ import pytest
 from conftest import make_config
 from harness import Broken, wait_for
 
+pytestmark = pytest.mark.serial
+
 PYTHON = "#!/usr/bin/python3 -SE\n"
 SH = "#!/bin/sh\n"
 

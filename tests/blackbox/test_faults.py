@@ -12,7 +12,7 @@ import pytest
 
 from harness import Broken, Event, serve, stretched, wait_for
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.serial]
 ONCE = ["retry attempts=1"]
 
 

@@ -10,6 +10,8 @@ import pytest
 from conftest import make_config
 from harness.certs import Authority
 
+pytestmark = pytest.mark.serial
+
 APPS = pathlib.Path(__file__).parent / "apps" / "grpc"
 
 

@@ -11,6 +11,8 @@ from harness import Event, H2Client, Held, serve, stretched, wait_for
 from harness.h2 import (END_HEADERS, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM, block, data, frame, get,
                         headers, literal, post, request, rst_stream, settings, window_update)
 
+pytestmark = pytest.mark.serial
+
 WS_MODULE = "/usr/share/nodejs/ws"
 
 

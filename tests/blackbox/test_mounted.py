@@ -9,6 +9,8 @@ import pytest
 
 from harness.apps import PATH
 
+pytestmark = pytest.mark.serial
+
 UWSGI = shutil.which("uwsgi-core", path=PATH)
 
 

@@ -9,6 +9,8 @@ import pytest
 from harness import serve, wait_for
 from harness.apps import listening_socket
 
+pytestmark = pytest.mark.serial
+
 WS_MODULE = "/usr/share/nodejs/ws"      # Debian's node-ws; NODE_PATH is not set for every node
 
 
