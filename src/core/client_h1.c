@@ -80,15 +80,16 @@ static void refuse_misplaced(struct client *c, struct exchange *x)
     exchange_run(x);
 }
 
-/* A client that knows that we speak HTTP/2 begins so (RFC 9113 3.3). False: this one does not. */
-static bool try_preface(struct client *c, struct slice in)
+/* A client that knows that we speak HTTP/2 begins so (RFC 9113 3.3). PARSE_BAD: this one does not;
+ * PARSE_DONE: the connection is HTTP/2's from here on. */
+static enum parse try_preface(struct client *c, struct slice in)
 {
     if (!c->allows_h2 || c->requests)
-        return false;
+        return PARSE_BAD;
     enum parse found = h2_is_preface(in);
     if (found == PARSE_DONE)
         client_h2_start(c);
-    return found != PARSE_BAD;
+    return found;
 }
 
 /* Tries to take a request off what has been read. False: more bytes are needed. */
@@ -99,8 +100,9 @@ static bool take_request(struct client *c)
         return false;
     if (!c->h1.first_us)
         c->h1.first_us = c->worker->loop.now_us;
-    if (try_preface(c, in))
-        return false;
+    enum parse preface = try_preface(c, in);
+    if (preface != PARSE_BAD)
+        return preface == PARSE_DONE;
     struct exchange *x = start_exchange(c);
     if (c->misplaced) {
         refuse_misplaced(c, x);

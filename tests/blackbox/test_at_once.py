@@ -11,7 +11,8 @@ import termios
 import pytest
 
 from harness import Event, H2Client, serve, wait_for
-from harness.h2 import block, data, headers, post
+from harness.admin import ADMIN, ask
+from harness.h2 import PREFACE, block, data, get, headers, post, settings
 
 
 class Held:
@@ -49,6 +50,26 @@ def test_a_client_that_resets_while_it_is_told_to_send_its_body(proxy):
         c.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n").reset()
     assert g.access(2)[1]["end"] == "client"
     assert g.get().status == 200
+
+
+@pytest.mark.parametrize("leave", ["reset", "close"])
+def test_a_client_that_leaves_with_its_first_requests_of_http2(proxy, leave):
+    """Its preface, its requests and its end are found at once."""
+    ended = []
+
+    def script(c):
+        c.request()
+        c.wait_closed()
+        ended.append(1)
+    g = proxy(then=script, gateway=ADMIN)
+    for _ in range(5):
+        c = H2Client(g.address, start=False)
+        with Held(g):
+            c.send(PREFACE + settings() + get(1, "/") + get(3, "/"))
+            getattr(c, leave)()
+    wait_for(lambda: ask(g, "/status")["requests"]["in_flight"] == 0, "the requests to be given up")
+    wait_for(lambda: len(ended) == len(g.backend.requests), "their connections to be closed")
+    assert [r["end"] for r in g.access(10)] == ["client"] * 10
 
 
 # ---- a body that breaks a rule, while the answer is on its way ----
