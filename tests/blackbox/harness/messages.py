@@ -66,16 +66,23 @@ class Reader:
         self.buffer += data
         return bool(data)
 
-    def exactly(self, n, message=None):
-        parts = []
+    def take(self, n, parts, message=None):
+        """Appends n bytes to parts, or as many as there are."""
         while n > 0:
             if not self.buffer and not self.fill():
-                if message is not None:
-                    message.body += b"".join(parts)
                 raise Broken(f"the stream ended {n} bytes early", message)
             part, self.buffer = self.buffer[:n], self.buffer[n:]
             parts.append(part)
             n -= len(part)
+
+    def exactly(self, n, message=None):
+        parts = []
+        try:
+            self.take(n, parts, message)
+        except Broken:
+            if message is not None:
+                message.body += b"".join(parts)
+            raise
         return b"".join(parts)
 
     def until(self, mark, message=None):
@@ -87,10 +94,12 @@ class Reader:
         return part
 
     def rest(self):
+        parts = [self.buffer]
+        self.buffer = b""
         while self.fill():
-            pass
-        data, self.buffer = self.buffer, b""
-        return data
+            parts.append(self.buffer)
+            self.buffer = b""
+        return b"".join(parts)
 
     # ---- heads ----
 
@@ -121,6 +130,15 @@ class Reader:
     # ---- bodies ----
 
     def chunked(self, m):
+        parts = []
+        try:
+            self.chunks(m, parts)
+        finally:
+            m.body += b"".join(parts)
+        while (line := self.until(b"\r\n", m)) != b"\r\n":
+            m.trailers.append(self.field(line[:-2], m))
+
+    def chunks(self, m, parts):
         while True:
             line = self.until(b"\r\n", m)[:-2]
             size = CHUNK_LINE.match(line)
@@ -128,13 +146,13 @@ class Reader:
                 raise Broken(f"bad chunk line {line!r}", m)
             n = int(size[1], 16)
             if n == 0:
-                break
+                return
             m.chunks.append(n)
-            m.body += self.exactly(n, m)
-            if self.exactly(2, m) != b"\r\n":
+            self.take(n, parts, m)
+            end = []
+            self.take(2, end, m)
+            if b"".join(end) != b"\r\n":
                 raise Broken("no CRLF after the chunk", m)
-        while (line := self.until(b"\r\n", m)) != b"\r\n":
-            m.trailers.append(self.field(line[:-2], m))
 
     def body(self, m, has_body=True, to_close=False):
         codings, lengths = m.tokens("transfer-encoding"), m.all("content-length")
