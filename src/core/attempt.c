@@ -239,11 +239,24 @@ static bool await_news(struct exchange *x)
     return true;
 }
 
-/* A process of ours that cannot be reached has ended: nobody has been asked. */
-static void note_unreached(struct attempt *at, enum attempt_failure failure)
+/* Counts an attempt that has asked nobody, for no longer than a request may wait for a slot: of an
+ * application that cannot start, each of its processes ends before it is asked. */
+static void leave_out(struct exchange *x)
 {
+    struct attempt *at = &x->attempt;
+    uint64_t now_us = x->worker->loop.now_us;
+    if (!at->left_out)
+        at->left_out_us = now_us;
     at->left_out +=
-        at->pool->is_grown && failure == FAIL_CONNECT && at->demand.tried.count < TRIED_MAX;
+        at->left_out < LEFT_OUT_MAX && now_us - at->left_out_us < x->serve->queue_ms * 1000ULL;
+}
+
+/* A process of ours that cannot be reached has ended: nobody has been asked. */
+static void note_unreached(struct exchange *x, enum attempt_failure failure)
+{
+    struct attempt *at = &x->attempt;
+    if (at->pool->is_grown && failure == FAIL_CONNECT && at->demand.tried.count < TRIED_MAX)
+        leave_out(x);
 }
 
 /* Opens a connection, with a slot and a reference of b. False: it failed at once. */
@@ -262,7 +275,7 @@ static bool dial(struct exchange *x, struct backend *b)
         at->status = cgi_launch_status(error, &at->why);
     stats_attempt_failed(x, FAIL_CONNECT);
     log_failure(x);
-    note_unreached(at, FAIL_CONNECT);
+    note_unreached(x, FAIL_CONNECT);
     add_tried(at, FAIL_CONNECT);
     return await_news(x);
 }
@@ -533,14 +546,15 @@ static bool is_wanted(const struct exchange *x, enum attempt_failure failure)
 /* By a connection that ends (RFC 9113 6.8), while there are others: each that does has served
  * somebody. Or by a process of ours that had ended before: its socket was there still, and whoever
  * waits there when that is closed has been taken by nobody. */
-static bool note_left_out(struct attempt *at, enum attempt_failure failure)
+static bool note_left_out(struct exchange *x, enum attempt_failure failure)
 {
+    const struct attempt *at = &x->attempt;
     bool is_broken = failure == FAIL_BROKEN;
     bool is_left_out = (is_broken && lane_has_worked(&at->lane) && !lane_is_sent(&at->lane)) ||
                        (is_broken && at->pool->is_grown && pool_has_left(at->pool, at->backend)) ||
                        (failure == FAIL_REFUSED && lane_is_leaving(&at->lane));
-    if (is_left_out && at->left_out < LEFT_OUT_MAX)
-        at->left_out++;
+    if (is_left_out)
+        leave_out(x);
     return is_left_out;
 }
 
@@ -600,8 +614,8 @@ void attempt_fail(struct exchange *x, enum attempt_failure failure, const char *
                   const char *rule)
 {
     struct attempt *at = &x->attempt;
-    bool is_left_out = note_left_out(at, failure);
-    note_unreached(at, failure);
+    bool is_left_out = note_left_out(x, failure);
+    note_unreached(x, failure);
     bool again = may_retry(x, failure);
     if (failure == FAIL_TIMEOUT && x->response == MSG_NONE && is_overdue(x))
         why = "no response in time, all attempts together (timeout request)";

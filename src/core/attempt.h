@@ -30,7 +30,8 @@ struct attempt {
     const char *why, *rule; /* the newest failure */
     struct slice redirect;  /* of CGI, inside the gateway, once its response has ended */
     uint64_t vacant_us;     /* since when nobody has been there to be asked; 0: no such wait */
-    uint32_t left_out;      /* attempts that have asked nobody */
+    uint64_t left_out_us;   /* when the first of those was that have asked nobody */
+    uint32_t left_out;      /* how many have */
     bool reused;            /* the connection had been there before */
     bool sent;              /* any byte of the request */
     bool is_stale;          /* the newest failure was a kept connection's: no fault of anybody */

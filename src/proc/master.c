@@ -547,9 +547,10 @@ static void end_spawner(struct master *m)
     sigaddset(&ended, SIGCHLD);
     close(m->spawner.fd);
     m->spawner.fd = -1;
-    while (waitpid(pid, NULL, WNOHANG) == 0 && now_ms() < until_ms)
+    pid_t reaped;
+    while ((reaped = waitpid(pid, NULL, WNOHANG)) == 0 && now_ms() < until_ms)
         sigtimedwait(&ended, NULL, &pause);
-    if (now_ms() < until_ms)
+    if (reaped != 0)
         return;
     say("the spawner does not end: killing it", 0);
     kill(pid, SIGKILL);

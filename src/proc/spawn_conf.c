@@ -119,7 +119,8 @@ const struct key spawn_keys[] = {
      .help = "wait before the next start after a failed one; doubled each time"},
     IDENTITY_KEYS,
     {.name = "directory", .type = KEY_STRING, .at = at(struct spawn_conf, directory),
-     .place = at(struct spawn_conf, directory_at), .syntax = "DIR", .help = "where it runs; without it where sluice was started"},
+     .place = at(struct spawn_conf, directory_at), .syntax = "DIR",
+     .help = "where it runs; without it where sluice was started"},
     ENV_KEY("; {port}, {path} and {n} are replaced"),
     {.name = NULL},
 };
