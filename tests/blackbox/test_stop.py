@@ -16,13 +16,19 @@ def refused(address):
         return s.connect_ex(address) != 0
 
 
-@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
-def test_a_request_in_flight_is_finished(proxy, sig):
+def busy(proxy, *keys):
+    """A gateway, a client that waits for its answer, and what lets the answer go."""
     held = Held()
-    g = proxy(then=held)
+    g = proxy(then=held, gateway=keys)
     c = g.client()
     c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
     assert held.asked.wait(10)
+    return g, c, held
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_request_in_flight_is_finished(proxy, sig):
+    g, c, held = busy(proxy)
     g.signal(sig)
     wait_for(lambda: refused(g.address), "every worker to be told")
     held.go.set()
@@ -33,11 +39,7 @@ def test_a_request_in_flight_is_finished(proxy, sig):
 
 
 def test_listeners_close_first(proxy):
-    held = Held()
-    g = proxy(then=held)
-    c = g.client()
-    c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-    assert held.asked.wait(10)
+    g, c, held = busy(proxy)
     g.signal(signal.SIGTERM)
     wait_for(lambda: refused(g.address), "the listener to be closed")
     assert g.running()
@@ -90,12 +92,8 @@ def test_an_upload_and_a_download_in_flight_are_finished(proxy):
 
 
 def test_a_deadline_ends_it(proxy):
-    held = Held()
-    g = proxy(then=held, gateway=["stop-timeout 400ms"])
+    g, c, held = busy(proxy, "stop-timeout 400ms")
     g.expect_error("deadline|timeout|unfinished|cut|stop")
-    c = g.client()
-    c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-    assert held.asked.wait(10)
     begin = time.monotonic()
     g.signal(signal.SIGTERM)
     assert g.wait_exit() == 0
@@ -107,12 +105,8 @@ def test_a_deadline_ends_it(proxy):
 
 
 def test_a_second_signal_ends_it_at_once(proxy):
-    held = Held()
-    g = proxy(then=held)
+    g, _, held = busy(proxy)
     g.expect_error(".")
-    c = g.client()
-    c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-    assert held.asked.wait(10)
     g.signal(signal.SIGTERM)
     g.wait_line("stopping|draining|stop")
     g.signal(signal.SIGTERM)
@@ -121,12 +115,8 @@ def test_a_second_signal_ends_it_at_once(proxy):
 
 
 def test_any_number_of_signals_ends_it_too(proxy):
-    held = Held()
-    g = proxy(then=held, gateway=["stop-timeout 500ms"])
+    g, _, held = busy(proxy, "stop-timeout 500ms")
     g.expect_error(".")
-    c = g.client()
-    c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-    assert held.asked.wait(10)
 
     def has_ended():
         for _ in range(50):
