@@ -3,23 +3,21 @@
 import contextlib
 import os
 import pathlib
-import resource
 import signal
 import socket
 import subprocess
 import threading
-import time
 
 import pytest
 
 from conftest import make_config
 from harness import Client, Held, serve, wait_for
-from harness.admin import ADMIN, AdminClient, ask, sluice
+from harness.admin import ADMIN, ask, sluice
 from harness.dns import NameServer
-from harness.gateway import BIN, command
+from harness.gateway import command
 from harness.wait import stretched
 from test_spawn import app, config_with, is_running, pid_of, reload     # noqa: F401, a fixture
-from test_upgrade import Upgraded, exists, post, upgraded               # noqa: F401, a fixture
+from test_upgrade import HANGS, begun, exists, replace_program, replaceable, upgraded    # noqa: F401, fixtures
 
 
 def stopped(pid):
@@ -186,29 +184,23 @@ def test_an_upgrade_that_fails_late_takes_nobody_along(upgraded, backend):
     assert waits.response().status == 200
 
 
-def test_a_master_that_vanishes_during_an_upgrade_is_not_asked_any_more(gateway, backend, tmp_path):
-    own = tmp_path / "sluice"
-    own.symlink_to(BIN)
-    conf = tmp_path / "own.conf"
+def test_a_master_that_vanishes_during_an_upgrade_is_not_asked_any_more(replaceable):
     held = Held()
-    conf.write_text(make_config(backend(then=held), gateway=[*ADMIN, "upgrade-timeout 1s", "stop-timeout 4s"]))
-    g = gateway(None, arguments=["run", "-c", conf], program=own)
-    g.expect_error("the master is gone: stopping|upgrade failed")
+    g = replaceable("upgrade-timeout 1s", "stop-timeout 4s", then=held)
+    g.expect_error("the master is gone: stopping")
     c = g.client(timeout=30)
     c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
     assert held.asked.wait(10)
     serving = g.serving_pid()
-    own.unlink()
-    own.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid.next\nmv {tmp_path}/pid.next {tmp_path}/pid\nexec sleep 600\n")
-    own.chmod(0o755)
+    replace_program(g, HANGS)
     os.kill(g.pid, signal.SIGUSR2)
-    wait_for((tmp_path / "pid").exists, "the other program to begin")
+    pid, = wait_for(lambda: begun(g), "the other program to begin")
     os.kill(g.pid, signal.SIGKILL)
     g.wait_line("upgrade failed, this gateway goes on serving: it did not serve in time", 20)
     held.go.set()
     assert c.response().status == 200
     wait_for(lambda: not exists(serving), "the gateway to end")
-    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     g.wait_exit()
     g.stop = g.check_output     # its exit status is no clean end's
 
@@ -266,25 +258,6 @@ def test_a_certificate_that_a_failed_reload_has_read_comes_into_use_all_the_same
     with taken_port() as taken:
         reload(g, text.replace("pool app", "listen 127.0.0.1:%d\npool app" % taken.getsockname()[1], 1), ok=False)
     wait_for(lambda: serial(g, authority) == new.serial, "the new certificate")
-
-
-def test_an_upgrade_that_is_asked_for_twice_is_given_up_once(gateway, backend, tmp_path):
-    own = tmp_path / "sluice"
-    own.symlink_to(BIN)
-    conf = tmp_path / "own.conf"
-    conf.write_text(make_config(backend(then=serve()), gateway=[*ADMIN, "upgrade-timeout 1s"]))
-    g = gateway(None, arguments=["run", "-c", conf], program=own)
-    g.expect_error("upgrade failed")
-    own.unlink()
-    own.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid.$$\nexec sleep 600\n")
-    own.chmod(0o755)
-    g.signal(signal.SIGUSR2)
-    wait_for(lambda: list(tmp_path.glob("pid.*")), "the other program to begin")
-    g.signal(signal.SIGUSR2)
-    g.wait_line("upgrade failed.*did not serve in time", 20)
-    pids = [int(p.suffix[1:]) for p in tmp_path.glob("pid.*")]
-    wait_for(lambda: not any(map(exists, pids)), "all that was started to be ended")
-    assert g.get("/").status == 200
 
 
 # ---- applications ----

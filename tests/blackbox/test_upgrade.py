@@ -224,29 +224,59 @@ def test_a_port_that_cannot_be_had_leaves_the_old_one_serving(upgraded, config):
     u.g.wait_line("cannot listen")
 
 
-def test_a_program_that_cannot_be_started_or_never_serves_is_given_up(gateway, backend, tmp_path):
-    own = tmp_path / "sluice"
-    own.symlink_to(BIN)
-    conf = tmp_path / "own.conf"
-    conf.write_text(make_config(backend(then=serve()), gateway=[*ADMIN, "upgrade-timeout 500ms"]))
-    g = gateway(None, arguments=["run", "-c", conf], program=own)
-    g.expect_error("upgrade failed")
-    wait_for(lambda: (g.folder / "admin.sock").exists(), "the admin server")
-    own.unlink()
+HANGS = "#!/bin/sh\n: > begun.$$\nexec sleep 600\n"
+
+
+def begun(g):
+    """The processes of HANGS that it has started."""
+    return [int(p.suffix[1:]) for p in g.folder.glob("begun.*")]
+
+
+def replace_program(g, text):
+    g.program.write_text(text)
+    g.program.chmod(0o755)
+
+
+@pytest.fixture
+def replaceable(gateway, backend, tmp_path):
+    """replaceable("key", ..., then=script): a gateway whose program file has gone since it was started."""
+    def start(*keys, then=None):
+        program = tmp_path / "sluice"
+        program.symlink_to(BIN)
+        g = gateway(make_config(backend(then=then), gateway=[*ADMIN, *keys]), program=program)
+        g.expect_error("upgrade failed")
+        wait_for((g.folder / "admin.sock").exists, "the admin server")
+        program.unlink()
+        g.program = program
+        return g
+    return start
+
+
+def test_a_program_that_cannot_be_started_or_never_serves_is_given_up(replaceable):
+    g = replaceable("upgrade-timeout 500ms")
     status, answer = post(g, "/upgrade")
     assert status == 500 and "No such file" in answer["error"]
-    own.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
-    own.chmod(0o755)
+    replace_program(g, HANGS)
     status, answer = post(g, "/upgrade")
     assert status == 500 and "upgrade-timeout" in answer["error"]
-    if (tmp_path / "pid").exists():     # it came as far as that
-        wait_for(lambda: not exists(int((tmp_path / "pid").read_text())), "it to be ended")
-    conf.write_text(conf.read_text().replace("upgrade-timeout 500ms", "upgrade-timeout 20s"))
+    wait_for(lambda: not any(map(exists, begun(g))), "what came as far as that to be ended")
+    g.config.write_text(g.config.read_text().replace("upgrade-timeout 500ms", "upgrade-timeout 20s"))
     assert post(g, "/reload")[0] == 200
-    own.write_text("#!/bin/sh\nexit 3\n")
+    replace_program(g, "#!/bin/sh\nexit 3\n")
     status, answer = post(g, "/upgrade")
     assert status == 500 and "ended before it served" in answer["error"]
     assert g.get().status == 200
+
+
+def test_an_upgrade_that_is_asked_for_twice_is_given_up_once(replaceable):
+    g = replaceable("upgrade-timeout 1s")
+    replace_program(g, HANGS)
+    g.signal(signal.SIGUSR2)
+    wait_for(lambda: begun(g), "the other program to begin")
+    g.signal(signal.SIGUSR2)
+    g.wait_line("upgrade failed.*did not serve in time", 20)
+    wait_for(lambda: not any(map(exists, begun(g))), "all that was started to be ended")
+    assert g.get("/").status == 200
 
 
 @pytest.mark.parametrize("before,after", [(4, 1), (1, 4)])
