@@ -53,12 +53,12 @@ class Everything:
     """What a test has started."""
 
     def __init__(self):
-        self.gateways, self.backends, self.clients, self.processes = [], [], [], []
+        self.gateways, self.backends, self.processes = [], [], []
 
 
 def looked_at(started, failed):
     """Stops all that was started; unless something has failed already, nothing may be left behind."""
-    for c in started.clients:
+    for c in [c for g in started.gateways for c in g.clients]:
         c.close()
     for b in started.backends:
         b.stop()
@@ -96,20 +96,97 @@ def started(request):
     looked_at(s, getattr(request.node, "failed", False))
 
 
-@pytest.fixture(scope="module")
-def shared_proxy(request, tmp_path_factory):
-    """shared_proxy(script, **keys): as proxy(), for all tests of a module. For tables whose rows leave nothing behind."""
-    s = Everything()
+class Standing(Everything):
+    """Gateways that serve one test after the other, by what was asked for."""
 
-    def start(script, **keys):
-        b = Backend(then=script)
-        s.backends.append(b)
-        g = Gateway(tmp_path_factory.mktemp("shared"), make_config(b, pool=["keep-alive timeout=5s"], **keys))
-        g.check_fds, g.backend = True, b
-        s.gateways.append(g)
-        return g
+    def __init__(self):
+        super().__init__()
+        self.by_keys = {}
+
+    def lend(self, keys, make):
+        if keys not in self.by_keys:
+            self.by_keys[keys] = g = make()
+            self.gateways.append(g)
+            self.backends += [g.backend] if g.backend else []
+        return self.by_keys[keys]
+
+    def drop(self, keys):
+        """What a test has failed with may be in any state."""
+        dropped, g = Everything(), self.by_keys.pop(keys)
+        self.gateways.remove(g)
+        dropped.gateways.append(g)
+        if g.backend:
+            self.backends.remove(g.backend)
+            dropped.backends.append(g.backend)
+        looked_at(dropped, True)
+
+
+def given_back(g):
+    """It has to be as it was after its start."""
+    for c in g.clients:
+        c.close()
+    if g.backend:
+        g.backend.hang_up()
+    g.wait_fds_back()
+    g.check_output()
+    g.forget()
+    if g.backend:
+        g.backend.hang_up()     # from what the gateway has just begun and given up
+        g.backend.check()
+        g.backend.forget()
+
+
+@pytest.fixture(scope="module")
+def standing():
+    s = Standing()
+    yield s
+    looked_at(s, False)
+
+
+@pytest.fixture
+def lent(standing, request):
+    """lent(keys, make): the gateway of these keys that the module's tests share."""
+    used = {}
+
+    def start(keys, make):
+        if keys in used:
+            given_back(used[keys])
+        used[keys] = standing.lend(keys, make)
+        return expect_faults(used[keys], request)
     yield start
-    looked_at(s, request.session.testsfailed > 0)
+    good = False
+    try:
+        if not getattr(request.node, "failed", False):
+            for g in used.values():
+                given_back(g)
+            good = True
+    finally:
+        for keys in used if not good else ():
+            standing.drop(keys)
+
+
+@pytest.fixture
+def shared_gateway(lent, tmp_path_factory):
+    """shared_gateway(config): as gateway(), for all tests of a module that give the same.
+
+    For those that leave no trace in it, do not stop it, and do not look into its access log.
+    """
+    return lambda config: lent(config, lambda: Gateway(tmp_path_factory.mktemp("shared"), config))
+
+
+@pytest.fixture
+def shared_proxy(lent, tmp_path_factory):
+    """shared_proxy(script, ...): as proxy(), shared in the same way. Its backend's scripts are each test's own."""
+    def start(*scripts, then=None, **keys):
+        def make():
+            b = Backend()
+            g = Gateway(tmp_path_factory.mktemp("shared"), make_config(b, **keys))
+            g.backend = b
+            return g
+        g = lent(repr(keys), make)
+        g.backend.scripts, g.backend.then = list(scripts), then or (None if scripts else serve())
+        return g
+    return start
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -119,6 +196,12 @@ def pytest_runtest_makereport(item, call):
         item.failed = outcome.get_result().failed
 
 
+def expect_faults(g, request):
+    if request.node.get_closest_marker("faults"):
+        g.expect_error(r"backend|response|pool")
+    return g
+
+
 @pytest.fixture
 def gateway(started, tmp_path, request):
     """gateway(config): a running gateway. Its clients are closed at the end."""
@@ -126,19 +209,10 @@ def gateway(started, tmp_path, request):
         folder = tmp_path / f"gateway{len(started.gateways)}"
         folder.mkdir()
         g = Gateway(folder, config, **more)
-        g.check_fds = True
-        if request.node.get_closest_marker("faults"):
-            g.expect_error(r"backend|response|pool")
+        expect_faults(g, request)
         if request.node.get_closest_marker("load"):
             # Logging never makes a request wait: where the writer gets no processor, lines are dropped and counted.
             g.expect_error("log lines were dropped")
-        make = g.client
-
-        def client(**options):
-            c = make(**options)
-            started.clients.append(c)
-            return c
-        g.client = client
         started.gateways.append(g)
         return g
     return start

@@ -26,7 +26,7 @@ def tolerant(script, c):
 
 
 @pytest.fixture
-def attacked(proxy, started):
+def attacked(proxy):
     """A gateway, another client that asks all the time, and what is to hold when it is over."""
     class Attacked:
         def start(self, *limits, script=None):
@@ -57,7 +57,7 @@ def attacked(proxy, started):
 
         def client(self, **more):
             c = H2Client(self.gateway.address, **more)
-            started.clients.append(c)
+            self.gateway.clients.append(c)
             return c
 
         def check(self, kind=None, memory=True):

@@ -359,7 +359,7 @@ def judge(c, verdict, sent):
         assert c.get().status == 200, f"the connection must go on: {c!r}"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def shared(shared_proxy):
     def answer(c):
         """Requests break off in many of these tests."""
@@ -367,7 +367,7 @@ def shared(shared_proxy):
             serve()(c)
         except Broken:
             pass
-    return shared_proxy(answer)
+    return shared_proxy(then=answer)
 
 
 @pytest.fixture

@@ -92,10 +92,10 @@ CHUNKS = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def quiet(shared_proxy):
     """A gateway whose backend must hear nothing."""
-    return shared_proxy(serve())
+    return shared_proxy()
 
 
 @pytest.mark.parametrize("name", REQUESTS)
@@ -112,7 +112,7 @@ def test_an_ambiguous_request_is_refused_and_the_connection_closed(quiet, name):
 
 @pytest.mark.parametrize("late", [False, True], ids=["at-once", "late"])
 @pytest.mark.parametrize("name", CHUNKS)
-def test_a_malformed_chunked_body_never_counts_as_complete(proxy, name, late):
+def test_a_malformed_chunked_body_never_counts_as_complete(shared_proxy, name, late):
     """RFC 9112 7.1"""
     whole = []
 
@@ -124,7 +124,7 @@ def test_a_malformed_chunked_body_never_counts_as_complete(proxy, name, late):
             c.respond("taken for complete")
         except Broken:
             pass
-    g = proxy(then=script)
+    g = shared_proxy(then=script)
     c = g.client()
     c.send(f"POST / HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n")
     if late:
@@ -183,12 +183,12 @@ RESPONSES = {
 
 
 @pytest.mark.parametrize("name", RESPONSES)
-def test_an_ambiguous_response_is_a_502(proxy, name):
+def test_an_ambiguous_response_is_a_502(shared_proxy, name):
     def script(c):
         c.request()
         c.send(RESPONSES[name])
         c.wait_closed()
-    g = proxy(script, then=serve(lambda r, c: b"fine"), pool=["retry attempts=1"])
+    g = shared_proxy(script, then=serve(lambda r, c: b"fine"), pool=["retry attempts=1", "fail count=off"])
     c = g.client()
     assert c.get().status == 502
     m = c.get("/") if not c.reader.ended else None
@@ -197,12 +197,12 @@ def test_an_ambiguous_response_is_a_502(proxy, name):
 
 
 @pytest.mark.parametrize("name", [n for n in CHUNKS if "trailer" not in n])
-def test_a_malformed_chunk_of_a_response_breaks_the_response(proxy, name):
+def test_a_malformed_chunk_of_a_response_breaks_the_response(shared_proxy, name):
     def script(c):
         c.request()
         c.send(f"{OK}Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n{CHUNKS[name]}")
         c.wait_closed()
-    g = proxy(then=script)
+    g = shared_proxy(then=script, pool=["fail count=off"])
     with pytest.raises(Broken):
         if g.get().status == 502:
             raise Broken("refused as a whole")

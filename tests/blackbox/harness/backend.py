@@ -91,14 +91,18 @@ class Backend:
 
     def __init__(self, *scripts, then=None, host="127.0.0.1", port=0, listen=True, tls=None):
         self.tls, self.refused = tls, []
-        self.scripts = list(scripts)
-        self.then = then
-        self.requests, self.failures, self.open = [], [], set()
-        self.accepted = 0
+        self.open = set()
+        self.forget()
+        self.scripts, self.then = list(scripts), then
         self.lock = threading.Lock()
         self.bind(host, port)
         if listen:
             self.listen()
+
+    def forget(self):
+        """What one test did is nothing that the next should see."""
+        self.scripts, self.then = [], None
+        self.requests, self.failures, self.accepted = [], [], 0
 
     def bind(self, host, port):
         if host.startswith("unix:"):
@@ -120,9 +124,13 @@ class Backend:
     def accept(self):
         while True:
             try:
-                sock, _ = self.socket.accept()
+                sock, peer = self.socket.accept()
             except OSError:
                 return
+            if peer == self.own:
+                sock.close()
+                self.own = None
+                continue
             with self.lock:
                 number = self.accepted
                 self.accepted += 1
@@ -132,6 +140,7 @@ class Backend:
             if script is None:
                 self.failures.append(f"connection {number + 1} was not expected")
                 c.close()
+                self.open.discard(c)
                 continue
             threading.Thread(target=self.play, args=(script, c), daemon=True).start()
 
@@ -166,6 +175,7 @@ class Backend:
                 self.open.discard(c)
 
     ending = False
+    own = None          # the address of a connection of hang_up()'s
 
     def note(self, request):
         with self.lock:
@@ -182,13 +192,26 @@ class Backend:
         except OSError:
             pass
         self.socket.close()
+        self.close_connections()
+
+    def close_connections(self):
+        """Whether there were none."""
         with self.lock:
-            for c in list(self.open):
+            for c in self.open:
                 c.closed = True
                 try:        # not the TLS socket's own way, which would leave its reader raw records
                     socket.socket.shutdown(c.socket, socket.SHUT_RDWR)
                 except OSError:
                     pass
+            return not self.open
+
+    def hang_up(self):
+        """Ends every connection, those too that nobody has accepted yet, and waits for their scripts to notice."""
+        with socket.socket() as last:
+            last.bind((self.host, 0))
+            self.own = last.getsockname()
+            last.connect((self.host, self.port))
+            wait_for(lambda: not self.own and self.close_connections(), "the backend's scripts to end", 20)
 
     def check(self):
         assert not self.failures, "the backend's script failed:\n" + "\n".join(self.failures)

@@ -51,6 +51,9 @@ class Gateway:
     Expected error lines are named with expect_error(); any other fails the test at stop().
     """
 
+    backend = None          # the first one of its pool, where a fixture knows it
+    check_fds = True        # they have to be back at the end
+
     def __init__(self, folder, config=None, arguments=None, nofile=None, env=None, listeners=None, program=BIN):
         self.folder = pathlib.Path(folder)
         self.config = self.folder / "sluice.conf"
@@ -61,7 +64,7 @@ class Gateway:
             if listeners is None:
                 listeners = len(re.findall(r"^\s*listen\s", config, re.M))
         self.listeners = 1 if listeners is None else listeners
-        self.lines, self.expected, self.addresses = [], [], []
+        self.lines, self.expected, self.addresses, self.clients = [], [], [], []
         self.changed = threading.Condition()
         self.status = None
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -149,7 +152,8 @@ class Gateway:
         return "http://%s:%d" % self.address
 
     def client(self, **more):
-        return Client(self.address, **more)
+        self.clients.append(Client(self.address, **more))
+        return self.clients[-1]
 
     def get(self, target="/", fields="", **more):
         with self.client() as c:
@@ -262,6 +266,12 @@ class Gateway:
         errors = [line for line in self.lines if ERROR_LEVEL.match(line)]
         strange = [e for e in errors if not any(re.search(p, e) for p in self.expected)]
         assert not strange, "unexpected error lines:\n" + "\n".join(strange)
+
+    def forget(self):
+        """What one test did is nothing that the next should see."""
+        with self.changed:
+            for of_one_test in (self.lines, self.expected, self.clients):
+                of_one_test.clear()
 
     def kill(self):
         """For fixtures, when the test has failed already."""
