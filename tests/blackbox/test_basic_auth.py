@@ -80,9 +80,16 @@ WRONG = {
 }
 
 
+@pytest.fixture(scope="module")
+def users_file(users, tmp_path_factory):
+    path = tmp_path_factory.mktemp("auth") / "users"
+    path.write_text(users)
+    return path
+
+
 @pytest.mark.parametrize("fields", WRONG.values(), ids=WRONG)
-def test_anything_else_is_asked_again(guarded, fields):
-    g = guarded()
+def test_anything_else_is_asked_again(shared_proxy, users_file, fields):
+    g = shared_proxy(site=SITE.replace("file=users", f"file={users_file}"))
     with g.client() as c:
         m = c.get("/", fields)
         assert m.status == 401

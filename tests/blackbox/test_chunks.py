@@ -60,7 +60,7 @@ def test_a_response_arrives_as_it_was_sent(proxy, kind):
 
 
 @pytest.mark.parametrize("kind", SIZES)
-def test_a_request_arrives_as_it_was_sent(proxy, kind):
+def test_a_request_arrives_as_it_was_sent(shared_proxy, kind):
     chunks = make_chunks(kind)
     seen = []
 
@@ -68,7 +68,7 @@ def test_a_request_arrives_as_it_was_sent(proxy, kind):
         while (r := c.request()) is not None:
             seen.append(r.body)
             c.respond("thanks")
-    g = proxy(then=script)
+    g = shared_proxy(then=script)
     with g.client() as c:
         for _ in range(2):
             c.send("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -77,14 +77,14 @@ def test_a_request_arrives_as_it_was_sent(proxy, kind):
     assert seen == [b"".join(chunks)] * 2
 
 
-def test_large_chunks_reach_a_client_of_http_1_0_without_framing(proxy):
+def test_large_chunks_reach_a_client_of_http_1_0_without_framing(shared_proxy):
     chunks = make_chunks("large")
 
     def script(c):
         c.request()
         c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         c.send(encode(chunks))
-    with proxy(script).client() as c:
+    with shared_proxy(script).client() as c:
         c.send("GET / HTTP/1.0\r\nHost: t\r\n\r\n")
         assert c.rest().partition(b"\r\n\r\n")[2] == b"".join(chunks)
 
@@ -92,7 +92,7 @@ def test_large_chunks_reach_a_client_of_http_1_0_without_framing(proxy):
 @pytest.mark.faults
 @pytest.mark.parametrize("tail", [b"", b"\r", b"xx", b"\n", b"\r\nfg\r\n", b"\r\n1;=\r\n", b"\r\n-1\r\n",
                                   b"\r\n10000000000000000\r\n"])
-def test_a_large_chunk_with_a_wrong_end_breaks_the_response_off(proxy, tail):
+def test_a_large_chunk_with_a_wrong_end_breaks_the_response_off(shared_proxy, tail):
     chunk = random.Random(1).randbytes(1 << 20)
 
     def script(c):
@@ -100,7 +100,7 @@ def test_a_large_chunk_with_a_wrong_end_breaks_the_response_off(proxy, tail):
         c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         c.send(b"%x\r\n" % len(chunk) + chunk + tail)
         c.close()
-    g = proxy(script)
+    g = shared_proxy(script)
     g.expect_error("")
     with g.client() as c, pytest.raises(Broken):
         c.get()

@@ -35,8 +35,8 @@ def accept(coding):
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_the_usual_tools_decode_what_was_sent(proxy, coding):
-    g = proxy(then=page(fields='ETag: "v1"\r\nAccept-Ranges: bytes\r\n'), route=ON)
+def test_the_usual_tools_decode_what_was_sent(shared_proxy, coding):
+    g = shared_proxy(then=page(fields='ETag: "v1"\r\nAccept-Ranges: bytes\r\n'), route=ON)
     m = g.get("/", accept(coding))
     assert decoded(m, coding) == TEXT
     assert len(m.body) < len(TEXT) / 10
@@ -48,7 +48,7 @@ def test_the_usual_tools_decode_what_was_sent(proxy, coding):
 
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("piece", [1, 7, 333, 16384])
-def test_pieces_of_any_size_are_decoded(proxy, coding, piece):
+def test_pieces_of_any_size_are_decoded(shared_proxy, coding, piece):
     text = TEXT[:40 * piece] if piece < 1000 else TEXT
 
     def answer(request, c):
@@ -57,13 +57,13 @@ def test_pieces_of_any_size_are_decoded(proxy, coding, piece):
             part = text[at:at + piece]
             c.send(b"%x\r\n" % len(part) + part + b"\r\n")
         c.send("0\r\n\r\n")
-    g = proxy(then=serve(answer), route=ON)
+    g = shared_proxy(then=serve(answer), route=ON)
     assert decoded(g.get("/", accept(coding)), coding) == text
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_over_http2_and_with_buffers(proxy, coding):
-    g = proxy(then=page(), route=ON, pool=["buffer response memory=8k"])
+def test_over_http2_and_with_buffers(shared_proxy, coding):
+    g = shared_proxy(then=page(), route=ON, pool=["buffer response memory=8k"])
     with H2Client(g.address) as c:
         m = c.get("/", ("accept-encoding", coding))
         assert m["content-encoding"] == coding and m["content-length"] is None
@@ -71,8 +71,8 @@ def test_over_http2_and_with_buffers(proxy, coding):
         assert r.stdout == TEXT
 
 
-def test_curl_takes_every_page_apart(proxy):
-    g = proxy(then=page(), route=ON)
+def test_curl_takes_every_page_apart(shared_proxy):
+    g = shared_proxy(then=page(), route=ON)
     for more in (["--http1.1"], ["--http1.0"], ["--http2-prior-knowledge"], []):
         r = subprocess.run(["curl", "-sS", "--compressed", "-D", "-", *more, g.url], capture_output=True,
                            timeout=20)
@@ -103,8 +103,8 @@ CHOICES = [
 
 
 @pytest.mark.parametrize("wish,coding", CHOICES, ids=[c[0] or "nothing" for c in CHOICES])
-def test_the_client_chooses(proxy, wish, coding):
-    g = proxy(then=page(), route=["compress zstd br gzip"])
+def test_the_client_chooses(shared_proxy, wish, coding):
+    g = shared_proxy(then=page(), route=["compress zstd br gzip"])
     m = g.get("/", accept(wish))
     assert m["Content-Encoding"] == coding
     assert m["Vary"] == "Accept-Encoding", "others get something else"
@@ -112,8 +112,8 @@ def test_the_client_chooses(proxy, wish, coding):
         assert m.body == TEXT
 
 
-def test_nothing_is_compressed_unless_asked_for(proxy):
-    g = proxy(then=page(), route=ON)
+def test_nothing_is_compressed_unless_asked_for(shared_proxy):
+    g = shared_proxy(then=page(), route=ON)
     m = g.get("/")
     assert m.body == TEXT and "Content-Encoding" not in m and m["Vary"] == "Accept-Encoding"
     assert g.get("/", accept("gzip") + "Cache-Control: no-transform\r\n").body == TEXT
@@ -133,27 +133,27 @@ LEFT = {
 
 
 @pytest.mark.parametrize("fields,status,type,body", LEFT.values(), ids=LEFT)
-def test_some_responses_are_left_as_they_are(proxy, fields, status, type, body):
-    g = proxy(then=page(body, fields + 'ETag: "v1"\r\n', status, type), route=ON)
+def test_some_responses_are_left_as_they_are(shared_proxy, fields, status, type, body):
+    g = shared_proxy(then=page(body, fields + 'ETag: "v1"\r\n', status, type), route=ON)
     m = g.get("/", accept("gzip"))
     assert m.body == body and m["Content-Length"] == str(len(body))
     assert m["ETag"] == '"v1"' and m["Vary"] == ("Accept-Encoding" if status.startswith("206") else None)
     assert m["Content-Encoding"] == ("br" if "Content-Encoding" in fields else None)
 
 
-def test_errors_and_svg_are_compressed(proxy):
-    g = proxy(then=page(status="404 Not Found", type="image/svg+xml"), route=ON)
+def test_errors_and_svg_are_compressed(shared_proxy):
+    g = shared_proxy(then=page(status="404 Not Found", type="image/svg+xml"), route=ON)
     m = g.get("/", accept("gzip"))
     assert m.status == 404 and decoded(m, "gzip") == TEXT
 
 
-def test_responses_without_a_body_stay_so(proxy):
+def test_responses_without_a_body_stay_so(shared_proxy):
     def answer(request, c):
         if request.target == "/204":
             c.send("HTTP/1.1 204 No Content\r\nContent-Type: text/html\r\n\r\n")
         else:
             c.send('HTTP/1.1 304 Not Modified\r\nETag: "v1"\r\n\r\n')
-    g = proxy(then=serve(answer), route=ON)
+    g = shared_proxy(then=serve(answer), route=ON)
     with g.client() as c:
         m = c.get("/204", accept("gzip"))
         assert m.status == 204 and "Content-Encoding" not in m
@@ -165,12 +165,12 @@ def test_responses_without_a_body_stay_so(proxy):
             assert c.get("/304", accept("gzip") + f"If-None-Match: {held}\r\n")["ETag"] == told
 
 
-def test_head_tells_what_get_would_send(proxy):
+def test_head_tells_what_get_would_send(shared_proxy):
     def answer(request, c):
         c.send(f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nETag: \"v1\"\r\nContent-Length: {len(TEXT)}\r\n\r\n")
         if request.method == "GET":
             c.send(TEXT)
-    g = proxy(then=serve(answer), route=ON)
+    g = shared_proxy(then=serve(answer), route=ON)
     with g.client() as c:
         heads = [c.ask(method, "/", accept("br")) for method in ("GET", "HEAD")]
         for name in ("Content-Encoding", "Vary", "ETag", "Content-Length", "Content-Type"):
@@ -178,8 +178,8 @@ def test_head_tells_what_get_would_send(proxy):
         assert heads[1].body == b"" and heads[1]["Content-Encoding"] == "br"
 
 
-def test_http_1_0_sees_the_end_by_the_close(proxy):
-    g = proxy(then=page(), route=ON)
+def test_http_1_0_sees_the_end_by_the_close(shared_proxy):
+    g = shared_proxy(then=page(), route=ON)
     with g.client() as c:
         m = c.get("/", accept("gzip"), version="1.0")
         assert "Transfer-Encoding" not in m and m["Connection"] == "close"
@@ -193,14 +193,14 @@ def test_vary_is_added_to_and_not_said_twice(proxy):
     assert g.get("/", accept("gzip")).all("Vary") == ["cookie, accept-encoding"]
 
 
-def test_types_and_sizes_are_configured(proxy):
-    g = proxy(then=page(type="application/x-own", body=TEXT[:200]),
+def test_types_and_sizes_are_configured(shared_proxy):
+    g = shared_proxy(then=page(type="application/x-own", body=TEXT[:200]),
               route=["compress gzip types=application/x-*,text/css min=200 level=9"])
     assert decoded(g.get("/", accept("gzip")), "gzip") == TEXT[:200]
 
 
-def test_a_route_switches_off_what_its_site_has_on(proxy):
-    g = proxy(then=page(), site="""site * {
+def test_a_route_switches_off_what_its_site_has_on(shared_proxy):
+    g = shared_proxy(then=page(), site="""site * {
         compress gzip
         route /account/* { proxy app; compress off }
         route * { proxy app }
@@ -211,7 +211,7 @@ def test_a_route_switches_off_what_its_site_has_on(proxy):
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_events_are_not_held_back(proxy, coding):
+def test_events_are_not_held_back(shared_proxy, coding):
     """Each event is there, decoded, before the backend says the next."""
     steps = []
 
@@ -222,7 +222,7 @@ def test_events_are_not_held_back(proxy, coding):
             c.send(b"%x\r\n%s\r\n" % (len(event), event))
             wait_for(lambda: len(steps) > n, f"event {n} at the client")
         c.send("0\r\n\r\n")
-    g = proxy(then=serve(answer), route=ON)
+    g = shared_proxy(then=serve(answer), route=ON)
     p = subprocess.Popen(["curl", "-sSN", "--compressed", "-H", f"Accept-Encoding: {coding}", g.url],
                          stdout=subprocess.PIPE)   # decodes as it comes, whatever the coding
     try:
@@ -239,14 +239,14 @@ def test_events_are_not_held_back(proxy, coding):
 
 @pytest.mark.faults
 @pytest.mark.parametrize("framing", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
-def test_what_breaks_off_at_the_backend_is_broken_off_at_the_client(proxy, framing):
+def test_what_breaks_off_at_the_backend_is_broken_off_at_the_client(shared_proxy, framing):
     def script(c):
         c.request()
         data = b"x" * 5000
         c.send(f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n{framing}\r\n\r\n".encode())
         c.send(b"%x\r\n%s\r\n" % (len(data), data) if "chunked" in framing else data)
         c.close()
-    g = proxy(script, script, route=ON, pool=["retry attempts=1"])
+    g = shared_proxy(script, script, route=ON, pool=["retry attempts=1"])
     with g.client() as c:
         with pytest.raises(Broken):
             c.get("/", accept("gzip"))

@@ -13,7 +13,7 @@ import pytest
 from harness import Broken, Event, serve, stretched, wait_for
 
 pytestmark = [pytest.mark.faults, pytest.mark.serial]
-ONCE = ["retry attempts=1"]
+ONCE = ["retry attempts=1", "fail count=off"]       # what comes next shall find the backend as it was
 
 
 def wait_noticed(g, count):
@@ -40,19 +40,19 @@ def test_a_backend_that_is_not_there_yet_is_found_when_it_comes(proxy, backend):
     wait_for(lambda: c.get().status == 200, "the backend to be used")
 
 
-def test_reset_before_the_response(proxy):
+def test_reset_before_the_response(shared_proxy):
     def script(c):
         c.request()
         c.reset()
-    c = proxy(then=script, pool=ONCE).client()
+    c = shared_proxy(then=script, pool=ONCE).client()
     assert c.get().status == 502
     assert c.get().status == 502
 
 
-def test_close_before_the_response(proxy):
+def test_close_before_the_response(shared_proxy):
     def script(c):
         c.request()
-    assert proxy(then=script, pool=ONCE).get().status == 502
+    assert shared_proxy(then=script, pool=ONCE).get().status == 502
 
 
 def test_reset_on_accept(proxy):
@@ -67,24 +67,24 @@ def test_close_on_accept(proxy):
 
 @pytest.mark.parametrize("end", ["close", "reset"])
 @pytest.mark.parametrize("part", ["H", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"])
-def test_an_end_in_the_middle_of_the_head(proxy, part, end):
+def test_an_end_in_the_middle_of_the_head(shared_proxy, part, end):
     def script(c):
         c.request()
         c.send(part)
         getattr(c, end)()
-    assert proxy(then=script, pool=ONCE).get().status == 502
+    assert shared_proxy(then=script, pool=ONCE).get().status == 502
 
 
-def test_an_end_after_an_interim_response(proxy):
+def test_an_end_after_an_interim_response(shared_proxy):
     def script(c):
         c.request()
         c.send("HTTP/1.1 103 Early Hints\r\n\r\n")
-    c = proxy(then=script, pool=ONCE).client()
+    c = shared_proxy(then=script, pool=ONCE).client()
     c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
     assert c.response().status == 502
 
 
-def test_too_large_a_response_head(proxy):
+def test_too_large_a_response_head(shared_proxy):
     def script(c):
         c.request()
         try:
@@ -92,10 +92,10 @@ def test_too_large_a_response_head(proxy):
             c.wait_closed()
         except OSError:
             c.closed = True
-    assert proxy(then=script, pool=ONCE).get().status == 502
+    assert shared_proxy(then=script, pool=ONCE).get().status == 502
 
 
-def test_an_endless_response_head_takes_no_memory(proxy):
+def test_an_endless_response_head_takes_no_memory(shared_proxy):
     def script(c):
         c.request()
         try:
@@ -104,10 +104,10 @@ def test_an_endless_response_head_takes_no_memory(proxy):
                 c.send("X-Field: value\r\n" * 1000)
         except OSError:
             c.closed = True
-    assert proxy(then=script, pool=ONCE).get().status == 502
+    assert shared_proxy(then=script, pool=ONCE).get().status == 502
 
 
-def test_endless_interim_responses_end(proxy):
+def test_endless_interim_responses_end(shared_proxy):
     """No client waits for ever because a backend promises for ever."""
     def script(c):
         c.request()
@@ -116,7 +116,7 @@ def test_endless_interim_responses_end(proxy):
                 c.send("HTTP/1.1 103 Early Hints\r\n\r\n" * 100)
         except OSError:
             c.closed = True
-    c = proxy(then=script, pool=ONCE).client()
+    c = shared_proxy(then=script, pool=ONCE).client()
     c.send("GET / HTTP/1.0\r\nHost: t\r\n\r\n")
     assert c.response().status == 502
 
@@ -125,12 +125,12 @@ def test_endless_interim_responses_end(proxy):
 
 @pytest.mark.parametrize("end", ["close", "reset"])
 @pytest.mark.parametrize("sent", [0, 1, 100_000])
-def test_a_body_that_breaks_off_is_seen_as_broken_off(proxy, end, sent):
+def test_a_body_that_breaks_off_is_seen_as_broken_off(shared_proxy, end, sent):
     def script(c):
         c.request()
         c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * sent)
         getattr(c, end)()
-    c = proxy(then=script, pool=ONCE).client()
+    c = shared_proxy(then=script, pool=ONCE).client()
     with pytest.raises(Broken):
         if c.get().status == 502:       # when nothing has been passed on yet
             raise Broken("refused as a whole")
@@ -140,20 +140,20 @@ def test_a_body_that_breaks_off_is_seen_as_broken_off(proxy, end, sent):
 @pytest.mark.parametrize("end", ["close", "reset"])
 @pytest.mark.parametrize("part", ["", "5\r\nhe", "5\r\nhello", "5\r\nhello\r\n", "5\r\nhello\r\n0\r\n",
                                   "5\r\nhello\r\n0\r\nX-T: 1\r\n"])
-def test_a_chunked_body_that_breaks_off_has_no_end(proxy, part, end):
+def test_a_chunked_body_that_breaks_off_has_no_end(shared_proxy, part, end):
     """RFC 9112 8: a missing last chunk tells that the message is incomplete."""
     def script(c):
         c.request()
         c.send(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{part}")
         getattr(c, end)()
-    c = proxy(then=script, pool=ONCE).client()
+    c = shared_proxy(then=script, pool=ONCE).client()
     with pytest.raises(Broken):
         if c.get().status == 502:
             raise Broken("refused as a whole")
     c.expect_closed()
 
 
-def test_a_reset_close_delimited_body_is_broken_for_the_client(proxy):
+def test_a_reset_close_delimited_body_is_broken_for_the_client(shared_proxy):
     """The client is told by a missing last chunk, or by a reset: never by a clean end."""
     got = Event()
 
@@ -162,7 +162,7 @@ def test_a_reset_close_delimited_body_is_broken_for_the_client(proxy):
         c.send("HTTP/1.1 200 OK\r\n\r\nhalf a page")
         assert got.wait(10)
         c.reset()
-    g = proxy(then=script, pool=ONCE)
+    g = shared_proxy(then=script, pool=ONCE)
     c = g.client()
     c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n")
     m = c.reader.head()

@@ -22,10 +22,9 @@ def put(path, data, at=PAST):
     os.utime(path, (at, at))
 
 
-@pytest.fixture
-def tree(tmp_path):
+def make_tree(top):
     """www/ is the root; what lies beside it is nobody's business."""
-    www = tmp_path / "www"
+    www = top / "www"
     for name, data in {"a.txt": TEXT, "big.bin": DATA, "index.html": b"<p>index\n", "dir/index.html": b"sub\n",
                        "list/one.txt": b"1", "list/<b>&\"'.txt": b"2", "list/sub/x": b"3", "empty": b"", "sp ace.txt": b"space",
                        "a%2fb": b"percent", "UPPER.TXT": b"up", "page.html": b"<p>page", "page.html.gz": b"gzipped",
@@ -33,11 +32,11 @@ def tree(tmp_path):
                        ".well-known/acme-challenge/t": b"token", "back\\slash": b"backslash", "dot.": b"dot",
                        "noread": SECRET}.items():
         put(www / name, data)
-    put(tmp_path / "secret", SECRET)
-    put(tmp_path / "www-old" / "secret", SECRET)
-    (www / "out").symlink_to(tmp_path / "secret")
+    put(top / "secret", SECRET)
+    put(top / "www-old" / "secret", SECRET)
+    (www / "out").symlink_to(top / "secret")
     (www / "up").symlink_to("../secret")
-    (www / "dirout").symlink_to(tmp_path)
+    (www / "dirout").symlink_to(top)
     (www / "root").symlink_to("/")
     (www / "loop").symlink_to("loop")
     (www / "in").symlink_to("a.txt")
@@ -49,16 +48,23 @@ def tree(tmp_path):
     s.bind("sock")
     os.chdir(here)
     s.close()
-    return tmp_path
+    return top
 
 
 @pytest.fixture
-def files(gateway, tree):
-    """files("key", ...): a gateway that serves the tree; keys of `files`."""
-    def start(*keys, words="", route="", more="", index="index.html", cache="open-files 64 valid=50ms", **options):
-        inner = "\n".join(keys)
-        last = "" if "else next" in route else f"route * {{ files {words} {{\n{inner}\n}} }}"
-        return gateway(f"""
+def tree(tmp_path):
+    return make_tree(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_tree(tmp_path_factory):
+    return make_tree(tmp_path_factory.mktemp("tree"))
+
+
+def config(tree, *keys, words="", route="", more="", index="index.html", cache="open-files 64 valid=50ms"):
+    inner = "\n".join(keys)
+    last = "" if "else next" in route else f"route * {{ files {words} {{\n{inner}\n}} }}"
+    return f"""
 gateway {{
     threads 1
     access-log access.log format=json
@@ -72,8 +78,19 @@ site test {{
     {route}
     {last}
 }}
-""", **options)
-    return start
+"""
+
+
+@pytest.fixture
+def files(gateway, tree):
+    """files("key", ...): a gateway that serves the tree; keys of `files`."""
+    return lambda *keys, **more: gateway(config(tree, *keys, **more))
+
+
+@pytest.fixture
+def shared_files(shared_gateway, shared_tree):
+    """The same for tests that change nothing."""
+    return lambda *keys: shared_gateway(config(shared_tree, *keys))
 
 
 # ---- what is served ----
@@ -89,8 +106,8 @@ site test {{
     ("/.well-known/acme-challenge/t", b"token", "application/octet-stream"),
     ("/back%5cslash", b"backslash", "application/octet-stream"), ("/dot.", b"dot", "application/octet-stream")],
     ids=lambda v: None if isinstance(v, str) else "")
-def test_a_file_is_served(files, path, body, kind):
-    g = files()
+def test_a_file_is_served(shared_files, path, body, kind):
+    g = shared_files()
     c = g.client()
     for _ in range(2):
         m = c.get(path)
@@ -100,8 +117,8 @@ def test_a_file_is_served(files, path, body, kind):
     assert m.status == 200 and m.body == b"" and m["content-length"] == str(len(body))
 
 
-def test_a_file_is_served_over_http2(files):
-    with H2Client(files().address) as c:
+def test_a_file_is_served_over_http2(shared_files):
+    with H2Client(shared_files().address) as c:
         assert c.get("/big.bin").body == DATA
         assert c.get("/a.txt").body == TEXT
 
@@ -269,8 +286,8 @@ RANGES = [
 ]
 
 
-def test_conditions_and_their_order(files):
-    c = files().client()
+def test_conditions_and_their_order(shared_files):
+    c = shared_files().client()
     etag = c.get("/a.txt")["etag"]
     bad = []
     for fields, status in CONDITIONS:
@@ -284,8 +301,8 @@ def test_conditions_and_their_order(files):
     assert not bad
 
 
-def test_ranges(files):
-    c = files().client()
+def test_ranges(shared_files):
+    c = shared_files().client()
     bad = []
     for value, status, body in RANGES:
         m = c.get("/a.txt", {"Range": value})
@@ -298,16 +315,16 @@ def test_ranges(files):
 
 @pytest.mark.parametrize("value, status", [("{etag}", 206), ("W/{etag}", 200), ('"x"', 200), (PAST_TEXT, 206), (OLD, 200),
                                            (NEW, 200), ("x", 200), ("*", 200)])
-def test_a_range_counts_only_if_the_client_has_this_version(files, value, status):
-    c = files().client()
+def test_a_range_counts_only_if_the_client_has_this_version(shared_files, value, status):
+    c = shared_files().client()
     etag = c.get("/a.txt")["etag"]
     assert c.get("/a.txt", {"Range": "bytes=0-1", "If-Range": value.format(etag=etag)}).status == status
 
 
 @pytest.mark.parametrize("path, data", [("/a.txt", TEXT), ("/big.bin", DATA)], ids=["small", "large"])
-def test_several_ranges_come_in_parts(files, path, data):
+def test_several_ranges_come_in_parts(shared_files, path, data):
     """RFC 9110 14.6"""
-    m = files().get(path, "Range: bytes=0-1, 4-6,-2\r\n")
+    m = shared_files().get(path, "Range: bytes=0-1, 4-6,-2\r\n")
     assert m.status == 206 and "content-range" not in m
     kind, boundary = m["content-type"].split("; boundary=")
     assert kind == "multipart/byteranges"
@@ -330,22 +347,22 @@ def test_ranges_may_be_fewer_or_none(files):
 # ---- methods, directories, types ----
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "PROPFIND", "X"])
-def test_other_methods_are_told_which_there_are(files, method):
-    c = files().client()
+def test_other_methods_are_told_which_there_are(shared_files, method):
+    c = shared_files().client()
     for path in ("/a.txt", "/", "/nothing"):
         m = c.ask(method, path, body=b"x" * 10)
         assert m.status == 405 and m["allow"] == "GET, HEAD, OPTIONS"
 
 
-def test_options_tells_the_methods(files):
-    m = files().client().ask("OPTIONS", "/a.txt")
+def test_options_tells_the_methods(shared_files):
+    m = shared_files().client().ask("OPTIONS", "/a.txt")
     assert m.status == 204 and m["allow"] == "GET, HEAD, OPTIONS"
 
 
 @pytest.mark.parametrize("path, to", [("/dir", "/dir/"), ("/dir?a=b", "/dir/?a=b"), ("//dir", "/dir/"), ("/x/../dir", "/dir/"),
                                       ("/%64ir", "/dir/"), ("/list/sub", "/list/sub/"), ("/dirin", "/dirin/")])
-def test_a_directory_ends_with_a_slash(files, path, to):
-    m = files().get(path)
+def test_a_directory_ends_with_a_slash(shared_files, path, to):
+    m = shared_files().get(path)
     assert m.status == 301 and m["location"] == to
 
 
@@ -397,8 +414,8 @@ def test_types_charset_and_caching_are_configured(files):
     ("br", b"brotlied", "br"), ("gzip", b"gzipped", "gzip"), ("zstd, gzip", b"zstded", "zstd"), ("gzip, br", b"brotlied", "br"),
     ("gzip;q=1, br;q=0.5", b"gzipped", "gzip"), ("deflate", b"<p>page", None), ("", b"<p>page", None), ("br;q=0", b"<p>page", None),
     ("*", b"brotlied", "br"), ("identity, gzip;q=0.1", b"<p>page", None), ("gzip;q=x", b"<p>page", None)])
-def test_a_coding_that_lies_ready_is_sent(files, accept, body, coding):
-    g = files("precompressed br zstd gzip")
+def test_a_coding_that_lies_ready_is_sent(shared_files, accept, body, coding):
+    g = shared_files("precompressed br zstd gzip")
     c = g.client()
     m = c.get("/page.html", {"Accept-Encoding": accept} if accept else "")
     assert m.status == 200 and m.body == body and m["content-encoding"] == coding

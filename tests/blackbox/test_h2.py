@@ -17,19 +17,19 @@ WS_MODULE = "/usr/share/nodejs/ws"
 
 
 @pytest.fixture
-def h2(started):
+def h2():
     """h2(gateway, ...): a raw client."""
     def connect(g, **more):
         c = H2Client(g.address, **more)
-        started.clients.append(c)
+        g.clients.append(c)
         return c
     return connect
 
 
 # ---- messages ----
 
-def test_what_the_backend_sees(proxy, h2):
-    g = proxy()
+def test_what_the_backend_sees(shared_proxy, h2):
+    g = shared_proxy()
     s = h2(g).get("/a%20b?c=d", ("cookie", "a=1"), ("x-own", "v"), ("cookie", "b=2"), ("user-agent", "me"),
                   authority="example.org:8080")
     assert s.status == 200 and s.body == b"ok"
@@ -41,9 +41,9 @@ def test_what_the_backend_sees(proxy, h2):
     assert "connection" not in r and "content-length" not in r and "transfer-encoding" not in r
 
 
-def test_what_the_client_sees(proxy, h2):
+def test_what_the_client_sees(shared_proxy, h2):
     fields = "X-Own: V\r\nConnection: x-hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n"
-    g = proxy(then=serve(lambda r, c: c.respond("hello", fields=fields)))
+    g = shared_proxy(then=serve(lambda r, c: c.respond("hello", fields=fields)))
     s = h2(g).get()
     names = [n for n, _ in s.fields]
     assert s.status == 200 and s.body == b"hello" and s["content-length"] == "5"
@@ -61,7 +61,7 @@ def test_the_access_log_says_so(proxy, h2):
 
 @pytest.mark.parametrize("size", [0, 1, 1000, 16384, 65536, 1_000_000])
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
-def test_response_bodies(proxy, h2, size, framing):
+def test_response_bodies(shared_proxy, h2, size, framing):
     body = bytes(i % 251 for i in range(size))
 
     def script(c):
@@ -78,15 +78,15 @@ def test_response_bodies(proxy, h2, size, framing):
                 c.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body)
                 c.half_close()
                 return
-    g = proxy(then=script)
+    g = shared_proxy(then=script)
     s = h2(g).get()
     assert s.status == 200 and s.body == body and s.ended and not s.error
 
 
 @pytest.mark.parametrize("size", [0, 1, 16384, 70_000, 1_000_000])
 @pytest.mark.parametrize("length", [True, False], ids=["length", "unknown"])
-def test_request_bodies(proxy, h2, size, length):
-    g = proxy(then=serve(lambda r, c: r.body))
+def test_request_bodies(shared_proxy, h2, size, length):
+    g = shared_proxy(then=serve(lambda r, c: r.body))
     c = h2(g)
     c.send(post(1, "/", *([("content-length", str(size))] if length else [])))
     c.upload(1, size)
@@ -96,12 +96,12 @@ def test_request_bodies(proxy, h2, size, length):
     assert ("content-length" in r) == length and r.tokens("transfer-encoding") == ([] if length else ["chunked"])
 
 
-def test_bodiless_responses(proxy, h2):
+def test_bodiless_responses(shared_proxy, h2):
     def answer(r, c):
         status = {"/204": "204 No Content", "/304": "304 Not Modified"}.get(r.target, "200 OK")
         fields = "Content-Length: 1234\r\n" if r.method == "HEAD" else ""
         c.send(f"HTTP/1.1 {status}\r\n{fields}\r\n")
-    c = h2(proxy(then=serve(answer)))
+    c = h2(shared_proxy(then=serve(answer)))
     for method, path, status in (("HEAD", "/", 200), ("GET", "/204", 204), ("GET", "/304", 304)):
         s = c.ask(method, path)
         assert s.status == status and s.ended and not s.bytes and not s.error
@@ -109,10 +109,10 @@ def test_bodiless_responses(proxy, h2):
     assert not [f for f in c.frames if f[0] == 0 and f[3]], "no DATA with anything in it"
 
 
-def test_trailers_both_ways(proxy, h2):
+def test_trailers_both_ways(shared_proxy, h2):
     def answer(r, c):
         c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 42\r\nX-More: 1\r\n\r\n")
-    g = proxy(then=serve(answer))
+    g = shared_proxy(then=serve(answer))
     c = h2(g)
     c.send(post(1) + data(1, b"abc") + headers(1, block(("x-in", "7"), ("connection-id", "8"))))
     s = c.wait(1)
@@ -121,30 +121,30 @@ def test_trailers_both_ways(proxy, h2):
     assert r.body == b"abc" and r.trailers == [("x-in", "7"), ("connection-id", "8")]
 
 
-def test_trailers_of_an_empty_body(proxy, h2):
-    g = proxy(then=serve(lambda r, c: c.send(
+def test_trailers_of_an_empty_body(shared_proxy, h2):
+    g = shared_proxy(then=serve(lambda r, c: c.send(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nGrpc-Status: 0\r\n\r\n")))
     s = h2(g).get()
     assert s.ended and s.body == b"" and s.trailers == [("grpc-status", "0")]
 
 
-def test_interim_responses(proxy, h2):
+def test_interim_responses(shared_proxy, h2):
     def answer(r, c):
         c.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </b.css>\r\n\r\n")
         c.respond("ok")
-    s = h2(proxy(then=serve(answer))).get()
+    s = h2(shared_proxy(then=serve(answer))).get()
     assert [(n, dict(f)["link"]) for n, f in s.interim] == [(103, "</a.css>"), (103, "</b.css>")]
     assert s.status == 200 and s.body == b"ok"
 
 
-def test_100_continue(proxy, h2):
+def test_100_continue(shared_proxy, h2):
     def script(c):
         head = c.head()
         assert head["expect"] == "100-continue"
         c.send("HTTP/1.1 100 Continue\r\n\r\n")
         c.reader.body(head)
         c.respond(head.body)
-    c = h2(proxy(script))
+    c = h2(shared_proxy(script))
     c.send(post(1, "/", ("expect", "100-continue"), ("content-length", "4")))
     c.until(lambda: c.stream(1).interim, "leave to go on")
     assert c.stream(1).interim[0][0] == 100
@@ -152,9 +152,9 @@ def test_100_continue(proxy, h2):
     assert c.wait(1).body == b"body"
 
 
-def test_a_head_too_large_for_one_frame(proxy, h2):
+def test_a_head_too_large_for_one_frame(shared_proxy, h2):
     many = "".join(f"X-{n}: {'v' * 400}\r\n" for n in range(60))
-    g = proxy(then=serve(lambda r, c: c.respond("ok", fields=many)))
+    g = shared_proxy(then=serve(lambda r, c: c.respond("ok", fields=many)))
     c = h2(g)
     s = c.get()
     assert s.status == 200 and s["x-59"] == "v" * 400 and [f for f in c.frames if f[0] == 9], "CONTINUATION"
@@ -172,9 +172,9 @@ def test_errors_of_our_own(gateway, h2):
 
 # ---- streams and their ends ----
 
-def test_many_streams_at_once(proxy, h2):
+def test_many_streams_at_once(shared_proxy, h2):
     held = Held("gone on")
-    g = proxy(then=held)
+    g = shared_proxy(then=held)
     c = h2(g)
     c.send(b"".join(get(n, f"/{n}") for n in range(1, 201, 2)))
     g.backend.wait_requests(100)
@@ -348,9 +348,9 @@ def test_an_upload_is_held_back_by_the_backend(proxy, h2):
     assert c.wait(1, timeout=60).body == str(size).encode()
 
 
-def test_a_stalled_stream_does_not_hold_up_others(proxy, h2):
+def test_a_stalled_stream_does_not_hold_up_others(shared_proxy, h2):
     big = bytes(1 << 20)
-    g = proxy(then=serve(lambda r, c: big if r.target == "/big" else "small"))
+    g = shared_proxy(then=serve(lambda r, c: big if r.target == "/big" else "small"))
     c = h2(g, window=1000, grow=False)
     c.send(get(1, "/big"))
     c.until(lambda: c.stream(1).bytes == 1000, "the window to be used up")
@@ -362,9 +362,9 @@ def test_a_stalled_stream_does_not_hold_up_others(proxy, h2):
     assert c.wait(1).bytes == len(big)
 
 
-def test_streams_take_turns(proxy, h2):
+def test_streams_take_turns(shared_proxy, h2):
     big = bytes(4 << 20)
-    g = proxy(then=serve(lambda r, c: big))
+    g = shared_proxy(then=serve(lambda r, c: big))
     c = h2(g, window=0, keep=False)
     c.send(window_update(0, 1 << 30) + b"".join(get(n, "/big") for n in range(1, 9, 2)))
     for n in range(1, 9, 2):
@@ -378,8 +378,8 @@ def test_streams_take_turns(proxy, h2):
     assert min(last.values()) > len(order) * 0.6, "none is served to its end before the others"
 
 
-def test_a_window_that_is_opened_by_settings(proxy, h2):
-    g = proxy(then=serve(lambda r, c: bytes(5000)))
+def test_a_window_that_is_opened_by_settings(shared_proxy, h2):
+    g = shared_proxy(then=serve(lambda r, c: bytes(5000)))
     c = h2(g, window=0)
     c.send(get(1))
     c.wait_status(1)
@@ -558,7 +558,7 @@ def connect_request(path="/ws", *fields):
                  (":protocol", "websocket"), ("sec-websocket-version", "13"), *fields)
 
 
-def test_websocket_over_http_2(proxy, h2):
+def test_websocket_over_http_2(shared_proxy, h2):
     def script(c):
         r = c.head()
         assert (r.method, r.target) == ("GET", "/ws") and r.tokens("upgrade") == ["websocket"]
@@ -570,7 +570,7 @@ def test_websocket_over_http_2(proxy, h2):
         c.send("pong")
         assert c.wait_closed() == b"bye"
         c.send("last")
-    g = proxy(script, then=serve())
+    g = shared_proxy(script, then=serve())
     c = h2(g)
     c.until(lambda: c.settings, "the settings")
     assert c.settings[8] == 1
@@ -587,24 +587,24 @@ def test_websocket_over_http_2(proxy, h2):
     assert s.body == b"helloponglast" and s.ended
 
 
-def test_a_websocket_has_no_length(proxy, h2):
-    g = proxy(then=serve())
+def test_a_websocket_has_no_length(shared_proxy, h2):
+    g = shared_proxy(then=serve())
     c = h2(g)
     c.send(headers(1, connect_request("/ws", ("content-length", "9")), END_HEADERS))
     assert c.wait_status(1).status == 400
     assert not g.backend.requests
 
 
-def test_websocket_refused_by_the_backend(proxy, h2):
+def test_websocket_refused_by_the_backend(shared_proxy, h2):
     def answer(r, c):
         c.respond("no", status="403 Forbidden" if r.target == "/403" else "200 OK")
-    c = h2(proxy(then=serve(answer)))
+    c = h2(shared_proxy(then=serve(answer)))
     c.send(headers(1, connect_request("/403"), END_HEADERS) + headers(3, connect_request("/200"), END_HEADERS))
     assert c.wait(1).status == 403
     assert c.wait(3).status == 502, "what is no tunnel must not look like one"
 
 
-def test_websocket_reset_by_the_client(proxy, h2):
+def test_websocket_reset_by_the_client(shared_proxy, h2):
     closed = Event()
 
     def script(c):
@@ -612,7 +612,7 @@ def test_websocket_reset_by_the_client(proxy, h2):
         c.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n")
         c.wait_closed()
         closed.set()
-    c = h2(proxy(script))
+    c = h2(shared_proxy(script))
     c.send(headers(1, connect_request(), END_HEADERS))
     assert c.wait_status(1).status == 200
     c.send(rst_stream(1))
@@ -621,8 +621,8 @@ def test_websocket_reset_by_the_client(proxy, h2):
 
 # ---- real clients ----
 
-def test_curl(proxy, tmp_path):
-    g = proxy(then=serve(lambda r, c: r.body or b"got " + r.target.encode()))
+def test_curl(shared_proxy, tmp_path):
+    g = shared_proxy(then=serve(lambda r, c: r.body or b"got " + r.target.encode()))
     body = bytes(range(256)) * 4000
     (tmp_path / "in").write_bytes(body)
     run = ["curl", "-sS", "--http2-prior-knowledge", "-m", "20"]
@@ -634,15 +634,15 @@ def test_curl(proxy, tmp_path):
     assert out.stdout.startswith(b"HTTP/2 200")
 
 
-def test_nghttp(proxy):
-    g = proxy(then=serve(lambda r, c: bytes(100_000)))
+def test_nghttp(shared_proxy):
+    g = shared_proxy(then=serve(lambda r, c: bytes(100_000)))
     out = subprocess.run(["nghttp", "-nsv", *[f"{g.url}/{n}" for n in range(20)]], capture_output=True, text=True,
                          timeout=20)
     assert out.returncode == 0 and out.stdout.count(":status: 200") == 20, out.stdout[-2000:]
 
 
-def test_h2load(proxy):
-    g = proxy(then=serve(lambda r, c: bytes(1000)))
+def test_h2load(shared_proxy):
+    g = shared_proxy(then=serve(lambda r, c: bytes(1000)))
     out = subprocess.run(["h2load", "-n", "2000", "-c", "10", "-m", "20", f"{g.url}/"], capture_output=True,
                          text=True, timeout=60)
     assert "2000 succeeded, 0 failed, 0 errored" in out.stdout, out.stdout
@@ -659,8 +659,8 @@ def test_node(proxy, program, here):
     assert "x-mixed-case" in r["fields"]
 
 
-def test_both_protocols_on_one_listener(proxy, h2):
-    g = proxy()
+def test_both_protocols_on_one_listener(shared_proxy, h2):
+    g = shared_proxy()
     assert h2(g).get().status == 200 and g.get().status == 200
     c = g.client()
     c.send("PRI * HTTP/2.0\r\n\r\nXX")

@@ -14,10 +14,11 @@ DATA = bytes(range(256)) * 400             # sent from the file
 SMALL = b"a small file\n"
 
 
-@pytest.fixture
-def tree(tmp_path):
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
     """files/ may be handed over, private/ and what lies beside it may not."""
-    files = tmp_path / "files"
+    top = tmp_path_factory.mktemp("tree")
+    files = top / "files"
     (files / "deep").mkdir(parents=True)
     (files / "big.bin").write_bytes(DATA)
     (files / "small.txt").write_bytes(SMALL)
@@ -25,16 +26,16 @@ def tree(tmp_path):
     (files / "empty").write_bytes(b"")
     (files / ".hidden").write_bytes(b"hidden")
     (files / "deep" / "er.css").write_bytes(b"p{}")
-    (tmp_path / "files-old").mkdir()
-    (tmp_path / "files-old" / "secret").write_bytes(SECRET)
-    (tmp_path / "secret").write_bytes(SECRET)
-    (tmp_path / "spool").mkdir()
-    (files / "out").symlink_to(tmp_path / "secret")
+    (top / "files-old").mkdir()
+    (top / "files-old" / "secret").write_bytes(SECRET)
+    (top / "secret").write_bytes(SECRET)
+    (top / "spool").mkdir()
+    (files / "out").symlink_to(top / "secret")
     (files / "up").symlink_to("../secret")
     (files / "in").symlink_to("small.txt")
-    (files / "dirout").symlink_to(tmp_path)
+    (files / "dirout").symlink_to(top)
     os.mkfifo(files / "fifo")
-    return tmp_path
+    return top
 
 
 SITE = """
@@ -48,9 +49,9 @@ site test {
 
 
 @pytest.fixture
-def app(proxy, tree):
-    """app(fields, body): a gateway whose backend answers so to every request; allowed(...) is what the pool allows."""
-    def start(fields, body=b"from the application", status="200 OK", allow=None, route="", **keys):
+def app(shared_proxy, tree):
+    """app(fields, body): a gateway whose backend answers so to every request; allow is what the pool allows."""
+    def start(fields, body=b"from the application", status="200 OK", allow=None, route="", proxy=shared_proxy, **keys):
         def answer(request, c):
             c.respond(body, status, fields % {"tree": tree} if isinstance(fields, str) else fields(request))
         if allow is None:
@@ -78,11 +79,11 @@ def test_a_file_is_sent_in_place_of_the_answer(app, name):
     assert g.backend.accepted == 1, "its connection was not kept"
 
 
-def test_ranges_and_conditions_of_a_file_handed_over(app):
+def test_ranges_and_conditions_of_a_file_handed_over(app, tree):
     g = app("X-Sendfile: %(tree)s/files/big.bin\r\n")
     c = g.client()
     etag = c.get("/")["etag"]
-    os.utime(g.folder.parent / "files" / "big.bin", (1_000_000_000, 1_000_000_000))
+    os.utime(tree / "files" / "big.bin", (1_000_000_000, 1_000_000_000))
     m = wait_for(lambda: (lambda m: m if m["etag"] != etag else None)(c.get("/")), "the new version")
     assert m["last-modified"] == "Sun, 09 Sep 2001 01:46:40 GMT"
     part = c.get("/", "Range: bytes=5-9\r\n")
@@ -244,8 +245,9 @@ def test_an_empty_temporary_file_is_removed_too(app, tree):
 
 # ---- another route ----
 
-def test_another_route_sends_the_file(app):
-    g = app("X-Accel-Redirect: /protected/big.bin\r\nContent-Type: video/x-own\r\nSet-Cookie: a=b\r\nX-Own: 1\r\n")
+def test_another_route_sends_the_file(app, proxy):
+    g = app("X-Accel-Redirect: /protected/big.bin\r\nContent-Type: video/x-own\r\nSet-Cookie: a=b\r\nX-Own: 1\r\n",
+            proxy=proxy)
     c = g.client()
     m = c.get("/download")
     assert m.status == 200 and m.body == DATA and m["content-type"] == "video/x-own" and m["set-cookie"] == "a=b"

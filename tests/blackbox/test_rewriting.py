@@ -55,8 +55,8 @@ site test {
 
 
 @pytest.fixture
-def site(proxy):
-    return proxy(site=SITE)
+def site(shared_proxy):
+    return shared_proxy(site=SITE)
 
 
 @pytest.mark.parametrize("asked, status, body", [
@@ -126,9 +126,10 @@ def test_files_are_found_by_the_rewritten_path(proxy, tmp_path):
         assert g.get(path).status in (400, 404)
 
 
-def test_a_rewritten_request_is_logged_as_it_was_asked(site):
-    site.get("/api/x?q=1")
-    assert site.access(1)[0]["target"] == "/api/x?q=1"
+def test_a_rewritten_request_is_logged_as_it_was_asked(proxy):
+    g = proxy(site=SITE)
+    g.get("/api/x?q=1")
+    assert g.access(1)[0]["target"] == "/api/x?q=1"
 
 
 def test_values_in_a_query_are_encoded(site):
@@ -157,11 +158,11 @@ def test_conditions_count(site):
     assert site.backend.requests[0]["x-forwarded-proto"] == "http"
 
 
-def test_fields_and_status_of_a_response_are_changed(proxy):
+def test_fields_and_status_of_a_response_are_changed(shared_proxy):
     def script(c):
         c.request()
         c.respond(status="502 Bad Gateway", fields="X-Own: mine\r\nX-Text: aa-a\r\n")
-    m = proxy(script, site=SITE).get("/answer")
+    m = shared_proxy(script, site=SITE).get("/answer")
     assert m.status == 503 and m.reason == "Service Unavailable"
     assert len(m["x-id"]) == 16 and m["x-from"] == "mine 502" and m["x-text"] == "b-b"
     assert "x-own" not in m and m["cache-control"] == "no-store"
@@ -188,7 +189,8 @@ def test_a_path_with_line_ends_does_not_get_into_a_head(proxy):
     assert g.get("/a%09b")["x-path"] == "/a\tb"
 
 
-def test_a_regular_expression_that_explodes_costs_its_request_alone(site):
+def test_a_regular_expression_that_explodes_costs_its_request_alone(proxy):
+    site = proxy(site=SITE)
     site.expect_error("too many steps")
     with site.client() as slow, site.client() as other:
         slow.send("GET /bomb/" + "a" * 300 + "! HTTP/1.1\r\nHost: test\r\n\r\n")
