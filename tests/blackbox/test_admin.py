@@ -126,15 +126,16 @@ def test_connections_are_cut_at_the_limit(managed):
         ask(g, f"/connections?limit={limit}", status=400)
 
 
-def test_targets_that_are_no_text_are_shown(managed):
+def test_targets_that_are_no_text_are_shown_as_they_came_or_refused(managed):
     held = Held()
     g = managed(then=held)
     c = g.client()
-    c.send(b"GET /\"%ff\\ HTTP/1.1\r\nHost: t\r\n\r\n")
-    if held.asked.wait(5):
-        assert ask(g, "/connections")["connections"][0]["request"]["target"] == '/"%ff\\'
+    c.send(b"GET /%ff%22%5c HTTP/1.1\r\nHost: t\r\n\r\n")
+    assert held.asked.wait(10)
+    assert ask(g, "/connections")["connections"][0]["request"]["target"] == "/%ff%22%5c"
     held.go.set()
-    c.response()
+    assert c.response().status == 200
+    assert c.get('/"%ff\\').status == 400
 
 
 def test_waiting_requests_show_in_the_queue(managed):
