@@ -31,6 +31,12 @@ def managed(gateway, backend):
     return start
 
 
+@pytest.fixture
+def shared(shared_proxy):
+    """The same for tests that ask it for nothing but what there is."""
+    return shared_proxy(gateway=ADMIN)
+
+
 # ---- what is shown ----
 
 def test_status_tells_what_runs(managed):
@@ -200,17 +206,15 @@ def test_every_endpoint_is_listed_and_answers(managed):
     ("GET", "/pools/%2e%2e", 404), ("GET", "/pools/%00", 404),
     ("GET", "/reload", 405), ("POST", "/status", 405), ("DELETE", "/pools", 405), ("HEAD", "/stop", 405),
 ])
-def test_what_is_not_there_is_refused(managed, method, target, status):
-    g = managed()
-    with AdminClient(g) as c:
+def test_what_is_not_there_is_refused(shared, method, target, status):
+    with AdminClient(shared) as c:
         m = c.ask(method, target)
         assert m.status == status
         assert c.get("/status").status == 200
 
 
-def test_head_has_the_length_and_no_body(managed):
-    g = managed()
-    with AdminClient(g) as c:
+def test_head_has_the_length_and_no_body(shared):
+    with AdminClient(shared) as c:
         full, m = c.get("/config"), c.ask("HEAD", "/config")
         assert m.status == 200 and m["content-length"] == str(len(full.body)) and m.body == b""
         assert c.get("/status").status == 200
@@ -229,26 +233,24 @@ def test_head_has_the_length_and_no_body(managed):
     b"POST /reload HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     b"POST /reload HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"8000\r\n" + b"x" * 0x8000 + b"\r\n") * 4,
 ], ids=range(11))
-def test_bad_requests_are_refused_and_close_the_connection(managed, request_):
-    g = managed()
-    with AdminClient(g) as c:
+def test_bad_requests_are_refused_and_close_the_connection(shared, request_):
+    with AdminClient(shared) as c:
         c.try_send(request_)
         m = c.response()
         assert 400 <= m.status < 500 and "close" in m.tokens("connection") and "error" in json.loads(m.body)
         c.expect_closed()
-    assert ask(g, "/status")["generation"] == 1
+    assert ask(shared, "/status")["generation"] == 1
 
 
-def test_requests_may_follow_each_other_and_come_in_pieces(managed):
-    g = managed()
-    with AdminClient(g) as c:
+def test_requests_may_follow_each_other_and_come_in_pieces(shared):
+    with AdminClient(shared) as c:
         c.send("GET /config HTTP/1.1\r\nHost: t\r\n\r\nGET /status HTTP/1.1\r\nHost: t\r\n\r\n"
                "GET /connections HTTP/1.1\r\nHost: t\r\n\r\nGET /config HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
         answers = [json.loads(c.response().body) for _ in range(4)]
         assert "listeners" in answers[0] and "pid" in answers[1] and "connections" in answers[2]
         assert answers[3] == answers[0]
         c.expect_closed()
-    with AdminClient(g) as c:
+    with AdminClient(shared) as c:
         for byte in b"GET /status HTTP/1.1\r\nHost: t\r\n\r\n":
             c.send(bytes([byte]))
         assert c.response().status == 200

@@ -323,6 +323,7 @@ def test_a_state_file_that_cannot_be_written_is_said(three):
     assert states(g)[a.address] == "disabled"
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2, "pools": {}}', '{"version": 1}', "\0" * 100,
                                   '{"version": 1, "pools": {}} and more', '{"version": 1, "pools": []}'])
 def test_a_state_file_that_makes_no_sense_is_set_aside(three, gateway, text):

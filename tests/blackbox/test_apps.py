@@ -14,6 +14,7 @@ from harness import wait_for
 from harness.apps import PATH, is_listening
 from harness.admin import ADMIN, sluice
 
+pytestmark = pytest.mark.serial
 UWSGI = shutil.which("uwsgi-core", path=PATH)
 
 

@@ -224,6 +224,7 @@ BAD_FILES = {
 }
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("text,why", BAD_FILES.values(), ids=BAD_FILES)
 def test_a_bad_user_file_is_refused(tmp_path, text, why):
     from harness.gateway import command

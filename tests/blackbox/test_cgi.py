@@ -91,9 +91,7 @@ print("Content-Type: text/plain\\n\\nok", end="")
 }
 
 
-@pytest.fixture
-def programs(tmp_path):
-    folder = tmp_path / "programs"
+def write_programs(folder):
     for name, text in PROGRAMS.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,13 +102,33 @@ def programs(tmp_path):
 
 
 @pytest.fixture
+def programs(tmp_path):
+    return write_programs(tmp_path / "programs")
+
+
+@pytest.fixture(scope="module")
+def shared_programs(tmp_path_factory):
+    return write_programs(tmp_path_factory.mktemp("programs"))
+
+
+def config(at, *pool, route="/run/*", **more):
+    return make_config(site=f"site * {{\n    route {route} {{ proxy app }}\n}}\n",
+                       pool=[f"backend cgi://{at}", *pool], **more)
+
+
+@pytest.fixture
 def cgi(gateway, programs):
-    def start(*pool, at=None, route="/run/*", **more):
-        g = gateway(make_config(site=f"site * {{\n    route {route} {{ proxy app }}\n}}\n",
-                                pool=[f"backend cgi://{at or programs}", *pool], **more))
+    def start(*pool, at=None, **more):
+        g = gateway(config(at or programs, *pool, **more))
         g.first_fds = g.fds()
         return g
     return start
+
+
+@pytest.fixture
+def shared_cgi(shared_gateway, shared_programs):
+    """For tests of programs that leave nothing behind."""
+    return shared_gateway(config(shared_programs))
 
 
 def variables(m):
@@ -177,8 +195,8 @@ def test_one_program_alone_serves_a_whole_prefix(cgi, programs):
 @pytest.mark.parametrize("target, status", [
     ("/run/none", 404), ("/run/", 404), ("/run/sub", 404), ("/run/plain.txt", 403),
     ("/run/..%2f..%2fbin/sh", 400), ("/run/../bin/sh", 404), ("/run/vars%00", 400)])
-def test_what_is_no_program_is_not_run(cgi, target, status):
-    assert cgi().get(target).status == status
+def test_what_is_no_program_is_not_run(shared_cgi, target, status):
+    assert shared_cgi.get(target).status == status
 
 
 @pytest.fixture
@@ -269,8 +287,8 @@ def test_a_program_may_answer_while_it_still_reads(cgi, pool):
 @pytest.mark.parametrize("name, status, body", [
     ("nph-full", 207, b"ok"), ("status", 404, b"none"), ("moved", 302, None), ("silent", 502, None),
     ("nonsense", 502, None), ("killed", 502, None), ("says", 200, b"ok")])
-def test_a_program_may_answer_in_these_ways(cgi, name, status, body):
-    m = cgi().get(f"/run/{name}")
+def test_a_program_may_answer_in_these_ways(shared_cgi, name, status, body):
+    m = shared_cgi.get(f"/run/{name}")
     assert m.status == status and body in (None, m.body)
     if name == "moved":
         assert m["location"] == "http://other.test/"

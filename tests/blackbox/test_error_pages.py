@@ -44,22 +44,32 @@ SITE = """site test {
     route /v*            { proxy app }
     route ~ ^/[0-9]+$    { proxy app }
 }
-pool down { backend unix:/no/such/socket; retry attempts=1 }
+pool down { backend unix:/no/such/socket; retry attempts=1; fail count=off }
 """
+
+
+GONE = b"<p>gone, sorry\n" * 100
+
+
+def write_pages(folder):
+    (folder / "gone.html").write_bytes(GONE)
+    (folder / "plain.txt").write_text("plain")
+    return folder
 
 
 @pytest.fixture
 def site(proxy, tmp_path):
     def start(script=None, more="", **keys):
-        (tmp_path / "gone.html").write_text("<p>gone, sorry\n" * 100)
-        (tmp_path / "plain.txt").write_text("plain")
+        write_pages(tmp_path)
         g = proxy(then=serve(script or app), site=(SITE + more).replace("file=", "file=../"), **keys)
         g.expect_error("down|/no/such")
         return g
     return start
 
 
-GONE = b"<p>gone, sorry\n" * 100
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    return write_pages(tmp_path_factory.mktemp("pages"))
 
 # target, status, body, type
 PAGES = {
@@ -77,8 +87,9 @@ PAGES = {
 
 
 @pytest.mark.parametrize("target,status,body,type", PAGES.values(), ids=PAGES)
-def test_pages_stand_in_for_errors(site, target, status, body, type):
-    g = site()
+def test_pages_stand_in_for_errors(shared_proxy, pages, target, status, body, type):
+    g = shared_proxy(then=serve(app), site=SITE.replace("file=", f"file={pages}/"))
+    g.expect_error("down|/no/such")
     with g.client() as c:
         for fields in ("", 'If-None-Match: "e"\r\nRange: bytes=0-3\r\n'):
             m = c.get(target, fields)

@@ -131,15 +131,17 @@ def test_a_backend_that_is_not_there_is_unavailable(calls, backend):
     assert code_of(c.unary, b"a", timeout=10)[0] == grpc.StatusCode.UNAVAILABLE
 
 
-@pytest.mark.parametrize("status, code", [
-    (400, "INTERNAL"), (401, "UNAUTHENTICATED"), (403, "PERMISSION_DENIED"), (404, "UNIMPLEMENTED"),
-    (429, "UNAVAILABLE"), (503, "UNAVAILABLE"), (418, "UNKNOWN")])
-def test_statuses_that_only_http_has_get_their_place(gateway, status, code):
+PLACES = {400: "INTERNAL", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "UNIMPLEMENTED", 429: "UNAVAILABLE",
+          503: "UNAVAILABLE", 418: "UNKNOWN"}
+
+
+@pytest.mark.parametrize("status, code", PLACES.items())
+def test_statuses_that_only_http_has_get_their_place(shared_gateway, status, code):
     """Of responses that are no gRPC, a client makes the same of them."""
-    g = gateway("gateway {\n    threads 1\n}\nlisten 127.0.0.1:0\nsite * {\n    route * {\n"
-                f"        respond {status}\n    }}\n}}\n")
+    routes = "\n".join(f"route /{n}/* {{ respond {n} }}" for n in PLACES)
+    g = shared_gateway(f"gateway {{\n    threads 1\n}}\nlisten 127.0.0.1:0\nsite * {{\n{routes}\n}}\n")
     with grpc.insecure_channel("%s:%d" % g.address) as channel:
-        found, _ = code_of(channel.unary_unary("/a/b"), b"", timeout=10)
+        found, _ = code_of(channel.unary_unary(f"/{status}/b"), b"", timeout=10)
         assert found == getattr(grpc.StatusCode, code)
 
 

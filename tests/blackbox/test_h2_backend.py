@@ -491,8 +491,9 @@ MALFORMED = {
 
 
 @pytest.mark.faults
+@pytest.mark.serial
 @pytest.mark.parametrize("name", MALFORMED)
-def test_a_malformed_response_is_a_bad_gateway_and_harms_no_other(proxy, name):
+def test_a_malformed_response_is_a_bad_gateway_and_harms_no_other(shared_proxy, name):
     def script(c):
         h = H2Peer(c)
         good, bad = h.request(), h.request()
@@ -500,7 +501,7 @@ def test_a_malformed_response_is_a_bad_gateway_and_harms_no_other(proxy, name):
         h.until(lambda: bad.error)
         h.respond(good.stream, "fine")
         h.serve()
-    g = proxy(script, pool=shared("retry attempts=1"), threads=1)
+    g = shared_proxy(script, pool=shared("retry attempts=1", "fail count=off"), threads=1)
     with H2Client(g.address) as c:
         a, b = c.next_stream(), c.next_stream()
         for n in (a, b):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import H2Client
+from harness import Backend, H2Client
 
 pytestmark = pytest.mark.serial
 SITE = """
@@ -35,13 +35,20 @@ def answer_early(c):
     c.wait_closed()
 
 
-@pytest.fixture
-def site(proxy, backend, tmp_path):
-    cgi = tmp_path / "cgi"
-    cgi.mkdir()
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    cgi = tmp_path_factory.mktemp("cgi")
     (cgi / "env").write_text(PROGRAM)
     (cgi / "env").chmod(0o755)
-    return proxy(site=SITE % {"cgi": cgi, "early": backend(then=answer_early).address})
+    early = Backend(then=answer_early)
+    yield SITE % {"cgi": cgi, "early": early.address}
+    early.stop()
+    early.check()
+
+
+@pytest.fixture
+def site(shared_proxy, text):
+    return shared_proxy(site=text)
 
 
 def test_a_redirect_to_a_path_leads_to_no_other_host(site):
@@ -125,7 +132,8 @@ def test_internal_routes_are_not_for_clients(site):
     assert site.backend.requests[0].target == "/secret/x"
 
 
-def test_a_request_goes_on_at_another_path_with_its_body(site):
+def test_a_request_goes_on_at_another_path_with_its_body(proxy, text):
+    site = proxy(site=text)
     m = site.client().post("/hop", "abc", "X-Mine: 1\r\n")
     assert m.status == 200
     r = site.backend.requests[0]

@@ -4,6 +4,8 @@ import pytest
 
 from harness import Broken, Client, serve
 
+pytestmark = pytest.mark.serial
+
 
 def direct(backend):
     return Client((backend.host, backend.port))
