@@ -175,7 +175,7 @@ def test_killing_the_spawner_under_load_costs_no_get(app):
 
 def test_an_application_that_minds_no_term_does_not_outlive_its_spawner_for_long(app):
     """It would go on taking requests from the socket that another has by then."""
-    g = app("processes 1", "env DEAF=1")
+    g = app("processes 1", "env DEAF=1", "stop-timeout 100ms")
     old = pid_of(g)
     os.kill(g.children()["sluice-spawner"], signal.SIGKILL)
     g.expect_error("the spawner is gone")
