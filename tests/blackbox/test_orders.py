@@ -115,7 +115,7 @@ def test_a_reload_that_fails_leaves_the_logs_as_they_were(gateway):
     with taken_port() as taken:
         reload(g, config("two.log level=error", "listen 127.0.0.1:%d" % taken.getsockname()[1]), ok=False)
     reload(g, config("one.log level=info"))
-    assert "configuration 2 is in place" in (g.folder / "one.log").read_text()
+    wait_for(lambda: "configuration 2 is in place" in (g.folder / "one.log").read_text(), "the first log to go on")
     assert (g.folder / "two.log").read_text() == ""
     reload(g, config("two.log level=info"))
     wait_for(lambda: "configuration 3 is in place" in (g.folder / "two.log").read_text(), "the other log to be used")
