@@ -1,5 +1,6 @@
 """A name server on loopback that says what the test wants."""
 
+import contextlib
 import ipaddress
 import socket
 import struct
@@ -31,7 +32,8 @@ class NameServer:
                 return
             answer = self.answer(query)
             if not self.silent:
-                self.socket.sendto(answer, peer)
+                with contextlib.suppress(OSError):      # stopped meanwhile
+                    self.socket.sendto(answer, peer)
 
     def answer(self, query):
         """RFC 1035 4: one question, its answers."""
