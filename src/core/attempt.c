@@ -564,8 +564,9 @@ static bool may_retry(const struct exchange *x, enum attempt_failure failure)
     if (x->response != MSG_NONE || x->client_gone || is_overdue(x) ||
         at->count >= attempts_of(at) || !is_wanted(x, failure))
         return false;
-    bool harmless = x->state == EX_CONNECT || failure == FAIL_REFUSED ||
-                    !(at->sent || lane_is_sent(&at->lane)) || method_is_idempotent(x->req.method);
+    bool is_sent = (at->sent && !lane_is_unsent(&at->lane)) || lane_is_sent(&at->lane);
+    bool harmless = x->state == EX_CONNECT || failure == FAIL_REFUSED || !is_sent ||
+                    method_is_idempotent(x->req.method);
     return harmless && at->replay_complete;
 }
 

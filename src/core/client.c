@@ -42,6 +42,8 @@ void client_close(struct client *c, bool hard)
     if (c->state == CLIENT_CLOSED)
         return;
     c->state = CLIENT_CLOSED;
+    if (c->stream.outbox_place && !hard) /* what was answered is not lost */
+        stream_flush(&c->stream, &c->out);
     chain_clear(&c->out);
     stream_close(&c->stream, hard);
     timer_clear(&c->timer);

@@ -174,12 +174,23 @@ static bool must_wait(struct client *c)
     return true;
 }
 
+/* What was to be sent soon and could not be goes first: a client that does not read is asked for
+ * nothing. False: the connection is over, or waits for it until it has been idle for too long. */
+static bool send_rest(struct client *c)
+{
+    if (chain_is_empty(&c->out) || c->stream.outbox_place)
+        return true;
+    if (!stream_flush(&c->stream, &c->out))
+        client_close(c, false);
+    return chain_is_empty(&c->out) && c->state == CLIENT_OPEN;
+}
+
 /* Drives the connection until it must wait. Exchanges that end at once come back through
  * front_done(), which leaves going on to this loop. */
 static void client_run(struct client *c)
 {
     uint32_t before = c->requests;
-    if (c->is_running)
+    if (c->is_running || !send_rest(c))
         return;
     c->is_running = true;
     while (is_idle(c) && !(c->requests != before && must_wait(c)) &&
@@ -213,6 +224,8 @@ static void h1_on_ready(struct client *c)
         abort_unsent(x, "connection reset by the client");
     else if (c->stream.hup && x->request >= MSG_COMPLETE)
         x->client_gone = true;
+    if (x->state != EX_RELAY && !chain_is_empty(&c->out)) /* of the response before */
+        stream_flush(&c->stream, &c->out);
     exchange_run(x);
 }
 
@@ -372,6 +385,13 @@ static void put_end(struct exchange *x)
         x->broken = true;
 }
 
+/* This is the end of the response, and the connection goes on after it. */
+static bool stays(const struct exchange *x)
+{
+    return x->response == MSG_PASSED && x->request >= MSG_COMPLETE && !x->close_client &&
+           !x->broken && !x->body_unread;
+}
+
 static bool front_send(struct exchange *x)
 {
     struct client *c = x->client;
@@ -386,6 +406,8 @@ static bool front_send(struct exchange *x)
     size_t before = c->out.bytes;
     if (before == 0)
         return moved;
+    if (stays(x) && stream_send_soon(&c->stream, &c->out))
+        return x->client_moved = true;
     bool has_backend = lane_is_open(&x->attempt.lane);
     if (!stream_flush_part(&c->stream, &c->out,
                            has_backend ? EXCHANGE_TURN_BYTES / 2 : EXCHANGE_TURN_FILE_BYTES)) {
@@ -404,7 +426,7 @@ static bool front_send(struct exchange *x)
 static bool front_is_flushed(const struct exchange *x)
 {
     const struct client *c = x->client;
-    return chain_is_empty(&c->out);
+    return chain_is_empty(&c->out) || c->stream.outbox_place;
 }
 
 static uint64_t front_plain_left(const struct exchange *x)
@@ -472,7 +494,8 @@ static void front_done(struct exchange *x, bool broken)
     c->h1.x = NULL;
     if (broken) {
         client_close(c, hard);
-    } else if (close || must_go(c)) {
+    } else if (close ||
+               (must_go(c) && stream_flush(&c->stream, &c->out) && chain_is_empty(&c->out))) {
         client_end(c, request_read);
     } else {
         h1_reader_init(&c->h1.reader);
@@ -507,6 +530,8 @@ void client_h1_start(struct client *c)
 /* An idle one takes a request that has just arrived, else closes. */
 static void h1_stop(struct client *c)
 {
+    if (c->stream.outbox_place)
+        stream_flush(&c->stream, &c->out);
     if (!c->h1.x && !c->h1.first_us)
         client_run(c);
 }

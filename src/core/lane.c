@@ -37,6 +37,21 @@ size_t lane_flush(struct lane *l)
     return sent;
 }
 
+bool lane_send_soon(struct lane *l)
+{
+    return !l->carrier && stream_send_soon(&l->conn->stream, l->out);
+}
+
+bool lane_is_flushed(const struct lane *l)
+{
+    return chain_is_empty(l->out) || (!l->carrier && l->conn->stream.outbox_place);
+}
+
+bool lane_is_unsent(const struct lane *l)
+{
+    return !l->carrier && l->conn && l->conn->stream.is_unsent;
+}
+
 void lane_finish(struct lane *l)
 {
     if (!l->carrier)

@@ -41,6 +41,12 @@ int lane_connect_result(const struct lane *l);
 
 /* Sends what it can of out. Bytes that have gone since this was last asked. */
 size_t lane_flush(struct lane *l);
+/* out is all of the request: it may go out together with others, soon. False: flush it. */
+bool lane_send_soon(struct lane *l);
+/* Whether all that is in out has gone, or goes soon. */
+bool lane_is_flushed(const struct lane *l);
+/* It was to be sent soon, and the connection was broken before anything of it went out. */
+bool lane_is_unsent(const struct lane *l);
 /* Nothing more will be sent: tells the backend so by closing our side. */
 void lane_finish(struct lane *l);
 /* Whether the backend may have seen anything of the request. */

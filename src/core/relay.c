@@ -133,7 +133,17 @@ static bool pass_request(struct exchange *x)
 /* All of the request has gone out: this direction has nothing to do any more. */
 static bool is_passed(const struct exchange *x)
 {
-    return x->request == MSG_PASSED && chain_is_empty(x->attempt.lane.out);
+    return x->request == MSG_PASSED && lane_is_flushed(&x->attempt.lane);
+}
+
+/* Sends what the codec has written. True: something of it has gone, or goes soon. */
+static bool send_request(struct exchange *x)
+{
+    struct attempt *at = &x->attempt;
+    bool is_first = !at->sent && !chain_is_empty(at->lane.out);
+    if (is_first && x->request == MSG_PASSED && !at->codec->finishes && lane_send_soon(&at->lane))
+        return true;
+    return lane_flush(&at->lane);
 }
 
 /* True: something moved, and more may. */
@@ -146,7 +156,7 @@ static bool inbound(struct exchange *x)
     if (x->state != EX_RELAY || !lane_is_open(&at->lane))
         return moved;
     moved |= pass_request(x);
-    if (lane_flush(&at->lane))
+    if (send_request(x))
         moved = x->conn_moved = at->sent = true;
     if (!is_passed(x))
         return moved;
@@ -473,7 +483,7 @@ static enum wait backend_wait(const struct exchange *x)
 {
     if (x->handoff)
         return WAIT_REST;
-    if (!chain_is_empty(x->attempt.lane.out))
+    if (!lane_is_flushed(&x->attempt.lane))
         return WAIT_WRITE;
     if (x->resp_framing.kind == BODY_TUNNEL && x->response == MSG_BODY)
         return WAIT_TUNNEL;

@@ -252,11 +252,13 @@ static void turn(struct loop *l)
     int count = epoll_wait(l->epoll_fd, events, LOOP_EVENTS_MAX, wait_ms(l));
     update_clock(l);
     l->has_run_posts = false;
+    l->outbox.is_open = true;
     for (int i = 0; i < count; i++) {
         struct watch *w = events[i].data.ptr;
         if (w->fd >= 0)
             w->on_event(w, events[i].events);
     }
+    outbox_end(&l->outbox);
     if (!l->has_run_posts)
         run_posts(l); /* which an earlier turn has left */
     run_timers(l);

@@ -1,7 +1,8 @@
 /* One event loop: epoll, timers, and work put off to the end of the turn. One per worker thread;
  * everything here is called by the thread that runs the loop, except loop_post().
  *
- * A turn: wait for events, call the handlers, fire due timers, run what was deferred. Nobody frees
+ * A turn: wait for events, call the handlers, send what they have put into the outbox, fire due
+ * timers, run what was deferred. Nobody frees
  * an object while its handlers may still be on the stack: loop_defer() does it at the end.
  *
  * A turn is to be short, as all that became ready meanwhile waits for it. So it takes few events,
@@ -20,6 +21,7 @@
 #include "base/heap.h"
 #include "base/hist.h"
 #include "base/list.h"
+#include "net/outbox.h"
 
 struct loop;
 
@@ -71,6 +73,7 @@ struct loop {
     struct hist turns;         /* how long they took, waiting aside */
     struct counter longest_us; /* of them */
     struct buf_pool bufs;
+    struct outbox outbox;
     struct tls_loop *tls; /* what its encrypted streams share, see tls_stream.c; NULL: none yet */
 };
 

@@ -211,6 +211,7 @@ static void release_in(struct stream *s)
 
 void stream_close(struct stream *s, bool hard)
 {
+    stream_leave_outbox(s);
     release_in(s);
     if (s->tls)
         s->transport->close(s, hard);
@@ -323,6 +324,14 @@ bool stream_flush(struct stream *s, struct chain *out)
 }
 
 bool stream_flush_part(struct stream *s, struct chain *out, size_t max)
+{
+    stream_leave_outbox(s);
+    if (out->bytes > OUTBOX_BYTES)
+        outbox_send(&s->loop->outbox);
+    return stream_write(s, out, max);
+}
+
+bool stream_write(struct stream *s, struct chain *out, size_t max)
 {
     for (size_t total = 0; s->writable && !chain_is_empty(out) && total < max;) {
         ssize_t sent = s->transport->write(s, out);

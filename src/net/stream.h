@@ -55,15 +55,17 @@ struct stream {
     struct buf *in; /* bytes read and not yet consumed; NULL while there are none */
     uint32_t in_at; /* of the first one in in->data */
     bool readable, writable;
-    bool filled : 1;   /* the last read got all it had room for */
-    bool spliced : 1;  /* of the newest message: some of it went into a pipe */
-    bool hup;          /* the peer sent FIN or reset: read to find out */
-    bool reset;        /* the connection is broken both ways (RST) */
-    bool eof;          /* all it sent has been read */
-    bool is_ending;    /* nothing follows what is in the chain: a last word can go with it */
-    bool finished;     /* stream_finish() was called */
-    int error;         /* -errno of the first failure; 0 */
-    struct slice lead; /* goes out before all else; see stream_lead() */
+    bool filled : 1;      /* the last read got all it had room for */
+    bool spliced : 1;     /* of the newest message: some of it went into a pipe */
+    bool is_ending : 1;   /* nothing follows what is in the chain: a last word can go with it */
+    bool finished : 1;    /* stream_finish() was called */
+    bool is_unsent : 1;   /* it has failed before anything of what was in the outbox was sent */
+    bool hup;             /* the peer sent FIN or reset: read to find out */
+    bool reset;           /* the connection is broken both ways (RST) */
+    bool eof;             /* all it sent has been read */
+    uint8_t outbox_place; /* from 1; 0: nothing of it is there */
+    int error;            /* -errno of the first failure; 0 */
+    struct slice lead;    /* goes out before all else; see stream_lead() */
 };
 
 /* fd is connected or connecting, non-blocking; owned from here on. 0 or -errno (fd then closed). */
@@ -112,6 +114,8 @@ void stream_settle(struct stream *s);
 bool stream_flush(struct stream *s, struct chain *out);
 /* The same, but about max bytes at most: a fast receiver would take a large file all at once. */
 bool stream_flush_part(struct stream *s, struct chain *out, size_t max);
+/* The same, whatever waits in the outbox: for outbox.c. */
+bool stream_write(struct stream *s, struct chain *out, size_t max);
 
 /* Moves up to n body bytes from the socket into a pipe, past user space. As stream_fill answers;
  * only when nothing waits in stream_bytes() and the transport can splice. */

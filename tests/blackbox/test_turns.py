@@ -155,19 +155,34 @@ def test_requests_of_one_read_take_turns(gateway, tmp_path, trace):
     assert most <= 3    # one when it has been read, one in the connection's turn, and one when that has sent
 
 
-def test_requests_that_are_sent_ahead_take_turns(gateway, trace):
+def test_requests_that_are_sent_ahead_take_turns(gateway, tmp_path, trace):
     """Each is answered at once, and others would wait for all that one client has sent."""
     count = 40
-    g = gateway("gateway { threads 1; access-log off }\nlisten 127.0.0.1:0\nsite { respond 200 hello }\n")
+    for i in range(count):
+        (tmp_path / f"f{i}").write_text("hello")
+    g = gateway("gateway { threads 1; access-log off }\nlisten 127.0.0.1:0\n"
+                f"site {{ root {tmp_path}; files }}\n")
     c = g.client()
-    t = trace(g, "sendto", inject=["sendto"])
-    c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n" * count)
+    t = trace(g, "openat2", inject=["openat2"])
+    c.send("".join(f"GET /f{i} HTTP/1.1\r\nHost: a\r\n\r\n" for i in range(count)))
     for _ in range(count):
         assert c.response().body == b"hello"
-    most, all_calls = t.most("sendto")
+    most, all_calls = t.most("openat2")
     print(most, all_calls)
     assert all_calls == count
     assert most <= 1
+
+
+def test_requests_that_are_sent_ahead_are_answered_together(gateway, trace):
+    """Of one turn, and its answers leave in one write."""
+    count = 40
+    g = gateway("gateway { threads 1; access-log off }\nlisten 127.0.0.1:0\nsite { respond 200 hello }\n")
+    c = g.client()
+    t = trace(g, "sendto")
+    c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n" * count)
+    for _ in range(count):
+        assert c.response().body == b"hello"
+    assert t.most("sendto")[1] < count / 4      # once for 4 KiB, or when a turn was long
 
 
 def test_idle_clients_are_closed_a_few_at_a_time_when_the_gateway_stops(gateway, trace):
