@@ -336,7 +336,8 @@ uint64_t attempt_limit_ms(const struct exchange *x, uint32_t ms)
     uint64_t deadline_us = x->attempt.deadline_us, now_us = x->worker->loop.now_us;
     if (!deadline_us || x->response != MSG_NONE)
         return ms;
-    uint64_t left_ms = deadline_us > now_us ? (deadline_us - now_us + 999) / 1000 : 0;
+    /* Timers count in whole milliseconds: not one too early, when it is not overdue. */
+    uint64_t left_ms = deadline_us > now_us ? (deadline_us + 999) / 1000 - now_us / 1000 : 0;
     return left_ms < ms ? left_ms : ms;
 }
 
