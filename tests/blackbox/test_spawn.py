@@ -487,7 +487,8 @@ def anybodys(here, folder):
 def test_a_master_that_is_killed_takes_all_others_along(gateway, here, tmp_path, user):
     text = config_with(anybodys(here, tmp_path), ("app", "processes 2"))
     g = gateway(text.replace("gateway {", f"gateway {{\n{user}", 1))
-    pids = {pid_of(g) for _ in range(10)} | set(g.children().values())
+    both = wait_for(lambda: len(ready(g)) == 2 and ready(g), "both to be ready")
+    pids = {p["pid"] for p in both} | set(g.children().values())
     assert len(pids) == 4 + (user != "" and os.geteuid() == 0)
     g.expect_error("the master is gone: stopping")
     os.kill(g.pid, signal.SIGKILL)
