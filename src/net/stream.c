@@ -389,31 +389,6 @@ int stream_dial(const struct sockaddr *addr, unsigned addr_len, bool writes_once
     return rc;
 }
 
-static bool is_loopback(const struct sockaddr *addr)
-{
-    const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)addr;
-    if (addr->sa_family == AF_INET)
-        return ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-    return addr->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
-}
-
-/* The answer to a SYN over loopback comes within connect(), which says EINPROGRESS all the same:
- * asked again, it says how that went. */
-void stream_look(struct stream *s, const struct sockaddr *addr, unsigned addr_len)
-{
-    if (s->watch.fd < 0 || s->tls || s->lead.n || s->error)
-        return;
-    if (addr->sa_family == AF_UNIX)
-        s->writable = true;
-    if (!is_loopback(addr))
-        return;
-    if (connect(s->watch.fd, addr, addr_len) == 0 || errno == EISCONN)
-        s->writable = true;
-    else if (errno != EALREADY && errno != EINTR)
-        s->error = -errno;
-}
-
 int stream_dial_result(const struct stream *s)
 {
     int error = 0;

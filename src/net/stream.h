@@ -130,9 +130,6 @@ struct sockaddr;
 int stream_dial(const struct sockaddr *addr, unsigned addr_len, bool writes_once, int *fd);
 /* For one that was: more writes come after all. */
 void stream_no_delay(int fd);
-/* Right after: whether it stands already, where that is settled at once: on this machine. Else the
- * first event tells. */
-void stream_look(struct stream *s, const struct sockaddr *addr, unsigned addr_len);
 /* The outcome of a connect once the stream is writable: 0 or -errno. */
 int stream_dial_result(const struct stream *s);
 

@@ -191,7 +191,9 @@ struct conn *conn_adopt(struct loop *loop, int fd, struct backend *backend, stru
 
 void conn_look(struct conn *c)
 {
-    stream_look(&c->stream, (const struct sockaddr *)&c->backend->addr, c->backend->addr_len);
+    struct stream *s = &c->stream;
+    if (c->backend->addr.ss_family == AF_UNIX && s->watch.fd >= 0 && !s->tls && !s->lead.n)
+        s->writable = true;
 }
 
 int conn_connect_result(const struct conn *c)

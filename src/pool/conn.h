@@ -92,7 +92,8 @@ void conn_own_shared(struct conn *c, const struct conn_owner *owner);
 bool conn_is_worn(const struct conn *c);
 /* Whether it stands: 0, -EINPROGRESS, or why it cannot (-errno). */
 int conn_connect_result(const struct conn *c);
-/* Right after conn_dial(): has that answer known at once where it is settled by then. */
+/* Right after conn_dial(): has that answer known at once where it is settled by then. Over TCP the
+ * first event tells. */
 void conn_look(struct conn *c);
 /* Closes it now, gives its slot back and frees it at the end of the turn. Harmless when closed. */
 void conn_close(struct conn *c);
