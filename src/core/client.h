@@ -52,7 +52,8 @@ struct client {
     enum client_state state : 8;
     bool allows_h2; /* the listener does */
     bool is_tls;
-    bool is_running; /* client_h1.c is at it already */
+    bool is_running : 1; /* client_h1.c is at it already */
+    bool has_rest : 1;   /* it waits until the rest of the last responses has gone */
     uint32_t requests;
     uint64_t since_ms;         /* accepted */
     struct tls_peer *tls_peer; /* whose certificate it has shown; NULL: none */

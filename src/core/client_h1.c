@@ -135,11 +135,9 @@ static bool read_more(struct client *c)
     if (!c->stream.readable)
         return false;
     ssize_t n = stream_fill_head(&c->stream);
-    if (n > 0)
-        return true;
-    if (n != -EAGAIN)
+    if (n < 0 && n != -EAGAIN)
         client_close(c, false);
-    return false;
+    return n > 0;
 }
 
 static void park_idle(struct client *c)
@@ -175,14 +173,26 @@ static bool must_wait(struct client *c)
 }
 
 /* What was to be sent soon and could not be goes first: a client that does not read is asked for
- * nothing. False: the connection is over, or waits for it until it has been idle for too long. */
+ * nothing. False: the connection is over, or waits until it has gone. */
 static bool send_rest(struct client *c)
 {
     if (chain_is_empty(&c->out) || c->stream.outbox_place)
         return true;
-    if (!stream_flush(&c->stream, &c->out))
+    size_t before = c->out.bytes;
+    bool alive = stream_flush(&c->stream, &c->out);
+    bool has_rest = !chain_is_empty(&c->out);
+    if (!alive)
         client_close(c, false);
-    return chain_is_empty(&c->out) && c->state == CLIENT_OPEN;
+    else if (has_rest && (c->out.bytes < before || !c->has_rest))
+        timer_set(&c->worker->loop, &c->timer, client_conf(c)->write_ms);
+    c->has_rest = has_rest;
+    return alive && !has_rest;
+}
+
+/* Nothing more comes, or is waited for. */
+static bool is_over(const struct client *c)
+{
+    return c->stream.eof || (must_go(c) && !c->h1.first_us);
 }
 
 /* Drives the connection until it must wait. Exchanges that end at once come back through
@@ -196,11 +206,12 @@ static void client_run(struct client *c)
     while (is_idle(c) && !(c->requests != before && must_wait(c)) &&
            (take_request(c) || read_more(c)))
         ;
-    if (is_idle(c)) {
-        if (must_go(c) && !c->h1.first_us)
+    if (is_idle(c) && is_over(c)) {
+        stream_leave_outbox(&c->stream);
+        if (send_rest(c)) /* else when the client has taken what it was answered */
             client_close(c, false);
-        else
-            park_idle(c);
+    } else if (is_idle(c)) {
+        park_idle(c);
     }
     c->is_running = false;
 }
@@ -252,7 +263,7 @@ static void h1_on_due(struct client *c)
 {
     if (c->h1.x)
         on_busy_due(c->h1.x);
-    else if (c->h1.first_us)
+    else if (c->h1.first_us && chain_is_empty(&c->out))
         on_late_head(c);
     else
         client_close(c, false);
@@ -530,8 +541,6 @@ void client_h1_start(struct client *c)
 /* An idle one takes a request that has just arrived, else closes. */
 static void h1_stop(struct client *c)
 {
-    if (c->stream.outbox_place)
-        stream_flush(&c->stream, &c->out);
     if (!c->h1.x && !c->h1.first_us)
         client_run(c);
 }

@@ -22,9 +22,9 @@ LONG = "delay_exit=3000"    # us; a turn is long after 1000
 class Trace:
     """The system calls of each thread, in order: (name, descriptor)."""
 
-    def __init__(self, pid, path, calls, inject=()):
+    def __init__(self, pid, path, calls, inject=(), fail=None):
         self.path = path
-        options = [f"--inject={name}:{LONG}" for name in inject]
+        options = [f"--inject={name}:{LONG}" for name in inject] + ([f"--inject={fail}"] if fail else [])
         self.process = subprocess.Popen(["strace", "-f", "-o", path, "-e", f"trace=epoll_wait,{calls}", *options,
                                          "-p", str(pid)], stderr=subprocess.PIPE, text=True)
         assert "attached" in self.process.stderr.readline()
@@ -55,8 +55,8 @@ class Trace:
 def trace(tmp_path):
     made = []
 
-    def begin(g, calls, inject=()):
-        made.append(Trace(g.serving_pid(), tmp_path / "strace.out", calls, inject))
+    def begin(g, calls, inject=(), fail=None):
+        made.append(Trace(g.serving_pid(), tmp_path / "strace.out", calls, inject, fail))
         return made[-1]
     yield begin
     for t in made:
