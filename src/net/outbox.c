@@ -7,11 +7,20 @@
 #include "net/loop.h"
 #include "net/stream.h"
 
+/* What is not counted may be gone as soon as its owner has nothing more to send. */
+static bool is_counted(const struct chain *c)
+{
+    chain_each (l, c)
+        if (l->kind == LINK_MEM && !l->buf)
+            return false;
+    return true;
+}
+
 bool stream_send_soon(struct stream *s, struct chain *out)
 {
     struct outbox *o = &s->loop->outbox;
     if (out->bytes > OUTBOX_BYTES || out->head->kind != LINK_MEM || !s->writable || s->error ||
-        s->tls || s->lead.n)
+        s->tls || s->lead.n || !is_counted(out))
         return false;
     if (s->outbox_place)
         return true;

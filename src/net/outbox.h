@@ -32,7 +32,8 @@ void outbox_send(struct outbox *o);
 void outbox_end(struct outbox *o);
 
 /* Puts the chain in, to be sent soon; it stays the caller's, who leaves it there and may add to it.
- * False: it cannot wait, or has waited enough; then it is to be flushed. */
+ * False: it cannot wait, has waited enough, or names memory that it does not keep alive
+ * (chain_put_static()); then it is to be flushed. */
 bool stream_send_soon(struct stream *s, struct chain *out);
 /* Takes it out again unsent: the caller sees to it, or it is not wanted. */
 void stream_leave_outbox(struct stream *s);

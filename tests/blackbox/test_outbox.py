@@ -166,6 +166,25 @@ def test_answers_that_have_no_room_arrive_once_the_client_reads(site, then):
     check(c, ["/f4"])
 
 
+def test_an_error_page_that_has_no_room_outlives_its_configuration(site, tmp_path):
+    page = b"sorry " * 400
+    (tmp_path / "page.html").write_bytes(page)
+    s = site()
+    text = s.text.replace("route /gone", f"route /sorry {{ error-page 403 file={tmp_path}/page.html; respond 403 }}\n"
+                          "    route /gone")
+    reload(s.g, text)
+    c, targets = s.full()
+    with Held(s.g):
+        c.send(request("/f1") + request("/sorry"))
+    s.g.get()
+    for _ in range(3):
+        reload(s.g, s.text)
+        s.g.get()
+    check(c, [*targets, "/f1"])
+    m = c.response()
+    assert m.status == 403 and m.body == page
+
+
 def test_answers_that_have_no_room_wait_while_the_next_request_does(site):
     s = site()
     go = Event()

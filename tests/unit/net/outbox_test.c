@@ -260,7 +260,7 @@ static void test_what_is_large_is_not_taken(void **state)
     (void)state;
     static const char bytes[OUTBOX_BYTES];
     struct sender *s = &senders[0];
-    chain_put_static(&s->out, slice_of(bytes, sizeof(bytes)));
+    chain_copy(&s->out, slice_of(bytes, sizeof(bytes)));
     assert_true(stream_send_soon(&s->stream, &s->out));
     put(s, "x"); /* and what has become so is to be flushed */
     assert_false(stream_send_soon(&s->stream, &s->out));
@@ -290,6 +290,19 @@ static void test_a_file_is_not_taken_but_behind_a_head(void **state)
     chain_clear(&alone->out);
     assert_int_equal(source.refs, 1);
     close(fd);
+}
+
+/* Its owner may let go of it as soon as it counts as sent. */
+static void test_what_is_not_counted_is_not_taken(void **state)
+{
+    (void)state;
+    struct sender *s = &senders[0];
+    put_soon(s, "head ");
+    chain_put_static(&s->out, SLICE("text of a configuration"));
+    put(s, " end");
+    assert_false(stream_send_soon(&s->stream, &s->out));
+    assert_true(stream_flush(&s->stream, &s->out));
+    check_got(s, "head text of a configuration end");
 }
 
 static void test_who_cannot_write_is_not_taken(void **state)
@@ -531,6 +544,7 @@ int main(void)
         TEST(test_a_place_that_was_left_is_not_free_before_the_end),
         TEST(test_what_is_large_is_not_taken),
         TEST(test_a_file_is_not_taken_but_behind_a_head),
+        TEST(test_what_is_not_counted_is_not_taken),
         TEST(test_who_cannot_write_is_not_taken),
         TEST(test_a_full_socket_is_told_once),
         TEST(test_what_was_sent_in_part_is_told_once),
