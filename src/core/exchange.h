@@ -58,7 +58,7 @@ enum exchange_state {
 /* What an exchange may move in a turn of the loop, bytes read and bytes sent; others wait for about
  * half a millisecond. Of a file it is less: clients that are sent to in turn each find more when
  * they look, and are woken a third as often. */
-enum { EXCHANGE_TURN_BYTES = 2 << 20, EXCHANGE_TURN_FILE_BYTES = 320 << 10 };
+enum { EXCHANGE_TURN_BYTES = 2 << 20, EXCHANGE_TURN_FILE_BYTES = 160 << 10 };
 
 enum next { NEXT, PARK }; /* PARK: an event or a timer will call us */
 

@@ -14,8 +14,8 @@
 #include "net/direct.h"
 
 enum {
-    IOV_COUNT = 72, /* a whole BUF_HUGE of chunks of 16 KiB in one write */
-    SENDFILE_MAX = 320 * 1024,
+    IOV_COUNT = 72,            /* a whole BUF_HUGE of chunks of 16 KiB in one write */
+    SENDFILE_MAX = 160 * 1024, /* no multiple of 64 KiB, of which a little is left for a segment */
     TOGETHER_MAX = 32 * 1024,
     EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP,
 };
