@@ -339,6 +339,35 @@ def shared_site(lent, tmp_path_factory):
 
 # ---- requests that cannot leave ----
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize("first", ["client", "backend"])
+def test_a_kept_connection_that_ends_as_requests_come(proxy, method, how, first):
+    """Both are found in one turn. What was not sent on it is sent on another."""
+    go, ended = Event(), Event()
+
+    def once(c):
+        c.request()
+        c.respond("first")
+        assert go.wait(20)
+        getattr(c, how)()
+        ended.set()
+    g = proxy(once, then=serve(lambda r, c: f"{r.target} ".encode() + r.body), threads=1)
+    c = g.client()
+    assert c.get().body == b"first"
+    body = "pay" if method == "POST" else ""
+    requests = "".join(request(f"/{n}", method, body=body) for n in range(3))
+    with Held(g):
+        if first == "client":
+            c.send(requests)
+        go.set()
+        assert ended.wait(10)
+        if first == "backend":
+            c.send(requests)
+    assert [c.response().body for _ in range(3)] == [f"/{n} {body}".encode() for n in range(3)]
+    assert [r.target for r in g.backend.requests] == ["/", "/0", "/1", "/2"]
+
+
 @pytest.mark.plain
 def test_a_post_of_which_nothing_was_sent_is_sent_again(proxy, trace):  # noqa: F811
     """The connection breaks after it has been looked at and before the end of the turn."""
