@@ -54,6 +54,7 @@ struct client {
     bool is_tls;
     bool is_running : 1; /* client_h1.c is at it already */
     bool has_rest : 1;   /* it waits until the rest of the last responses has gone */
+    bool is_last : 1;    /* nothing is read behind the last one: it has broken off */
     uint32_t requests;
     uint64_t since_ms;         /* accepted */
     struct tls_peer *tls_peer; /* whose certificate it has shown; NULL: none */

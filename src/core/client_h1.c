@@ -192,7 +192,7 @@ static bool send_rest(struct client *c)
 /* Nothing more comes, or is waited for. */
 static bool is_over(const struct client *c)
 {
-    return c->stream.eof || (must_go(c) && !c->h1.first_us);
+    return c->is_last || c->stream.eof || (must_go(c) && !c->h1.first_us);
 }
 
 /* Drives the connection until it must wait. Exchanges that end at once come back through
@@ -203,7 +203,7 @@ static void client_run(struct client *c)
     if (c->is_running || !send_rest(c))
         return;
     c->is_running = true;
-    while (is_idle(c) && !(c->requests != before && must_wait(c)) &&
+    while (is_idle(c) && !c->is_last && !(c->requests != before && must_wait(c)) &&
            (take_request(c) || read_more(c)))
         ;
     if (is_idle(c) && is_over(c)) {
@@ -219,8 +219,9 @@ static void client_run(struct client *c)
 /* What was encoded and will not be sent any more does not count. */
 static void abort_unsent(struct exchange *x, const char *why)
 {
-    const struct client *c = x->client;
+    struct client *c = x->client;
     x->resp_bytes -= c->out.bytes < x->resp_bytes ? c->out.bytes : x->resp_bytes;
+    chain_clear(&c->out);
     exchange_abort(x, why);
 }
 
@@ -503,8 +504,12 @@ static void front_done(struct exchange *x, bool broken)
     bool hard = broken && c->h1.writer.kind == BODY_CLOSE;
     exchange_free(x);
     c->h1.x = NULL;
-    if (broken) {
-        client_close(c, hard);
+    if (hard) {
+        client_close(c, true);
+    } else if (broken) { /* whole responses may be before what has broken off */
+        c->is_last = true;
+        stream_leave_outbox(&c->stream);
+        client_run(c);
     } else if (close ||
                (must_go(c) && stream_flush(&c->stream, &c->out) && chain_is_empty(&c->out))) {
         client_end(c, request_read);

@@ -204,6 +204,31 @@ def test_answers_that_have_no_room_wait_while_the_next_request_does(site):
     assert c.response().body == b"slow /app/1"
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize("how", ["backend", "client"])
+def test_answers_that_have_no_room_do_not_suffer_from_a_request_behind_them(site, how):
+    """Its answer breaks off, or it does itself."""
+    s = site()
+
+    def breaks_off(c):
+        c.head()
+        c.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        if how == "client":
+            c.wait_closed()
+    s.app.scripts, s.app.then = [breaks_off], None
+    c, targets = s.full()
+    with Held(s.g):
+        if how == "backend":
+            c.send(ALL_LAST + request("/app/1"))
+        else:
+            c.send(ALL_LAST + "POST /app/1 HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nhalf").half_close()
+    s.g.access(2 * len(targets) + 5 + len(LAST))
+    s.g.get()
+    check(c, targets + LAST)
+    with pytest.raises(Broken):
+        c.response()
+
+
 @pytest.mark.parametrize("then", ["", "half close", "part"])
 def test_a_client_that_never_reads_is_closed(site, then):
     s = site("timeout write=200ms idle=1h head=1h")
