@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/outbox.h"
 
-#include <errno.h>
-
 #include "base/chain.h"
 #include "net/loop.h"
 #include "net/stream.h"

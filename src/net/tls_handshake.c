@@ -80,6 +80,7 @@ static bool step(struct stream *s)
     t->has_begun = true;
     t->has_heard |= got > 0;
     tls_provider_tell(&tl->crypt, t->record);
+    outbox_send(&s->loop->outbox); /* what others have said does not wait for this */
     int rc = SSL_do_handshake(t->ssl);
     tls_provider_tell(NULL, NULL);
     bool wants_more = rc <= 0 && SSL_get_error(t->ssl, rc) == SSL_ERROR_WANT_READ;
