@@ -510,8 +510,7 @@ static void front_done(struct exchange *x, bool broken)
         c->is_last = true;
         stream_leave_outbox(&c->stream);
         client_run(c);
-    } else if (close ||
-               (must_go(c) && stream_flush(&c->stream, &c->out) && chain_is_empty(&c->out))) {
+    } else if (close) {
         client_end(c, request_read);
     } else {
         h1_reader_init(&c->h1.reader);

@@ -2,8 +2,8 @@
  * everything here is called by the thread that runs the loop, except loop_post().
  *
  * A turn: wait for events, call the handlers, send what they have put into the outbox, fire due
- * timers, run what was deferred. Nobody frees
- * an object while its handlers may still be on the stack: loop_defer() does it at the end.
+ * timers, run what was deferred. Nobody frees an object while its handlers may still be on the
+ * stack: loop_defer() does it at the end.
  *
  * A turn is to be short, as all that became ready meanwhile waits for it. So it takes few events,
  * and once it is long (loop_turn_is_long) what can wait is left to the next one: posts, deadlines,
