@@ -642,7 +642,7 @@ def test_nghttp(shared_proxy):
 
 
 def test_h2load(shared_proxy):
-    g = shared_proxy(then=serve(lambda r, c: bytes(1000)))
+    g = shared_proxy(then=serve(lambda r, c: bytes(1000)), gateway=["access-log off"])
     out = subprocess.run(["h2load", "-n", "2000", "-c", "10", "-m", "20", f"{g.url}/"], capture_output=True,
                          text=True, timeout=60)
     assert "2000 succeeded, 0 failed, 0 errored" in out.stdout, out.stdout
