@@ -22,12 +22,12 @@ static void forget_tried(struct attempt *at)
     at->demand.tried.count = 0;
 }
 
-void attempt_fini(struct attempt *at)
+void attempt_fini(struct attempt *at, uint32_t worker)
 {
     chain_clear(&at->replay);
     forget_tried(at);
     if (at->backend)
-        backend_unref(at->backend);
+        backend_unuse(at->backend, worker);
 }
 
 void attempt_init(struct attempt *at, struct pool *pool, const struct back_codec *codec)
@@ -65,11 +65,12 @@ static void on_due(void *owner)
     attempt_on_due(owner);
 }
 
-static void remember(struct attempt *at, struct backend *b)
+static void remember(struct attempt *at, struct backend *b, uint32_t worker)
 {
-    if (at->backend)
-        backend_unref(at->backend);
-    at->backend = backend_ref(b);
+    struct backend *before = at->backend;
+    at->backend = backend_use(b, worker);
+    if (before)
+        backend_unuse(before, worker);
 }
 
 /* A process of ours that broke off is asked again, or one that is started in its place; one that
@@ -285,7 +286,7 @@ static void start_with(struct exchange *x, struct backend *b)
     x->attempt.count++;
     x->attempt.sent = false;
     x->dial_us = x->worker->loop.now_us;
-    remember(&x->attempt, b);
+    remember(&x->attempt, b, x->worker->index);
     stats_attempt(x);
 }
 

@@ -48,7 +48,7 @@ static inline bool attempt_is_flushed(const struct attempt *at)
 }
 
 void attempt_init(struct attempt *at, struct pool *pool, const struct back_codec *codec);
-void attempt_fini(struct attempt *at);
+void attempt_fini(struct attempt *at, uint32_t worker);
 /* Picks a backend and gets a connection to it: busy and ready (EX_RELAY), connecting (EX_CONNECT),
  * or waiting for a slot (EX_WAIT_SLOT). With none left, answers with the newest failure. */
 void attempt_start(struct exchange *x);

@@ -119,7 +119,7 @@ void exchange_free(struct exchange *x)
     chain_clear(&x->coded);
     compress_drop(x);
     pace_drop(x);
-    attempt_fini(&x->attempt);
+    attempt_fini(&x->attempt, w->index);
     if (x->req_spool)
         spool_close(x->req_spool);
     if (x->resp_spool)

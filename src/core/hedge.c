@@ -56,7 +56,7 @@ static void let_go(struct exchange *x, enum verdict verdict)
     struct conn *c = take_aside(h);
     c->outcome.verdict = verdict;
     conn_close(c);
-    backend_unref(h->backend);
+    backend_unuse(h->backend, x->worker->index);
 }
 
 static void on_failed(struct exchange *x, const char *why)
@@ -75,7 +75,7 @@ static void come_back(struct exchange *x)
     x->dial_us = h->dial_us;
     x->begin_us = h->begin_us;
     at->reused = h->reused;
-    backend_unref(at->backend);
+    backend_unuse(at->backend, x->worker->index);
     at->backend = h->backend;
     if (h->is_racing) /* still in EX_CONNECT, as the other one was */
         return;
@@ -136,7 +136,7 @@ static void put_aside(struct exchange *x)
     struct attempt *at = &x->attempt;
     struct conn *c = at->lane.conn;
     at->hedge = (struct hedge){.conn = c,
-                               .backend = backend_ref(at->backend),
+                               .backend = backend_use(at->backend, x->worker->index),
                                .dial_us = x->dial_us,
                                .begin_us = x->begin_us,
                                .reused = at->reused,

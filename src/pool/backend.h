@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -42,6 +43,7 @@ struct idle {
     uint32_t count;                 /* of them, less those promised; under the pool's lock */
     int32_t lanes;                  /* free on shared ones, less those promised; the same */
     uint32_t sharing;               /* shared connections; the same */
+    uint32_t uses;                  /* requests that hold a reference together; no lock */
     struct list shared;             /* those of them that take more requests */
 };
 
@@ -63,7 +65,7 @@ struct health {
 
 /* What has happened to its state; what became of its requests is in the tally. */
 struct backend_counts {
-    uint64_t picked, failures, errors, downs, ejections;
+    uint64_t failures, errors, downs, ejections;
 };
 
 struct backend {
@@ -80,26 +82,32 @@ struct backend {
     struct tally *tally; /* by worker: what became of its requests */
     uint32_t idle_lists;
 
-    _Alignas(64) atomic_uint refs; /* from here on each request writes */
-    enum backend_state state;
-    uint32_t tier;                       /* the lowest that can be used is */
-    uint32_t weight, conf_weight;        /* the latter: without what was set at run time */
+    /* What each request writes fills one cache line, with what the pool compares it to. */
+    _Alignas(64) enum backend_state state;
+    uint32_t tier; /* the lowest that can be used is */
+    uint32_t weight;
+    uint32_t max_open; /* connections at a time; UINT32_MAX: no limit */
+    uint32_t open;     /* connections there are, or that someone has leave to make */
+    uint32_t busy;     /* requests they serve; more than there are only where they are shared */
+    int64_t credit;    /* smooth weighted round-robin */
+    uint64_t warm_until_us;       /* slow start; 0: at its full weight */
+    uint64_t ewma_us, ewma_at_us; /* peak-sensitive mean of latency, and when */
+    uint64_t picked;
+
+    _Alignas(64) atomic_uint refs;
+    uint32_t conf_weight, conf_open;     /* as configured: what is in use may differ */
     uint32_t record_tier, record_weight; /* priority and weight of its SRV record; 0: none */
     bool weight_is_set;                  /* at run time: a new configuration does not change it */
-    uint32_t max_open;                   /* connections at a time; UINT32_MAX: no limit */
-    uint32_t conf_open;                  /* the same, as configured: max_open may be less */
+    uint64_t warm_from_us;
     struct adapt adapt;
-    uint32_t open;  /* connections there are, or that someone has leave to make */
-    uint32_t busy;  /* requests they serve; more than there are only where they are shared */
-    int64_t credit; /* smooth weighted round-robin */
-    uint64_t warm_from_us, warm_until_us; /* slow start; 0: at its full weight */
-    uint64_t ewma_us, ewma_at_us;         /* peak-sensitive mean of latency, and when */
     struct health health;
     struct backend_counts counts;
     struct list gone_node;
     struct tls_session session; /* to be resumed */
     struct idle idle[];         /* by worker */
 };
+_Static_assert(offsetof(struct backend, refs) - offsetof(struct backend, state) == 64,
+               "what each request writes of a backend is one cache line");
 
 /* line: as the configuration names it. */
 struct backend *backend_new(struct slice line, const struct sockaddr *addr, socklen_t addr_len,
@@ -112,6 +120,20 @@ static inline struct backend *backend_ref(struct backend *b)
 {
     atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
     return b;
+}
+
+/* A reference for a request of this worker: all of its requests hold one together, so that the next
+ * beside another writes nothing that other workers read. By the worker's own thread. */
+static inline struct backend *backend_use(struct backend *b, uint32_t worker)
+{
+    if (b->idle[worker].uses++ == 0)
+        backend_ref(b);
+    return b;
+}
+static inline void backend_unuse(struct backend *b, uint32_t worker)
+{
+    if (--b->idle[worker].uses == 0)
+        backend_unref(b);
 }
 
 const char *backend_state_name(enum backend_state state);

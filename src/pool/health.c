@@ -114,7 +114,8 @@ static void note_failure(struct pool *p, struct backend *b, uint64_t now_us)
 static void note_success(struct pool *p, struct backend *b, const struct pool_outcome *o,
                          uint64_t now_us)
 {
-    b->health.fails = 0;
+    if (b->health.fails) /* no store that changes nothing: other threads read that cache line */
+        b->health.fails = 0;
     bool is_down = b->state == BACKEND_TRIAL || (b->state == BACKEND_DOWN && !b->health.is_probed);
     if (is_down && o->begun_us >= b->health.since_us)
         backend_enter(p, b, BACKEND_UP, "it answers again", now_us);

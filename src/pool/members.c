@@ -44,7 +44,7 @@ static void start_slowly(struct pool *p, struct backend *b, uint64_t now_us)
     bool works = false;
     pool_lock(p);
     for (uint32_t i = 0; i < p->count; i++)
-        works |= p->backends[i]->counts.picked > 0;
+        works |= p->backends[i]->picked > 0;
     if (works && p->conf->slow_ms) {
         b->warm_from_us = now_us;
         b->warm_until_us = now_us + p->conf->slow_ms * UINT64_C(1000);
@@ -619,7 +619,7 @@ struct slot_load pool_slot_load(struct pool *p, uint32_t slot)
     pool_lock(p);
     const struct backend *b = find_slot(p, slot);
     if (b)
-        load = (struct slot_load){.busy = b->busy, .served = b->counts.picked};
+        load = (struct slot_load){.busy = b->busy, .served = b->picked};
     pool_unlock(p);
     return load;
 }

@@ -75,7 +75,7 @@ void pool_promise_lane(struct pool *p, struct backend *b, uint32_t worker)
 {
     pool_change_lanes(p, b, worker, -1);
     b->busy++;
-    b->counts.picked++;
+    b->picked++;
 }
 
 /* With a reference for the caller, but for an idle connection, which has one. */
@@ -87,13 +87,13 @@ static enum pick take_slot(struct pool *p, struct backend *b, uint32_t worker)
     }
     if (b->idle[worker].count == 0) {
         pool_open_slot(p, backend_ref(b));
-        b->counts.picked++;
+        b->picked++;
         return PICK_DIAL;
     }
     b->idle[worker].count--;
     p->idle--;
     b->busy++;
-    b->counts.picked++;
+    b->picked++;
     return PICK_IDLE;
 }
 
@@ -191,7 +191,7 @@ enum pick pool_race(struct pool *p, uint32_t worker, const struct tried *tried,
     *backend = p->queue.count == 0 ? find_sibling(&choice, of) : NULL;
     if (*backend) {
         pool_open_slot(p, backend_ref(*backend));
-        (*backend)->counts.picked++;
+        (*backend)->picked++;
     }
     pool_unlock(p);
     return *backend ? PICK_DIAL : PICK_NONE;

@@ -303,7 +303,7 @@ static void serve(struct serving *s, struct waiter *w)
         pool_promise_lane(p, b, w->worker);
     } else {
         pool_open_slot(p, b);
-        b->counts.picked++;
+        b->picked++;
     }
     grant(w, backend_ref(b), NULL, s->now_us);
     if (has_lane)
@@ -465,7 +465,7 @@ enum park pool_park(struct pool *p, struct conn *c)
         park = w ? PARK_HANDED : PARK_KEEP;
         if (w) {
             b->busy++;
-            b->counts.picked++;
+            b->picked++;
             grant(w, backend_ref(b), c, now_us);
         } else {
             b->idle[c->worker].count++;

@@ -18,6 +18,7 @@
 #define POOL_POOL_H
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "net/loop.h"
@@ -57,30 +58,29 @@ struct pool {
     atomic_bool is_retired; /* no configuration has it any more: nothing is kept */
     struct tally *tally;    /* by worker: what became of its requests */
 
-    /* What each request writes lies apart from what it only reads. */
+    /* What each request writes fills one cache line, with what it reads under the lock. */
     _Alignas(64) pthread_spinlock_t lock;
-    struct backend **backends;
     uint32_t count;
+    struct backend **backends;
     uint32_t max_open, open; /* over all backends */
     uint32_t idle;           /* of the open ones, nobody's */
     int32_t lanes;           /* free on shared ones, less those promised */
-    struct queue queue;
-
+    uint32_t retry_tokens;   /* hundredths of retries there is budget for */
+    uint32_t hedge_tokens;   /* the same for second backends asked at once */
     /* Sums over the backends' states, made anew whenever one changes. */
-    uint32_t up;       /* those in UP */
     uint32_t tiers;    /* how many different ones there are */
     uint32_t tier;     /* the lowest with a backend that may be picked */
     uint32_t states;   /* that may be picked, a bit for each */
-    bool is_recounted; /* since waiters were looked at */
+    bool has_news;     /* something below waits for the lock to be released */
     uint64_t trial_us; /* the first backend that is down may be tried; UINT64_MAX: none is */
 
-    uint32_t retry_tokens; /* hundredths of retries there is budget for */
-    uint32_t hedge_tokens; /* the same for second backends asked at once */
-    uint64_t random;
-    bool has_news; /* something below waits for the lock to be released */
+    _Alignas(64) struct queue queue;
+    uint32_t up;       /* backends in UP */
+    bool is_recounted; /* the sums have been, since waiters were looked at */
     bool tidy_wanted;
     struct pool_change changes[POOL_CHANGES_MAX];
     uint32_t change_count;
+    uint64_t random;
     atomic_bool is_grown; /* somebody starts and stops what the backends are */
     struct post grow;
     void (*on_wait)(void *ctx); /* main thread */
@@ -97,6 +97,8 @@ struct pool {
     struct post left;
     void (*on_gone)(struct pool *p); /* by home, once there are no holds */
 };
+_Static_assert(offsetof(struct pool, queue) - offsetof(struct pool, lock) == 64,
+               "what each request writes of a pool is one cache line");
 
 /* workers: of the gateway; pool_set_loop tells where each runs, before any request. */
 void pool_init(struct pool *p, const struct pool_conf *conf, uint32_t workers);
