@@ -12,6 +12,7 @@
 #include "core/relay.h"
 #include "core/worker.h"
 #include "net/tls.h"
+#include "proc/program.h"
 
 enum { LEFT_OUT_MAX = 100, VACANT_POLL_MS = 50 };
 
@@ -131,16 +132,16 @@ static struct conn *run_program(struct exchange *x, struct backend *b,
                                 const struct conn_owner *owner, int *error)
 {
     struct attempt *at = &x->attempt;
-    int fd;
-    struct cgi_run *run = cgi_launch(x, b, &fd, error);
+    struct program_pipes pipes;
+    struct cgi_run *run = cgi_launch(x, b, &pipes, error);
     if (!run) {
         static const struct pool_outcome nothing; /* it is the program that is missing */
         pool_release(at->pool, b, x->worker->index, &nothing);
         backend_unref(b);
         return NULL;
     }
-    struct conn *c = conn_adopt(&x->worker->loop, fd, b, at->pool, x->worker->index,
-                                at->codec->state_bytes, owner, error);
+    struct conn *c = conn_adopt(&x->worker->loop, pipes.output, pipes.input, b, at->pool,
+                                x->worker->index, at->codec->state_bytes, owner, error);
     if (c)
         cgi_bind(run, c);
     return c;

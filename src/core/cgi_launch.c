@@ -269,12 +269,13 @@ static struct strings environment(const struct codec_request *request, struct ar
 
 /* What the program is to be run with, for one request. 0 or -errno. */
 static int make_order(struct exchange *x, const struct backend *b, const struct app_def *def,
-                      struct spawn_order *order)
+                      struct spawn_order *order, bool *has_input)
 {
     struct cgi_info info;
     struct codec_request request;
     relay_fill_request(x, b, &request, &info);
-    *order = (struct spawn_order){.fd_count = 3, .targets = {0, 1, 2}};
+    *has_input = request.framing.kind == BODY_LENGTH && request.framing.length > 0;
+    *order = (struct spawn_order){.fd_count = 2 + *has_input, .targets = {1, 2, 0}};
     if (!def)
         return -ENOENT;
     order->def = def->def.index;
@@ -286,13 +287,13 @@ static int make_order(struct exchange *x, const struct backend *b, const struct 
     return 0;
 }
 
-static int start(struct cgi_run *run, struct spawn_order *order, int stream)
+static int start(struct cgi_run *run, struct spawn_order *order, const struct program_pipes *p)
 {
     int stderr_end;
     int error = output_open(&run->output, &stderr_end);
     if (error)
         return error;
-    const int fds[] = {stream, stream, stderr_end};
+    const int fds[] = {p->its_output, stderr_end, p->its_input};
     error = spawn_start(&run->worker->spawn, &run->child, order, fds);
     close(stderr_end);
     return error;
@@ -320,22 +321,23 @@ static struct cgi_run *new_run(struct exchange *x, const struct app_def *def)
     return run;
 }
 
-struct cgi_run *cgi_launch(struct exchange *x, const struct backend *b, int *fd, int *error)
+struct cgi_run *cgi_launch(struct exchange *x, const struct backend *b, struct program_pipes *pipes,
+                           int *error)
 {
     const struct app_def *def = def_of(x, b);
     struct spawn_order order;
-    int stream;
-    *error = make_order(x, b, def, &order);
+    bool has_input;
+    *error = make_order(x, b, def, &order, &has_input);
     if (!*error)
-        *error = program_stream(fd, &stream);
+        *error = program_open_pipes(pipes, has_input);
     if (*error)
         return NULL;
     struct cgi_run *run = new_run(x, def);
-    *error = start(run, &order, stream);
-    close(stream);
+    *error = start(run, &order, pipes);
+    program_close_its_ends(pipes);
     if (!*error)
         return run;
-    close(*fd);
+    program_close_pipes(pipes);
     free_run(run);
     return NULL;
 }

@@ -1,4 +1,4 @@
-/* A CGI program for one request: finds it, has the spawner start it on a socket pair, and ends it
+/* A CGI program for one request: finds it, has the spawner start it between two pipes, and ends it
  * when its connection ends.
  *
  * To the rest of the core it is a connection to a backend that was dialled. One that has answered
@@ -14,10 +14,12 @@ struct exchange;
 struct conn;
 
 /* Starts what x->path names: the route's prefix is where the backend, a program or a directory of
- * programs, is mounted. *fd: our end, which the caller makes a connection of and then passes to
+ * programs, is mounted. *pipes: of which the caller makes a connection and then passes it to
  * cgi_bind(). NULL: *error is -errno. */
 struct cgi_run;
-struct cgi_run *cgi_launch(struct exchange *x, const struct backend *b, int *fd, int *error);
+struct program_pipes;
+struct cgi_run *cgi_launch(struct exchange *x, const struct backend *b, struct program_pipes *pipes,
+                           int *error);
 /* What an error of it means for who asked; *why stays what it is where that says enough. */
 uint16_t cgi_launch_status(int error, const char **why);
 void cgi_bind(struct cgi_run *run, struct conn *c);

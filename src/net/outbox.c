@@ -18,7 +18,7 @@ bool stream_send_soon(struct stream *s, struct chain *out)
 {
     struct outbox *o = &s->loop->outbox;
     if (out->bytes > OUTBOX_BYTES || out->head->kind != LINK_MEM || !s->writable || s->error ||
-        s->tls || s->lead.n || !is_counted(out))
+        s->state || s->lead.n || !is_counted(out))
         return false;
     if (s->outbox_place)
         return true;

@@ -213,7 +213,7 @@ void stream_close(struct stream *s, bool hard)
 {
     stream_leave_outbox(s);
     release_in(s);
-    if (s->tls)
+    if (s->state)
         s->transport->close(s, hard);
     if (hard && s->watch.fd >= 0) {
         struct linger linger = {.l_onoff = 1, .l_linger = 0};

@@ -1,4 +1,4 @@
-/* A byte stream to a peer: a connected socket beneath a transport (plain, or TLS).
+/* A byte stream to a peer: a connected socket beneath a transport (plain, or TLS), or two pipes.
  *
  * Edge-triggered and registered once: a stream remembers whether it may be readable or writable;
  * reads and writes clear that when the kernel has no more, and the next edge sets it again. A
@@ -49,7 +49,11 @@ ssize_t transport_plain_send(struct stream *s, const struct chain *out);
 struct stream {
     struct watch watch;
     const struct transport *transport;
-    struct tls *tls; /* the state of a transport that encrypts, see tls.h; NULL: plain */
+    union {
+        void *state;           /* the transport's own; NULL: plain */
+        struct tls *tls;       /* of one that encrypts, see tls.h */
+        struct duplex *duplex; /* of one over two pipes, see duplex.h */
+    };
     struct loop *loop;
     void (*on_ready)(struct stream *s); /* after `readable` or `writable` became true */
     struct buf *in; /* bytes read and not yet consumed; NULL while there are none */

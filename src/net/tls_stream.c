@@ -496,24 +496,34 @@ void tls_accept(struct stream *s, struct tls_server *server)
     SSL_set_accept_state(t->ssl);
 }
 
+/* NULL: it is not encrypted. */
+static const struct tls *tls_of(const struct stream *s)
+{
+    return s->transport == &tls_transport ? s->tls : NULL;
+}
+
 bool tls_is_open(const struct stream *s)
 {
-    return s->tls && s->tls->is_open;
+    const struct tls *t = tls_of(s);
+    return t && t->is_open;
 }
 
 bool tls_is_shaking(const struct stream *s)
 {
-    return s->tls && s->tls->has_begun && !s->tls->is_open && !s->tls->why;
+    const struct tls *t = tls_of(s);
+    return t && t->has_begun && !t->is_open && !t->why;
 }
 
 const char *tls_why(const struct stream *s)
 {
-    return s->tls && s->tls->why ? s->tls->why : "";
+    const struct tls *t = tls_of(s);
+    return t && t->why ? t->why : "";
 }
 
 bool tls_is_http(const struct stream *s)
 {
-    return s->tls && s->tls->is_http;
+    const struct tls *t = tls_of(s);
+    return t && t->is_http;
 }
 
 void tls_strip(struct stream *s)
@@ -536,12 +546,14 @@ struct tls_peer *tls_take_peer(const struct stream *s)
 
 enum tls_alpn tls_alpn(const struct stream *s)
 {
-    return s->tls ? s->tls->alpn : TLS_ALPN_NONE;
+    const struct tls *t = tls_of(s);
+    return t ? t->alpn : TLS_ALPN_NONE;
 }
 
 bool tls_is_resumed(const struct stream *s)
 {
-    return s->tls && s->tls->is_resumed;
+    const struct tls *t = tls_of(s);
+    return t && t->is_resumed;
 }
 
 void tls_loop_free(struct tls_loop *tl)

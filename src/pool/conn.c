@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 
 #include "base/mem.h"
+#include "net/duplex.h"
 
 enum { OUT_WINDOW = 64 * 1024, REDIAL_MAX_MS = 32 };
 
@@ -180,12 +181,12 @@ struct conn *conn_dial(struct loop *loop, struct backend *backend, struct pool *
     return deliver(c, *error, owner);
 }
 
-struct conn *conn_adopt(struct loop *loop, int fd, struct backend *backend, struct pool *pool,
-                        uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
-                        int *error)
+struct conn *conn_adopt(struct loop *loop, int from, int to, struct backend *backend,
+                        struct pool *pool, uint32_t worker, size_t codec_bytes,
+                        const struct conn_owner *owner, int *error)
 {
     struct conn *c = new_conn(loop, backend, pool, worker, codec_bytes);
-    *error = stream_open(&c->stream, loop, fd, on_ready);
+    *error = duplex_open(&c->stream, loop, from, to, on_ready);
     return deliver(c, *error, owner);
 }
 

@@ -64,10 +64,10 @@ struct conn_owner {
 struct conn *conn_dial(struct loop *loop, struct backend *backend, struct pool *pool,
                        uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
                        int *error);
-/* The same with a descriptor that is connected already. */
-struct conn *conn_adopt(struct loop *loop, int fd, struct backend *backend, struct pool *pool,
-                        uint32_t worker, size_t codec_bytes, const struct conn_owner *owner,
-                        int *error);
+/* The same with the pipes of a program, see duplex.h. */
+struct conn *conn_adopt(struct loop *loop, int from, int to, struct backend *backend,
+                        struct pool *pool, uint32_t worker, size_t codec_bytes,
+                        const struct conn_owner *owner, int *error);
 /* How far a kept connection is trusted to be alive still. */
 enum conn_trust {
     CONN_TRUST, /* the other end may have closed it meanwhile: only another attempt is lost */

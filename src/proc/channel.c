@@ -119,34 +119,34 @@ static void send_unsent(struct channel *c)
     }
 }
 
-static int encode(const struct message *m, char **packet, size_t *size)
+static int encode(const struct message *m, char packet[MESSAGE_MAX], size_t *size)
 {
-    *packet = mem_alloc(MESSAGE_MAX);
-    *size = message_write(m, *packet, MESSAGE_MAX);
+    *size = message_write(m, packet, MESSAGE_MAX);
     return *size ? 0 : -E2BIG;
 }
 
 int channel_send(struct channel *c, const struct message *m, const int *fds, uint32_t fd_count)
 {
-    AUTO_FREE char *packet = NULL;
     size_t size;
     if (!channel_is_open(c))
         return -ENOTCONN;
-    int error = encode(m, &packet, &size);
+    if (!c->packet)
+        c->packet = mem_alloc(MESSAGE_MAX);
+    int error = encode(m, c->packet, &size);
     if (!error && list_is_empty(&c->unsent))
-        error = send_packet(c->watch.fd, slice_of(packet, size), fds, fd_count);
+        error = send_packet(c->watch.fd, slice_of(c->packet, size), fds, fd_count);
     else if (!error)
         error = -EAGAIN;
     if (error == -EAGAIN)
-        error = keep_unsent(c, slice_of(packet, size), fds, fd_count);
+        error = keep_unsent(c, slice_of(c->packet, size), fds, fd_count);
     return error == -EPIPE || error == -ECONNRESET ? -ENOTCONN : error;
 }
 
 int channel_send_blocking(int fd, const struct message *m, const int *fds, uint32_t fd_count)
 {
-    AUTO_FREE char *packet = NULL;
+    AUTO_FREE char *packet = mem_alloc(MESSAGE_MAX);
     size_t size;
-    int error = encode(m, &packet, &size);
+    int error = encode(m, packet, &size);
     while (!error && (error = send_packet(fd, slice_of(packet, size), fds, fd_count)) == -EAGAIN) {
         struct pollfd room = {.fd = fd, .events = POLLOUT};
         int n = poll(&room, 1, ROOM_MS);
@@ -284,7 +284,8 @@ void channel_fini(struct channel *c)
     if (list_is_linked(&c->again.node))
         list_remove(&c->again.node);
     free(c->buffer);
-    c->buffer = NULL;
+    free(c->packet);
+    c->buffer = c->packet = NULL;
 }
 
 bool channel_is_open(const struct channel *c)

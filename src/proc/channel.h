@@ -21,6 +21,7 @@ struct channel {
     struct list unsent;    /* messages that wait for room */
     char *buffer;
     size_t cap;
+    char *packet; /* memory for those that are sent; NULL: none has been */
     /* packet: the bytes that m points into. Either callback may close the channel. */
     void (*on_message)(struct channel *c, const struct message *m, struct slice packet,
                        struct channel_fds *fds);

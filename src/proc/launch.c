@@ -24,7 +24,11 @@
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-enum { CANDIDATES_MAX = 32, TEXTS_MAX = 2 * MESSAGE_MAX };
+enum {
+    CANDIDATES_MAX = 32,
+    TEXTS_MAX = 2 * MESSAGE_MAX,
+    CGI_TEXTS_MAX = MESSAGE_PATH_MAX + 128, /* a name, and what tells of a socket */
+};
 
 struct trouble {
     int error; /* -errno */
@@ -38,10 +42,10 @@ struct launch {
     char *listen_pid;                   /* where the process id is to be put in the environment */
     int fds[LAUNCH_FDS];                /* -1: none */
     int directory_fd;                   /* -1: def->directory */
-    int null_fd;
-    int trouble_fd; /* the pipe's writing end */
+    int trouble_fd;                     /* the pipe's writing end */
     pid_t parent;
-    char *texts, *texts_end; /* memory of the above */
+    char *texts, *texts_end; /* memory of what is not in the definition or the order */
+    size_t texts_size;
 };
 
 /* ---- in the child: system calls only ---- */
@@ -119,12 +123,13 @@ static int die_with_parent(const struct launch *l)
     return 0;
 }
 
+/* The last of the places keeps /dev/null until its turn. */
 static int place_fds(const struct launch *l)
 {
     for (int target = 0; target < LAUNCH_FDS; target++) {
         int fd = l->fds[target];
         if (fd < 0 && target < 3)
-            fd = l->null_fd;
+            fd = LAUNCH_FDS - 1;
         if (fd >= 0 ? dup2(fd, target) < 0 : close(target) < 0 && errno != EBADF)
             return -1;
     }
@@ -194,34 +199,40 @@ static char *put_text(struct launch *l, struct slice s)
 
 static size_t texts_left(const struct launch *l)
 {
-    return TEXTS_MAX - (size_t)(l->texts_end - l->texts);
+    return l->texts_size - (size_t)(l->texts_end - l->texts);
 }
 
-/* Copies the texts with what is in braces replaced, where there is an order to say by what. */
-static int put_texts(struct launch *l, const struct strings *s, const struct spawn_order *o,
-                     struct slice path, char **out)
+/* Copies the texts with what is in braces replaced. */
+static int expand_texts(struct launch *l, const struct strings *s, const struct spawn_order *o,
+                        struct slice path, char **out)
 {
-    uint32_t n = 0;
     for (const char *at = NULL; strings_next(s, &at);) {
-        struct slice text = slice_str(at);
-        if (o && !message_expand(text, o->number, o->port, path, l->texts_end, texts_left(l)))
+        if (!message_expand(slice_str(at), o->number, o->port, path, l->texts_end, texts_left(l)))
             return -E2BIG;
-        if (!o && text.n >= texts_left(l))
-            return -E2BIG;
-        out[n++] = o ? l->texts_end : put_text(l, text);
-        if (o)
-            l->texts_end += strlen(l->texts_end) + 1;
+        *out++ = l->texts_end;
+        l->texts_end += strlen(l->texts_end) + 1;
     }
-    out[n] = NULL;
+    *out = NULL;
     return 0;
+}
+
+/* The texts where they lie: exec copies them. */
+static void point_to_texts(const struct strings *s, char **out)
+{
+    for (const char *at = NULL; strings_next(s, &at);)
+        *out++ = (char *)at;
+    *out = NULL;
 }
 
 static int build_environment(struct launch *l, const struct spawn_def *d,
                              const struct spawn_order *o, struct slice path)
 {
-    int error = put_texts(l, &d->env, d->kind == SPAWN_APP ? o : NULL, path, l->envp);
-    if (!error)
-        error = put_texts(l, &o->env, NULL, path, l->envp + d->env.count);
+    int error = 0;
+    if (d->kind == SPAWN_APP)
+        error = expand_texts(l, &d->env, o, path, l->envp);
+    else
+        point_to_texts(&d->env, l->envp);
+    point_to_texts(&o->env, l->envp + d->env.count);
     if (error || l->fds[3] < 0)
         return error;
     if (texts_left(l) < 64)
@@ -275,7 +286,7 @@ static int prepare_app(struct launch *l, const struct spawn_def *d, const struct
         return -EINVAL;
     if (!message_expand(d->path, o->number, o->port, SLICE_NONE, path, sizeof(path)))
         return -ENAMETOOLONG;
-    int error = put_texts(l, &d->argv, o, slice_str(path), l->argv);
+    int error = expand_texts(l, &d->argv, o, slice_str(path), l->argv);
     if (!error)
         error = build_environment(l, d, o, slice_str(path));
     return error ? error : list_candidates(l);
@@ -343,7 +354,8 @@ static int prepare(struct launch *l, const struct spawn_order *o, const int *fds
         l->fds[i] = -1;
     for (uint32_t i = 0; i < o->fd_count; i++)
         l->fds[o->targets[i]] = fds[i];
-    l->texts = l->texts_end = mem_alloc(TEXTS_MAX);
+    l->texts_size = d->kind == SPAWN_APP ? TEXTS_MAX : CGI_TEXTS_MAX;
+    l->texts = l->texts_end = mem_alloc(l->texts_size);
     l->argv = mem_alloc((d->argv.count + 2) * sizeof(char *));
     l->envp = mem_alloc((d->env.count + o->env.count + 3) * sizeof(char *));
     return d->kind == SPAWN_APP ? prepare_app(l, d, o) : prepare_cgi(l, d, o);
@@ -369,19 +381,12 @@ static struct trouble hear_trouble(int fd)
     return n == (ssize_t)sizeof(t) ? t : (struct trouble){0};
 }
 
-static bool needs_null(const struct launch *l)
-{
-    return l->fds[0] < 0 || l->fds[1] < 0 || l->fds[2] < 0;
-}
-
 static pid_t fork_child(struct launch *l, enum spawn_stage *stage)
 {
-    AUTO_CLOSE int null_fd = needs_null(l) ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
     int ends[2];
     *stage = STAGE_FORK;
-    if ((needs_null(l) && null_fd < 0) || pipe2(ends, O_CLOEXEC) < 0)
+    if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
-    l->null_fd = null_fd;
     l->trouble_fd = ends[1];
     l->parent = getpid();
     pid_t pid = vfork();

@@ -9,7 +9,7 @@
 #include "proc/message.h"
 
 /* The spawner keeps these descriptors occupied, so that none it receives lies among those that a
- * child's are moved to. */
+ * child's are moved to; the last of them with /dev/null. */
 enum { LAUNCH_FDS = MESSAGE_TARGET_FD_MAX + 1 };
 
 /* fds: those of the order. Answers the process, whose exec has succeeded, or -errno; *stage says

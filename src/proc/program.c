@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,18 +41,44 @@ int program_find(const struct spawn_def *def, struct slice path, size_t *n)
     return found > 0 ? 0 : found ? found : -ENOENT;
 }
 
-int program_stream(int *ours, int *programs)
+/* Ours alone is not to block. */
+static int open_pipe(int *reading, int *writing, const int *ours)
 {
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
-    if (fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) {
-        int error = -errno;
-        close(pair[0]);
-        close(pair[1]);
-        return error;
-    }
-    *ours = pair[0];
-    *programs = pair[1];
-    return 0;
+    *reading = ends[0];
+    *writing = ends[1];
+    return fcntl(*ours, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+int program_open_pipes(struct program_pipes *p, bool has_input)
+{
+    *p = (struct program_pipes){-1, -1, -1, -1};
+    int error = open_pipe(&p->output, &p->its_output, &p->output);
+    if (!error && has_input)
+        error = open_pipe(&p->its_input, &p->input, &p->input);
+    if (error)
+        program_close_pipes(p);
+    return error;
+}
+
+static void close_end(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+void program_close_its_ends(struct program_pipes *p)
+{
+    close_end(&p->its_output);
+    close_end(&p->its_input);
+}
+
+void program_close_pipes(struct program_pipes *p)
+{
+    program_close_its_ends(p);
+    close_end(&p->output);
+    close_end(&p->input);
 }

@@ -1,4 +1,4 @@
-/* CGI programs as files: which one a path names, and the stream that is its input and output.
+/* CGI programs as files: which one a path names, and the pipes that are its input and output.
  * SPDX-License-Identifier: MIT */
 #ifndef PROC_PROGRAM_H
 #define PROC_PROGRAM_H
@@ -15,7 +15,17 @@ enum { PROGRAM_PATH_MAX = 4096 };
 int program_find(const struct spawn_def *def, struct slice path, size_t *n)
     __attribute__((warn_unused_result));
 
-/* Two ends of a stream, close-on-exec: ours does not block, the program's does. 0 or -errno. */
-int program_stream(int *ours, int *programs) __attribute__((warn_unused_result));
+/* Ends of pipes, close-on-exec; -1: closed, or there is none. Ours do not block, the program's do.
+ */
+struct program_pipes {
+    int output, input; /* ours: what it writes, and what it reads */
+    int its_output, its_input;
+};
+
+/* Without input the program is to have none: it reads /dev/null. 0 or -errno. */
+int program_open_pipes(struct program_pipes *p, bool has_input) __attribute__((warn_unused_result));
+/* When it has its ends, ours are all that is wanted. */
+void program_close_its_ends(struct program_pipes *p);
+void program_close_pipes(struct program_pipes *p);
 
 #endif

@@ -175,7 +175,10 @@ def test_a_program_inherits_three_descriptors_and_no_more(cgi):
     idle.get("/run/status")     # a client of ours that it must not hold
     lines = g.get("/run/fds").body.decode().splitlines()
     assert [line.split()[0] for line in lines] == ["0", "1", "2"], lines
-    assert [line.split()[1].split(":")[0] for line in lines] == ["socket", "socket", "pipe"]
+    assert [line.split()[1].split(":")[0] for line in lines] == ["/dev/null", "pipe", "pipe"]
+    idle.send("POST /run/fds HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\nx")
+    lines = idle.response("POST").body.decode().splitlines()
+    assert [line.split()[1].split(":")[0] for line in lines] == ["pipe", "pipe", "pipe"], lines
 
 
 def test_one_program_alone_serves_a_whole_prefix(cgi, programs):

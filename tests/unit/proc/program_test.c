@@ -92,19 +92,37 @@ static void test_a_path_that_is_too_long_names_nothing(void **state)
     assert_int_equal(program_find(&def, slice_of(path, sizeof(path)), &n), -ENOENT);
 }
 
-static void test_our_end_of_a_stream_does_not_block(void **state)
+static void test_our_ends_of_the_pipes_do_not_block(void **state)
 {
     (void)state;
-    int ours, programs;
-    char byte;
-    assert_int_equal(program_stream(&ours, &programs), 0);
-    assert_int_equal(read(ours, &byte, 1), -1);
-    assert_int_equal(errno, EAGAIN);
-    assert_int_equal(fcntl(programs, F_GETFL) & O_NONBLOCK, 0);
-    assert_int_equal(fcntl(programs, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
-    close(ours);
-    assert_int_equal(read(programs, &byte, 1), 0);
-    close(programs);
+    struct program_pipes p;
+    char byte = 'x';
+    assert_int_equal(program_open_pipes(&p, true), 0);
+    assert_int_equal(fcntl(p.output, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+    assert_int_equal(fcntl(p.input, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+    assert_int_equal(fcntl(p.its_output, F_GETFL) & O_NONBLOCK, 0);
+    assert_int_equal(fcntl(p.its_input, F_GETFL) & O_NONBLOCK, 0);
+    assert_int_equal(fcntl(p.its_output, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    assert_int_equal(write(p.its_output, &byte, 1), 1);
+    assert_int_equal(read(p.output, &byte, 1), 1);
+    assert_int_equal(write(p.input, &byte, 1), 1);
+    assert_int_equal(read(p.its_input, &byte, 1), 1);
+    program_close_its_ends(&p);
+    assert_int_equal(read(p.output, &byte, 1), 0);
+    program_close_pipes(&p);
+    assert_int_equal(p.output, -1);
+    assert_int_equal(p.input, -1);
+}
+
+static void test_without_input_there_is_one_pipe(void **state)
+{
+    (void)state;
+    struct program_pipes p;
+    assert_int_equal(program_open_pipes(&p, false), 0);
+    assert_true(p.output >= 0 && p.its_output >= 0);
+    assert_int_equal(p.input, -1);
+    assert_int_equal(p.its_input, -1);
+    program_close_pipes(&p);
 }
 
 int main(void)
@@ -112,7 +130,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_first_segment_that_is_a_file_is_the_program),
         cmocka_unit_test(test_a_path_that_is_too_long_names_nothing),
-        cmocka_unit_test(test_our_end_of_a_stream_does_not_block),
+        cmocka_unit_test(test_our_ends_of_the_pipes_do_not_block),
+        cmocka_unit_test(test_without_input_there_is_one_pipe),
     };
     return cmocka_run_group_tests(tests, make_tree, remove_tree);
 }
