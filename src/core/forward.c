@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/forward.h"
 
+#include "base/num.h"
 #include "base/text.h"
+#include "core/answer.h"
 #include "core/exchange.h"
 #include "core/worker.h"
 #include "http/percent.h"
@@ -228,6 +230,39 @@ static void add_request_id(struct exchange *x)
     struct text id = text_of(arena_alloc(&x->arena, TEXT_ID_LEN), TEXT_ID_LEN);
     text_id(&id, x->id);
     add(x, &x->req.fields, FIELD_X_REQUEST_ID, text_slice(&id));
+}
+
+/* We are the final recipient, and have no methods of our own to tell of. */
+static void answer_last_hop(struct exchange *x)
+{
+    if (x->req.method == METHOD_TRACE) {
+        exchange_fail(x, 501, "a TRACE that ends here is not answered", "RFC 9110 7.6.2");
+    } else if (answer_skip_body(x)) {
+        answer_begin(x, 204);
+        answer_send(x, "no hop is left (Max-Forwards)");
+    }
+}
+
+bool forward_counts_hop(struct exchange *x)
+{
+    struct request_head *req = &x->req;
+    bool is_counted = req->method == METHOD_OPTIONS || req->method == METHOD_TRACE;
+    const struct field *f = is_counted ? fields_find(&req->fields, FIELD_MAX_FORWARDS) : NULL;
+    uint64_t left;
+    if (!f)
+        return true;
+    if (!num_dec(f->value, &left)) {
+        exchange_fail(x, 400, "Max-Forwards is not a number", "RFC 9110 7.6.2");
+        return false;
+    }
+    if (left == 0) {
+        answer_last_hop(x);
+        return false;
+    }
+    char *p = arena_alloc(&x->arena, NUM_DEC_MAX);
+    fields_drop(&req->fields, FIELD_MAX_FORWARDS);
+    add(x, &req->fields, FIELD_MAX_FORWARDS, slice_of(p, num_put_dec(p, left - 1)));
+    return true;
 }
 
 void forward_request(struct exchange *x)

@@ -9,6 +9,9 @@
 
 struct exchange;
 
+/* Counts this hop of an OPTIONS or TRACE that is to make so many and no more (RFC 9110 7.6.2).
+ * False: it ends here, and that is answered. */
+bool forward_counts_hop(struct exchange *x);
 /* Makes x->req the head that goes to a backend. Sets x->upgrade. Once for each route it
  * takes: an internal redirect takes back what was done (reroute.h). */
 void forward_request(struct exchange *x);

@@ -37,6 +37,8 @@ static enum next run(struct exchange *x)
         exchange_fail(x, f.status, f.what, f.rule);
         return NEXT;
     }
+    if (!forward_counts_hop(x))
+        return NEXT;
     forward_request(x);
     if (!rewriting_request(x) || !rewriting_params(x))
         return NEXT;

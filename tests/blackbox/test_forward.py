@@ -557,6 +557,43 @@ def test_options_asterisk(shared_proxy):
     assert c.ask("OPTIONS", "*").body == b"OPTIONS * "
 
 
+def hops_left(request, c):
+    """Answers with the field that counts hops."""
+    return str(request.all("max-forwards")).encode()
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
+def test_a_hop_is_counted(shared_proxy, method):
+    """RFC 9110 7.6.2"""
+    with shared_proxy(then=serve(hops_left)).client() as c:
+        for before, after in [("1", "0"), ("70", "69"), ("18446744073709551615", "18446744073709551614")]:
+            m = c.ask(method, "/", f"Max-Forwards: {before}\r\n")
+            assert (m.status, m.body) == (200, f"['{after}']".encode())
+        assert c.ask(method, "/", "Connection: max-forwards\r\nMax-Forwards: 5\r\n").body == b"['4']"
+        assert c.ask(method, "/").body == b"[]"
+
+
+def test_the_last_hop_answers_by_itself(shared_proxy):
+    g = shared_proxy(then=serve(hops_left))
+    with g.client() as c:
+        assert c.ask("OPTIONS", "*", "Max-Forwards: 0\r\n").status == 204
+        assert c.ask("OPTIONS", "/x", "Max-Forwards: 00\r\n", body=b"some").status == 204
+        assert c.ask("TRACE", "/", "Max-Forwards: 0\r\n").status == 501
+    assert g.backend.requests == []
+
+
+@pytest.mark.parametrize("value", ["", "-1", "1.0", "1, 2", "18446744073709551616", "x"])
+def test_a_count_of_hops_that_is_none_is_refused(shared_proxy, value):
+    g = shared_proxy(then=serve(hops_left))
+    assert g.client().ask("OPTIONS", "/", f"Max-Forwards: {value}\r\n").status == 400
+    assert g.client().ask("OPTIONS", "/", "Max-Forwards: 1\r\nMax-Forwards: 1\r\n").status == 400
+    assert g.backend.requests == []
+
+
+def test_hops_of_other_methods_are_not_counted(shared_proxy):
+    assert shared_proxy(then=serve(hops_left)).get("/", "Max-Forwards: 0\r\n").body == b"['0']"
+
+
 def test_asterisk_for_another_method_is_refused(shared_proxy):
     g = shared_proxy()
     assert g.get("*").status == 400
