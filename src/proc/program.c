@@ -10,13 +10,23 @@
 #include "base/auto.h"
 #include "net/file.h"
 
+/* What may not be looked into is not there; what cannot be looked into for now may be. */
+static int missing(int error)
+{
+    static const int kept[] = {ELOOP, EXDEV, EMFILE, ENFILE, ENOMEM};
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+        if (error == -kept[i])
+            return error;
+    return -ENOENT;
+}
+
 /* 1: it is a program; 0: something that a program may be beneath; or -errno. */
 static int look(int dir, const char *name, enum file_links links)
 {
     struct stat st;
     AUTO_CLOSE int fd = file_find(dir, name, links);
     if (fd < 0)
-        return fd == -ELOOP || fd == -EXDEV ? fd : -ENOENT;
+        return missing(fd);
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return 0;
     return faccessat(fd, "", X_OK, AT_EMPTY_PATH) < 0 ? -EACCES : 1;
@@ -26,7 +36,7 @@ int program_find(const struct spawn_def *def, struct slice path, size_t *n)
 {
     char name[PROGRAM_PATH_MAX];
     AUTO_CLOSE int dir = file_open_dir(def->directory.p);
-    int found = dir < 0 ? -ENOENT : 0;
+    int found = dir < 0 ? missing(dir) : 0;
     for (size_t end = 0; found == 0 && end < path.n;) {
         end += 1 + slice_find(slice_skip(path, end + 1), '/');
         struct slice so_far = slice_skip(slice_first(path, end), 1);

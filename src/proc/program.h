@@ -11,7 +11,7 @@ enum { PROGRAM_PATH_MAX = 4096 };
 
 /* The program of a directory of them that the front of path ("/a/b/c") names, *n bytes of it: the
  * first segment that is no directory ends it. 0, -ENOENT: there is none, -EACCES: it may not be
- * run, -ELOOP or -EXDEV: it is reached by a link that does not count. */
+ * run, -ELOOP or -EXDEV: it is reached by a link that does not count, another -errno: who knows. */
 int program_find(const struct spawn_def *def, struct slice path, size_t *n)
     __attribute__((warn_unused_result));
 

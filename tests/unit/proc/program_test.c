@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -92,6 +93,23 @@ static void test_a_path_that_is_too_long_names_nothing(void **state)
     assert_int_equal(program_find(&def, slice_of(path, sizeof(path)), &n), -ENOENT);
 }
 
+static void test_without_descriptors_nobody_knows_what_there_is(void **state)
+{
+    (void)state;
+    size_t n;
+    struct rlimit before, now;
+    int lowest = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(lowest);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (int spare = 0; spare < 2; spare++) { /* for the directory, and for the program */
+        now = (struct rlimit){(rlim_t)(lowest + spare), before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+        int error = program_find(&def, SLICE("/run"), &n);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(error, -EMFILE);
+    }
+}
+
 static void test_our_ends_of_the_pipes_do_not_block(void **state)
 {
     (void)state;
@@ -130,6 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_first_segment_that_is_a_file_is_the_program),
         cmocka_unit_test(test_a_path_that_is_too_long_names_nothing),
+        cmocka_unit_test(test_without_descriptors_nobody_knows_what_there_is),
         cmocka_unit_test(test_our_ends_of_the_pipes_do_not_block),
         cmocka_unit_test(test_without_input_there_is_one_pipe),
     };
