@@ -294,6 +294,7 @@ static int start(struct cgi_run *run, struct spawn_order *order, const struct pr
     if (error)
         return error;
     const int fds[] = {p->its_output, stderr_end, p->its_input};
+    program_share(&run->def->def, fds, order->fd_count);
     error = spawn_start(&run->worker->spawn, &run->child, order, fds);
     close(stderr_end);
     return error;

@@ -73,6 +73,14 @@ int program_open_pipes(struct program_pipes *p, bool has_input)
     return error;
 }
 
+void program_share(const struct spawn_def *def, const int *fds, uint32_t count)
+{
+    if (!def->has_user || def->uid == geteuid())
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        (void)fchmod(fds[i], 0666); /* without, it still has what it inherits */
+}
+
 static void close_end(int *fd)
 {
     if (*fd >= 0)

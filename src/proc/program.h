@@ -24,6 +24,9 @@ struct program_pipes {
 
 /* Without input the program is to have none: it reads /dev/null. 0 or -errno. */
 int program_open_pipes(struct program_pipes *p, bool has_input) __attribute__((warn_unused_result));
+/* A pipe is its maker's: a program of another user could not open those it is given, as /dev/stdin
+ * and the like. Who has none of them cannot find them, whatever their mode. */
+void program_share(const struct spawn_def *def, const int *fds, uint32_t count);
 /* When it has its ends, ours are all that is wanted. */
 void program_close_its_ends(struct program_pipes *p);
 void program_close_pipes(struct program_pipes *p);

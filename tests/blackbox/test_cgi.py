@@ -10,6 +10,7 @@ import pytest
 
 from conftest import make_config
 from harness import Broken, wait_for
+from harness.gateway import open_way
 
 pytestmark = pytest.mark.serial
 
@@ -87,6 +88,9 @@ while not os.path.exists("open"):
 os.unlink(f"in.{os.getpid()}")
 print("Content-Type: text/plain\\n\\nok", end="")
 """,
+    # what they do with their pipes
+    "opens": SH + """exec 3</dev/stdin 4>/dev/stdout 5>/dev/stderr
+printf 'Content-Type: text/plain\\n\\n' >&4; cat <&3 >&4; echo 'by its name' >&5""",
     "sub/dir/deep": SH + r"printf 'Content-Type: text/plain\n\n%s %s %s' \"$SCRIPT_NAME\" \"$PATH_INFO\" \"$(pwd)\"",
 }
 
@@ -283,6 +287,17 @@ def test_a_program_may_answer_while_it_still_reads(cgi, pool):
     g = cgi(*pool)
     body = os.urandom(5_000_000)
     assert g.client(timeout=30).post("/run/echo", body).body == body
+
+
+@pytest.mark.parametrize("user", ["", "user nobody"])
+def test_a_program_can_open_what_it_inherits_by_name(cgi, programs, user):
+    if user and os.geteuid() != 0:
+        user = ""
+    open_way(programs)
+    g = cgi(*["run {\n user nobody\n }"] if user else [])
+    assert g.client().post("/run/opens", b"a body").body == b"a body"
+    g.wait_line("by its name")
+    assert g.get("/run/opens").body == b""
 
 
 # ---- answers ----
