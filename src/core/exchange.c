@@ -404,9 +404,7 @@ bool exchange_spill(struct exchange *x, struct chain *body, struct spool **spool
     return error == 0;
 }
 
-/* Who waits for leave to send its body gets it from us: the backend is not asked yet (RFC 9110
- * 10.1.1). */
-static void answer_expectation(struct exchange *x)
+void exchange_answer_expectation(struct exchange *x)
 {
     static const struct response_head go_on = {.status = 100, .reason = SLICE_INIT("Continue")};
     if (!fields_has(&x->req.fields, FIELD_EXPECT))
@@ -442,7 +440,7 @@ static void leave_buffering(struct exchange *x)
 static enum next step_buffer(struct exchange *x)
 {
     bool moved = true;
-    answer_expectation(x);
+    exchange_answer_expectation(x); /* the backend is not asked yet */
     if (!x->front->is_flushed(x))
         x->front->send(x);
     if (x->state != EX_BUFFER) /* the client has gone */

@@ -216,6 +216,8 @@ void exchange_enter(struct exchange *x, enum exchange_state state, const char *w
  * only: the state machine carries it out. why: for the log; rule: RFC section or NULL. */
 void exchange_fail(struct exchange *x, uint16_t status, const char *why, const char *rule)
     __attribute__((cold));
+/* Who waits for leave to send its body gets it from us, once (RFC 9110 10.1.1). */
+void exchange_answer_expectation(struct exchange *x);
 /* n bytes more of the request's body have come. True: that is more than it may have, and has been
  * answered. */
 bool exchange_takes_too_much(struct exchange *x, size_t n);

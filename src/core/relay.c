@@ -69,6 +69,8 @@ void relay_begin(struct exchange *x)
     struct codec_request request;
     /* A program has got its head with its environment. */
     bool is_program = at->backend->addr.ss_family == AF_UNSPEC;
+    if (at->codec->wants_cgi) /* which has no word for it: the application waits for the body */
+        exchange_answer_expectation(x);
     relay_fill_request(x, at->backend, &request, is_program ? NULL : &cgi);
     at->redirect = SLICE_NONE;
     at->sent = is_program;

@@ -4,7 +4,9 @@ import threading
 
 import pytest
 
+from conftest import make_config
 from harness import Broken, Endless, Event, serve, wait_for
+from harness.fcgi import STDOUT, end, read_fcgi, read_scgi, record
 
 pytestmark = pytest.mark.serial
 
@@ -381,6 +383,22 @@ def test_100_continue_comes_from_the_backend(shared_proxy):
     c.send("hello")
     m = c.response(interim=True)
     assert m.status == 200 and m.body == b"hello"
+
+
+@pytest.mark.parametrize("protocol, read", [("fastcgi", read_fcgi), ("scgi", read_scgi)])
+def test_100_continue_comes_from_the_gateway_where_the_protocol_has_no_word_for_it(gateway, backend, protocol, read):
+    def script(c):
+        r = read(c)
+        assert "HTTP_EXPECT" not in r.params
+        out = b"Content-Type: text/plain\r\n\r\n" + r.body
+        c.send(record(STDOUT, r.id, out) + end(r.id) if protocol == "fastcgi" else out)
+        c.close()
+    g = gateway(make_config(f"{protocol}://{backend(script).address}", pool=["buffer off"]))
+    c = g.client()
+    c.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+    assert c.response(interim=True).status == 100
+    c.send("hello")
+    assert c.response(interim=True).body == b"hello"
 
 
 def test_a_refusal_instead_of_100_continue(shared_proxy):
