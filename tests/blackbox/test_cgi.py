@@ -5,11 +5,13 @@ import os
 import pathlib
 import signal
 import subprocess
+import threading
 
 import pytest
 
 from conftest import make_config
-from harness import Broken, wait_for
+from harness import Broken, Client, H2Client, h2, wait_for
+from harness.certs import Authority
 from harness.gateway import open_way
 
 pytestmark = pytest.mark.serial
@@ -91,6 +93,59 @@ print("Content-Type: text/plain\\n\\nok", end="")
     # what they do with their pipes
     "opens": SH + """exec 3</dev/stdin 4>/dev/stdout 5>/dev/stderr
 printf 'Content-Type: text/plain\\n\\n' >&4; cat <&3 >&4; echo 'by its name' >&5""",
+    "ends-at-once": PYTHON + """
+import os
+print("Content-Type: text/plain\\n\\n%r" % os.read(0, 10), end="")
+""",
+    "sips": PYTHON + """
+import os
+os.write(1, b"Content-Type: application/octet-stream\\n\\n")
+while piece := os.read(0, 1789):
+    for at in range(0, len(piece), 611):
+        part = piece[at:at + 611]
+        assert os.write(1, part) == len(part)
+""",
+    "deaf": SH + "printf 'Content-Type: text/plain\\n\\n'; exec head -c 3000000 /dev/zero",
+    "deaf-length": SH + "printf 'Content-Type: text/plain\\nContent-Length: 2\\n\\nok'",
+    "deaf-redirect": SH + "printf 'Location: /run/vars/there?c=d\\n\\n'",
+    "closes-input": SH + "head -c 1000 >/dev/null; exec <&-; printf 'Content-Type: text/plain\\n\\n'; exec head -c 3000000 /dev/zero",
+    "closes-output": PYTHON + """
+import os
+os.write(1, b"Content-Type: text/plain\\n\\nall of it")
+os.close(1)
+while os.read(0, 65536):
+    pass
+open("closes-output.done", "w")
+""",
+    "dies-reading": SH + "head -c 100000 >/dev/null; kill -9 $$",
+    "stops-reading": SH + "head -c 100000 >/dev/null; exec sleep 600",
+    "reads-forever": PYTHON + """
+import os
+open("pid.new", "w").write(str(os.getpid()))
+os.rename("pid.new", "pid")
+while os.read(0, 65536):
+    pass
+""",
+    "writes-forever": PYTHON + """
+import os
+open("pid.new", "w").write(str(os.getpid()))
+os.rename("pid.new", "pid")
+os.write(1, b"Content-Type: text/plain\\n\\n")
+while True:
+    os.write(1, bytes(65536))
+""",
+    "pages": PYTHON + """
+import os
+os.write(1, b"Content-Type: application/octet-stream\\n\\n")
+for i in range(1024):
+    piece = i.to_bytes(4, "big") * 16384
+    while piece:
+        piece = piece[os.write(1, piece):]
+""",
+    "background": SH + """printf 'Content-Type: text/plain\\n\\nfirst'
+(while [ ! -e background.go ]; do sleep 0.01; done; printf ' second') &
+exit 0""",
+    "unreadable": "#!/nowhere/at/all\n",
     "sub/dir/deep": SH + r"printf 'Content-Type: text/plain\n\n%s %s %s' \"$SCRIPT_NAME\" \"$PATH_INFO\" \"$(pwd)\"",
 }
 
@@ -289,6 +344,37 @@ def test_a_program_may_answer_while_it_still_reads(cgi, pool):
     assert g.client(timeout=30).post("/run/echo", body).body == body
 
 
+@pytest.fixture
+def pid(programs):
+    """Waits until the program has begun that writes its number down."""
+    def wait():
+        wait_for((programs / "pid").exists, "the program to run")
+        return int((programs / "pid").read_text())
+    return wait
+
+
+def send_apart(c, data):
+    """While the answer is read; who has answered may refuse the rest."""
+    t = threading.Thread(target=c.try_send, args=(data,))
+    t.start()
+    return t
+
+
+def unread(g, name, size=8_000_000, streams=()):
+    """Posts what the program does not read; the answer. The connection serves another request, but may be closed where
+    the body was still coming."""
+    c = g.client(timeout=30)
+    t = send_apart(c, b"POST /run/%s HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n%s" %
+                   (name.encode(), size, bytes(size)))
+    m = c.response("POST")
+    t.join()
+    assert c.is_open() or streams
+    return m
+
+
+STREAMED = pytest.mark.parametrize("pool", [(), ("buffer off",)], ids=["buffered", "streamed"])
+
+
 @pytest.mark.parametrize("user", ["", "user nobody"])
 def test_a_program_can_open_what_it_inherits_by_name(cgi, programs, user):
     if user and os.geteuid() != 0:
@@ -298,6 +384,224 @@ def test_a_program_can_open_what_it_inherits_by_name(cgi, programs, user):
     assert g.client().post("/run/opens", b"a body").body == b"a body"
     g.wait_line("by its name")
     assert g.get("/run/opens").body == b""
+
+
+def test_without_a_body_input_is_at_its_end(shared_cgi):
+    with shared_cgi.client() as c:
+        assert c.get("/run/ends-at-once").body == b"b''"
+        assert c.post("/run/ends-at-once", b"", "Content-Length: 0\r\n").body == b"b''"
+        assert c.post("/run/ends-at-once", b"", "Transfer-Encoding: chunked\r\n\r\n0\r\n").body == b"b''"
+        assert c.ask("DELETE", "/run/ends-at-once").body == b"b''"
+
+
+@STREAMED
+def test_small_pieces_pass_both_ways_at_once(cgi, pool):
+    body = os.urandom(2_000_000)
+    assert cgi(*pool).client(timeout=30).post("/run/sips", body).body == body
+
+
+def test_a_body_that_waited_in_a_file_arrives_whole(cgi):
+    g = cgi("buffer request memory=4k")
+    body = os.urandom(3_000_001)
+    c = g.client(timeout=30)
+    assert c.post("/run/sips", body).body == body
+    c.send(b"POST /run/echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for at in range(0, len(body), 70_000):
+        piece = body[at:at + 70_000]
+        c.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+    c.send(b"0\r\n\r\n")
+    assert c.response("POST").body == body
+
+
+@STREAMED
+def test_a_program_need_not_read_its_input(cgi, pool):
+    g = cgi(*pool)
+    for name in ("deaf", "closes-input"):
+        m = unread(g, name, streams=pool)
+        assert m.status == 200 and m.body == bytes(3_000_000), name
+    m = unread(g, "deaf-length", streams=pool)
+    assert m.status == 200 and m.body == b"ok"
+    assert unread(g, "status", streams=pool).status == 404
+
+
+@STREAMED
+def test_a_local_redirect_need_not_read_either(cgi, pool):
+    m = unread(cgi(*pool), "deaf-redirect", 300_000, pool)
+    assert m.status == 200 and variables(m)["PATH_INFO"] == "/there"
+
+
+@STREAMED
+def test_a_program_that_has_closed_its_output_has_said_all(cgi, programs, pool):
+    m = unread(cgi(*pool), "closes-output", 1_000_000, pool)
+    assert m.status == 200 and m.body == b"all of it"
+    wait_for((programs / "closes-output.done").exists, "its input to end")
+
+
+@STREAMED
+def test_a_program_that_dies_while_it_reads_is_a_failure(cgi, pool):
+    g = cgi(*pool)
+    assert unread(g, "dies-reading", streams=pool).status == 502
+    g.wait_line("the program was killed by signal 9")
+
+
+def test_a_program_that_stops_reading_meets_a_deadline(cgi):
+    g = cgi("buffer off", "timeout idle=300ms")
+    assert unread(g, "stops-reading", streams=("buffer off",)).status == 504
+    g.wait_line("backend stopped reading")
+
+
+def test_a_program_ends_when_its_client_goes_in_the_middle_of_the_body(cgi, pid):
+    g = cgi("buffer off")
+    c = g.client()
+    c.send(b"POST /run/reads-forever HTTP/1.1\r\nHost: t\r\nContent-Length: 9000000\r\n\r\n" + bytes(1_000_000))
+    number = pid()
+    c.reset()
+    wait_for(lambda: not is_running(number), "the program to end")
+
+
+@STREAMED
+def test_a_program_ends_when_its_client_goes_in_the_middle_of_the_answer(cgi, pid, pool):
+    g = cgi(*pool)
+    c = g.client()
+    c.send("GET /run/writes-forever HTTP/1.1\r\nHost: t\r\n\r\n")
+    assert len(c.recv(1000)) > 0
+    number = pid()
+    c.reset()
+    wait_for(lambda: not is_running(number), "the program to end")
+
+
+@STREAMED
+def test_a_slow_client_gets_all_of_a_large_answer(cgi, pool):
+    g = cgi(*pool)
+    c = g.client(timeout=60, rcvbuf=8192)
+    c.send("GET /run/pages HTTP/1.0\r\nHost: t\r\n\r\n")
+    while b"\r\n\r\n" not in c.reader.buffer:
+        assert c.reader.fill()
+    h = hashlib.md5(c.reader.buffer.partition(b"\r\n\r\n")[2])
+    while piece := c.recv(5000):
+        h.update(piece)
+    whole = hashlib.md5()
+    for i in range(1024):
+        whole.update(i.to_bytes(4, "big") * 16384)
+    assert h.digest() == whole.digest()
+
+
+def test_an_answer_goes_on_as_long_as_somebody_holds_the_output(cgi, programs):
+    g = cgi("buffer off")
+    c = g.client()
+    c.send("GET /run/background HTTP/1.1\r\nHost: t\r\n\r\n")
+    c.reader.until(b"first")
+    (programs / "background.go").touch()
+    assert b" second" in c.reader.until(b"\r\n0\r\n\r\n")
+
+
+def test_a_head_is_all_that_head_gets(shared_cgi):
+    with shared_cgi.client(timeout=30) as c:
+        for _ in range(2):
+            m = c.ask("HEAD", "/run/download")
+            assert m.status == 200 and not m.body
+        assert c.get("/run/says").body == b"ok"
+
+
+@STREAMED
+def test_leave_to_send_a_body_is_given_before_the_program_reads_it(cgi, pool):
+    c = cgi(*pool).client()
+    c.send("POST /run/upload HTTP/1.1\r\nHost: t\r\nContent-Length: 200000\r\nExpect: 100-continue\r\n\r\n")
+    assert c.response("POST", interim=True).status == 100
+    body = os.urandom(200_000)
+    c.send(body)
+    assert c.response("POST").body.decode() == hashlib.sha256(body).hexdigest()
+
+
+@STREAMED
+def test_many_talk_at_once(cgi, pool):
+    g = cgi("max-conns 100", *pool)
+    answers = {}
+
+    def talk(n):
+        body = bytes([n]) * 300_000
+        with Client(g.address, timeout=60) as c:
+            answers[n] = c.post("/run/echo", body).body == body and c.get("/run/says").body == b"ok"
+    threads = [threading.Thread(target=talk, args=(n,)) for n in range(64)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert all(answers.get(n) for n in range(64))
+
+
+@STREAMED
+def test_bodies_pass_to_a_program_over_http_2(cgi, pool):
+    g = cgi(*pool)
+    with H2Client(g.address, timeout=30) as c:
+        for fields, size in (((("content-length", "700000"),), 700_000), ((), 300_000)):
+            n = c.next_stream()
+            c.send(h2.post(n, "/run/echo", *fields))
+            c.upload(n, size)
+            s = c.wait(n)
+            assert s.status == 200 and s.body == bytes(size)
+        s = c.ask("POST", "/run/deaf", body=b"x")
+        assert s.status == 200 and s.body == bytes(3_000_000)
+
+
+def test_bodies_pass_to_a_program_over_tls(cgi, tmp_path):
+    authority = Authority(tmp_path)
+    cert = authority.issue("localhost")
+    g = cgi("buffer off", listen=f"127.0.0.1:0 tls {{\n certificate {cert.pem} key={cert.key}\n }}")
+    (tmp_path / "body").write_bytes(os.urandom(2_000_000))
+    for version in ("--http1.1", "--http2"):
+        out = subprocess.run(["curl", "-sS", "--max-time", "60", "--cacert", authority.pem, version,
+                              "--connect-to", f"::127.0.0.1:{g.address[1]}", "--data-binary", f"@{tmp_path}/body",
+                              "https://localhost/run/echo"], capture_output=True)
+        assert out.returncode == 0, out.stderr
+        assert out.stdout == (tmp_path / "body").read_bytes()
+
+
+# ---- what is left behind ----
+
+def spawner_fds(g):
+    return len(os.listdir(f"/proc/{g.children()['sluice-spawner']}/fd"))
+
+
+def post_all(g, names, size=10):
+    """The statuses; each on a connection of its own, which is closed."""
+    statuses = []
+    for name in names:
+        with g.client(timeout=30) as c:
+            c.try_send(b"POST /run/%s HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n%s" %
+                       (name.encode(), size, bytes(size)))
+            statuses.append(c.response("POST").status)
+    return statuses
+
+
+def test_failures_leave_no_pipe_open(cgi):
+    """Two that responses were spliced through may be kept by each thread."""
+    g = cgi()
+    assert post_all(g, ["says", "unreadable"]) == [200, 502]
+    pipes, spawners = len(g.pipes()), spawner_fds(g)
+    assert post_all(g, ["none", "unreadable", "silent", "killed", "plain.txt", "nonsense", "status"] * 20) == \
+        [404, 502, 502, 502, 403, 502, 404] * 20
+    wait_for(lambda: len(g.pipes()) <= pipes + 4 and spawner_fds(g) <= spawners, "pipes to be closed")
+    g.expect_error("cannot start the program")
+
+
+def test_a_gateway_short_of_descriptors_leaves_none_open(gateway, programs):
+    """Each program needs one here and six there for a moment: some of the many cannot be had."""
+    g = gateway(config(programs, "max-conns 100", threads=1), nofile=(60, 60))
+    g.expect_error("cannot|descriptors|Too many open files")
+    assert post_all(g, ["says"]) == [200]
+    pipes = len(g.pipes())
+    clients = [Client(g.address, timeout=30) for _ in range(20)]
+    for c in clients:
+        c.send("POST /run/gate HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nxx")
+    wait_for(lambda: list(programs.glob("in.*")), "a program to run")
+    (programs / "open").touch()
+    statuses = {c.response("POST").status for c in clients}
+    assert 200 in statuses and statuses <= {200, 502, 503}, statuses
+    for c in clients:
+        c.close()
+    wait_for(lambda: len(g.pipes()) <= pipes, "pipes to be closed")
+    assert post_all(g, ["says"]) == [200]
 
 
 # ---- answers ----
