@@ -14,7 +14,7 @@
 
 #include "net/tls_provider.h"
 
-enum { STEPS_PER_TURN = 8 };
+enum { STEPS_PER_TURN = 8, RECORD_ALERT = 21, RECORD_HANDSHAKE = 22 };
 
 static void fail(struct stream *s, int error, const char *otherwise)
 {
@@ -53,7 +53,13 @@ static void acknowledge(struct stream *s)
 /* A record begins with its type, 22 for a handshake's; a method with a letter. */
 static bool looks_like_http(const struct tls_loop *tl)
 {
-    return tl->end > tl->in && *tl->in >= 'A' && *tl->in <= 'Z';
+    return *tl->in >= 'A' && *tl->in <= 'Z';
+}
+
+/* RFC 8446 5.1: what answers a hello is a record of a handshake, or an alert. */
+static bool is_no_tls(const struct tls_loop *tl)
+{
+    return *tl->in != RECORD_HANDSHAKE && *tl->in != RECORD_ALERT;
 }
 
 /* One step: with what has come, as far as that goes. True: the handshake is over. */
@@ -71,10 +77,12 @@ static bool step(struct stream *s)
         return fail(s, (int)got, strerror((int)-got)), true;
     if (got == -EAGAIN && t->has_begun)
         return false;
-    if (got > 0 && !t->has_heard && looks_like_http(tl)) {
-        t->is_http = true;
+    if (got > 0 && !t->has_heard && (t->client ? is_no_tls(tl) : looks_like_http(tl))) {
+        t->is_http = !t->client;
         tls_keep(s);
-        return fail(s, -EPROTO, t->client ? "it speaks something else" : "HTTP was spoken to it"),
+        return fail(s, -EPROTO,
+                    t->client ? "it does not speak TLS (is it http:// and not https://?)"
+                              : "HTTP was spoken to it"),
                true;
     }
     t->has_begun = true;

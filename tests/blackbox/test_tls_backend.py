@@ -201,11 +201,13 @@ def test_a_body_that_comes_during_the_handshake_is_sent_behind_it(gateway, backe
 
 
 @pytest.mark.faults
-def test_a_backend_that_speaks_no_tls_is_named(gateway, backend):
-    b = backend(then=lambda c: (c.send("HTTP/1.1 400 Bad Request\r\n\r\n"), c.wait_closed()))
+@pytest.mark.parametrize("answer", ["HTTP/1.1 400 Bad Request\r\n\r\n", "<!DOCTYPE HTML>", b"\0\0\x12\4\0\0\0\0\0", "\n"],
+                         ids=["HTTP/1.1", "HTTP/0.9", "HTTP/2", "other"])
+def test_a_backend_that_speaks_no_tls_is_named(gateway, backend, answer):
+    b = backend(then=lambda c: (c.send(answer), c.wait_closed()))
     g = gateway(make_config(f"https://127.0.0.1:{b.port}"))
     assert g.get().status == 502
-    g.wait_line("TLS: it speaks something else")
+    g.wait_line("TLS: it does not speak TLS")
 
 
 @pytest.mark.faults
