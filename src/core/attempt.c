@@ -561,10 +561,17 @@ static bool note_left_out(struct exchange *x, enum attempt_failure failure)
     return is_left_out;
 }
 
+/* Who has closed his sending side has probably gone: another backend is not bothered for him. A
+ * kept connection that had ended before is no reason to let him down. */
+static bool is_for_nobody(const struct exchange *x, enum attempt_failure failure)
+{
+    return x->client_gone && !(failure == FAIL_BROKEN && x->attempt.reused);
+}
+
 static bool may_retry(const struct exchange *x, enum attempt_failure failure)
 {
     const struct attempt *at = &x->attempt;
-    if (x->response != MSG_NONE || x->client_gone || is_overdue(x) ||
+    if (x->response != MSG_NONE || is_for_nobody(x, failure) || is_overdue(x) ||
         at->count >= attempts_of(at) || !is_wanted(x, failure))
         return false;
     bool is_sent = (at->sent && !lane_is_unsent(&at->lane)) || lane_is_sent(&at->lane);

@@ -250,6 +250,26 @@ def test_a_stale_connection_never_shows_to_a_get(proxy, end):
     assert [r.target for r in g.backend.requests] == ["/1", "/2", "/2"]
 
 
+def test_a_stale_connection_does_not_show_to_a_client_that_has_half_closed(proxy):
+    closed = Event()
+
+    def script(c):
+        c.request()
+        c.respond("first")
+        c.request()
+        assert closed.wait(10)
+    g = proxy(script, then=serve(lambda r, c: b"fresh"), threads=1)
+    c = g.client()
+    assert c.get("/1").body == b"first"
+    c.send("GET /2 HTTP/1.1\r\nHost: t\r\n\r\n")
+    wait_for(lambda: len(g.backend.requests) == 2, "the second request")
+    c.half_close()
+    assert g.get("/other").body == b"fresh"     # the only thread has seen the end of what is sent
+    closed.set()
+    assert c.response().body == b"fresh"
+    c.expect_closed()
+
+
 @pytest.mark.parametrize("end", ["close", "reset"])
 def test_a_post_is_never_sent_twice(proxy, end):
     """RFC 9110 9.2.2: whether the backend has acted on it is unknown."""
