@@ -142,8 +142,7 @@ static struct conn *run_program(struct exchange *x, struct backend *b,
     }
     struct conn *c = conn_adopt(&x->worker->loop, pipes.output, pipes.input, b, at->pool,
                                 x->worker->index, at->codec->state_bytes, owner, error);
-    if (c)
-        cgi_bind(run, c);
+    cgi_bind(run, c);
     return c;
 }
 

@@ -219,6 +219,10 @@ static void on_closed(void *ctx, bool is_answered)
 
 void cgi_bind(struct cgi_run *run, struct conn *c)
 {
+    if (!c) {
+        on_due(&run->timer);
+        return;
+    }
     run->conn = c;
     c->closed_ctx = run;
     c->on_closed = on_closed;

@@ -22,6 +22,7 @@ struct cgi_run *cgi_launch(struct exchange *x, const struct backend *b, struct p
                            int *error);
 /* What an error of it means for who asked; *why stays what it is where that says enough. */
 uint16_t cgi_launch_status(int error, const char **why);
+/* NULL: it could not be made, and the program is ended. */
 void cgi_bind(struct cgi_run *run, struct conn *c);
 
 /* The connection has ended without a response. True: it is a program's, whose end has not been

@@ -557,6 +557,33 @@ def test_bodies_pass_to_a_program_over_tls(cgi, tmp_path):
         assert out.stdout == (tmp_path / "body").read_bytes()
 
 
+# ---- what cannot be done ----
+
+def wait_no_program(g):
+    spawner = g.children()["sluice-spawner"]
+    children = pathlib.Path(f"/proc/{spawner}/task/{spawner}/children")
+    wait_for(lambda: not children.read_text(), "the programs to end")
+
+
+@pytest.fixture
+def epoll_fails(tmp_path):
+    """The file to make, and the gateway's environment: see apps/fail_epoll.c."""
+    library = tmp_path / "fail_epoll.so"
+    source = __file__.replace("test_cgi.py", "apps/fail_epoll.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+    return tmp_path / "fails", {"LD_PRELOAD": str(library), "EPOLL_FAILS": str(tmp_path / "fails")}
+
+
+def test_a_program_whose_output_cannot_be_heard_is_ended(gateway, programs, epoll_fails):
+    fails, env = epoll_fails
+    g = gateway(config(programs), env=env)
+    fails.touch()
+    assert g.get("/run/hangs").status == 502
+    g.wait_line("cannot connect: No space left on device")
+    wait_no_program(g)
+    assert g.get("/run/says").body == b"ok"
+
+
 # ---- what is left behind ----
 
 def spawner_fds(g):
