@@ -2,6 +2,7 @@
 #include "core/relay.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "codec/cgi_response.h"
@@ -343,6 +344,13 @@ static bool decode(struct exchange *x)
     return moved;
 }
 
+static const char *broken_why(struct exchange *x, ssize_t error)
+{
+    if (error == -ECONNRESET || error == -EPIPE)
+        return "connection reset by the backend";
+    return arena_printf(&x->arena, "connection broken: %s", strerror((int)-error)).p;
+}
+
 /* error: -errno, or 0 where the backend has closed. */
 static void on_eof(struct exchange *x, ssize_t error)
 {
@@ -355,8 +363,7 @@ static void on_eof(struct exchange *x, ssize_t error)
     else if (fault)
         attempt_fail(x, FAIL_PROTOCOL, fault, NULL);
     else if (error < 0)
-        attempt_fail(x, FAIL_BROKEN, attempt_broken_why(x, "connection reset by the backend"),
-                     NULL);
+        attempt_fail(x, FAIL_BROKEN, attempt_broken_why(x, broken_why(x, error)), NULL);
     else if (x->response == MSG_NONE && !at->redirect.n)
         attempt_fail(x, FAIL_BROKEN, "connection closed before a response head", "RFC 9112 8");
     else
@@ -438,7 +445,7 @@ static bool take_response(struct exchange *x)
         return moved;
     }
     ssize_t n = lane_fill(l, next_fill(x));
-    if (n == -EAGAIN || (n <= 0 && x->response == MSG_NONE && cgi_await_end(l->conn)))
+    if (n == -EAGAIN || (n == 0 && x->response == MSG_NONE && cgi_await_end(l->conn)))
         return false;
     if (n <= 0)
         on_eof(x, n);

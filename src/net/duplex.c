@@ -21,8 +21,12 @@ struct duplex {
 
 /* ---- reading ---- */
 
+/* What could not be written is a failure of both: without all of its input nothing that the program
+ * says is an answer. */
 static ssize_t duplex_read(struct stream *s, char *p, size_t n)
 {
+    if (s->error)
+        return s->error;
     ssize_t got = read(s->watch.fd, p, n);
     s->readable = (size_t)got == n || s->hup;
     return got < 0 ? -errno : got;
@@ -30,6 +34,8 @@ static ssize_t duplex_read(struct stream *s, char *p, size_t n)
 
 static ssize_t duplex_splice(struct stream *s, int pipe_fd, size_t n)
 {
+    if (s->error)
+        return s->error;
     ssize_t got = splice(s->watch.fd, NULL, pipe_fd, NULL, n, SPLICE_F_NONBLOCK);
     return got < 0 ? -errno : got;
 }
@@ -72,13 +78,20 @@ static ssize_t drop_all(struct duplex *d, struct chain *out)
     return n;
 }
 
+/* No event will tell of it: the next read does. */
+static ssize_t failed(struct duplex *d, int error)
+{
+    d->stream->readable = true;
+    return error;
+}
+
 static ssize_t await_room(struct duplex *d)
 {
     if (d->is_watched)
         return -EAGAIN;
     d->is_watched = true;
     int error = loop_watch(d->stream->loop, &d->to, EPOLLOUT);
-    return error ? error : -EAGAIN;
+    return error ? failed(d, error) : -EAGAIN;
 }
 
 static ssize_t duplex_write(struct stream *s, struct chain *out)
@@ -91,16 +104,19 @@ static ssize_t duplex_write(struct stream *s, struct chain *out)
     if (sent > 0)
         chain_drop(out, (size_t)sent);
     else if (sent == 0)
-        return is_file ? -EIO : -EAGAIN; /* the file has become shorter */
+        return is_file ? failed(d, -EIO) : -EAGAIN; /* the file has become shorter */
     else if (errno == EPIPE)
         return drop_all(d, out);
     else if (errno == EAGAIN)
         return await_room(d);
-    return sent < 0 ? -errno : sent;
+    return sent < 0 ? failed(d, -errno) : sent;
 }
 
+/* What breaks off is no end of the input: then it is closed when the program has been told. */
 static void duplex_finish(struct stream *s)
 {
+    if (s->error)
+        return;
     loop_close(s->loop, &s->duplex->to);
 }
 

@@ -119,6 +119,17 @@ open("closes-output.done", "w")
 """,
     "dies-reading": SH + "head -c 100000 >/dev/null; kill -9 $$",
     "stops-reading": SH + "head -c 100000 >/dev/null; exec sleep 600",
+    "reads-late": PYTHON + """
+import os, time
+open("pid.new", "w").write(str(os.getpid()))
+os.rename("pid.new", "pid")
+while not os.path.exists("go"):
+    time.sleep(0.002)
+n = 0
+while piece := os.read(0, 65536):
+    n += len(piece)
+print("Content-Type: text/plain\\n\\n%d" % n, end="")
+""",
     "reads-forever": PYTHON + """
 import os
 open("pid.new", "w").write(str(os.getpid()))
@@ -582,6 +593,32 @@ def test_a_program_whose_output_cannot_be_heard_is_ended(gateway, programs, epol
     g.wait_line("cannot connect: No space left on device")
     wait_no_program(g)
     assert g.get("/run/says").body == b"ok"
+
+
+def test_an_input_that_cannot_go_on_is_a_failure(gateway, programs, epoll_fails):
+    """Not its end: the program would answer to a part of it."""
+    fails, env = epoll_fails
+    g = gateway(config(programs, "buffer off"), env=env)
+    fails.write_text("to")
+    (programs / "go").touch()
+    assert unread(g, "reads-late", 1_000_000, ("buffer off",)).status == 502
+    g.wait_line("connection broken: No space left on device")
+    wait_no_program(g)
+
+
+def test_a_buffered_body_that_has_been_cut_is_a_failure(cgi, programs, pid):
+    g = cgi("buffer request memory=4k")
+    c = g.client()
+    t = send_apart(c, b"POST /run/reads-late HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\n" + bytes(1_000_000))
+    pid()
+    files = [n for n, to in g.all_fds().items() if to.endswith("(deleted)") and to.startswith("/var/tmp")]
+    assert len(files) == 1, g.all_fds()
+    os.truncate(f"/proc/{g.serving_pid()}/fd/{files[0]}", 300_000)
+    (programs / "go").touch()
+    assert c.response("POST").status == 502
+    t.join()
+    g.wait_line("connection broken: Input/output error")
+    wait_no_program(g)
 
 
 # ---- what is left behind ----

@@ -518,6 +518,14 @@ static void test_a_file_that_has_become_shorter_is_a_failure(void **state)
     assert_int_equal(out.bytes, 60);
     chain_clear(&out);
     close(file.fd);
+    assert_true(stream.readable); /* whoever reads hears of it, whatever the program says */
+    say("fine");
+    assert_int_equal(stream_fill(&stream), -EIO);
+    assert_int_equal(stream_splice(&stream, -1, 10), -EIO);
+    stream_finish(&stream);
+    check_nothing_is_heard(-EAGAIN); /* what it has got is not all */
+    stream_close(&stream, false);
+    check_nothing_is_heard(0);
 }
 
 static void test_what_waits_in_a_pipe_leaves_between_memory(void **state)
