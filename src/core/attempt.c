@@ -12,7 +12,6 @@
 #include "core/relay.h"
 #include "core/worker.h"
 #include "net/tls.h"
-#include "proc/program.h"
 
 enum { LEFT_OUT_MAX = 100, VACANT_POLL_MS = 50 };
 
@@ -127,25 +126,6 @@ static void begin(struct exchange *x, const char *why)
     hedge_arm(x);
 }
 
-/* The backend is a program: a process of it is the connection. Takes over slot and reference. */
-static struct conn *run_program(struct exchange *x, struct backend *b,
-                                const struct conn_owner *owner, int *error)
-{
-    struct attempt *at = &x->attempt;
-    struct program_pipes pipes;
-    struct cgi_run *run = cgi_launch(x, b, &pipes, error);
-    if (!run) {
-        static const struct pool_outcome nothing; /* it is the program that is missing */
-        pool_release(at->pool, b, x->worker->index, &nothing);
-        backend_unref(b);
-        return NULL;
-    }
-    struct conn *c = conn_adopt(&x->worker->loop, pipes.output, pipes.input, b, at->pool,
-                                x->worker->index, at->codec->state_bytes, owner, error);
-    cgi_bind(run, c);
-    return c;
-}
-
 static void await_connection(struct exchange *x, const char *why)
 {
     x->attempt.reused = false;
@@ -191,7 +171,7 @@ static bool open_lane(struct exchange *x, struct backend *b, int *error)
     if (shares(at))
         return carrier_dial(x, b, owner.lead, error);
     bool is_program = b->addr.ss_family == AF_UNSPEC;
-    struct conn *c = is_program ? run_program(x, b, &owner, error)
+    struct conn *c = is_program ? cgi_launch(x, b, &owner, error)
                                 : conn_dial(&x->worker->loop, b, at->pool, x->worker->index,
                                             at->codec->state_bytes, &owner, error);
     if (c)

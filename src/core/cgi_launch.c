@@ -217,17 +217,6 @@ static void on_closed(void *ctx, bool is_answered)
         on_due(&run->timer);
 }
 
-void cgi_bind(struct cgi_run *run, struct conn *c)
-{
-    if (!c) {
-        on_due(&run->timer);
-        return;
-    }
-    run->conn = c;
-    c->closed_ctx = run;
-    c->on_closed = on_closed;
-}
-
 static struct cgi_run *run_of(const struct conn *c)
 {
     return c && c->on_closed == on_closed ? c->closed_ctx : NULL;
@@ -326,23 +315,41 @@ static struct cgi_run *new_run(struct exchange *x, const struct app_def *def)
     return run;
 }
 
-struct cgi_run *cgi_launch(struct exchange *x, const struct backend *b, struct program_pipes *pipes,
-                           int *error)
+/* The connection comes first: what fails once the program runs would have another one run. */
+static struct conn *run_program(struct exchange *x, struct backend *b, const struct app_def *def,
+                                struct spawn_order *order, struct program_pipes *pipes,
+                                const struct conn_owner *owner, int *error)
 {
+    const struct attempt *at = &x->attempt;
+    struct conn *c = conn_adopt(&x->worker->loop, pipes->output, pipes->input, b, at->pool,
+                                x->worker->index, at->codec->state_bytes, owner, error);
+    if (c) {
+        struct cgi_run *run = new_run(x, def);
+        run->conn = c;
+        c->closed_ctx = run;
+        c->on_closed = on_closed;
+        *error = start(run, order, pipes);
+    }
+    program_close_its_ends(pipes);
+    if (c && *error)
+        conn_close(c); /* and so the run */
+    return *error ? NULL : c;
+}
+
+struct conn *cgi_launch(struct exchange *x, struct backend *b, const struct conn_owner *owner,
+                        int *error)
+{
+    static const struct pool_outcome nothing; /* it is the program that is missing */
     const struct app_def *def = def_of(x, b);
     struct spawn_order order;
+    struct program_pipes pipes;
     bool has_input;
     *error = make_order(x, b, def, &order, &has_input);
     if (!*error)
-        *error = program_open_pipes(pipes, has_input);
-    if (*error)
-        return NULL;
-    struct cgi_run *run = new_run(x, def);
-    *error = start(run, &order, pipes);
-    program_close_its_ends(pipes);
+        *error = program_open_pipes(&pipes, has_input);
     if (!*error)
-        return run;
-    program_close_pipes(pipes);
-    free_run(run);
+        return run_program(x, b, def, &order, &pipes, owner, error);
+    pool_release(x->attempt.pool, b, x->worker->index, &nothing);
+    backend_unref(b);
     return NULL;
 }

@@ -12,18 +12,14 @@
 
 struct exchange;
 struct conn;
+struct conn_owner;
 
 /* Starts what x->path names: the route's prefix is where the backend, a program or a directory of
- * programs, is mounted. *pipes: of which the caller makes a connection and then passes it to
- * cgi_bind(). NULL: *error is -errno. */
-struct cgi_run;
-struct program_pipes;
-struct cgi_run *cgi_launch(struct exchange *x, const struct backend *b, struct program_pipes *pipes,
-                           int *error);
+ * programs, is mounted. Takes over a slot and a reference, as conn_dial() does. */
+struct conn *cgi_launch(struct exchange *x, struct backend *b, const struct conn_owner *owner,
+                        int *error);
 /* What an error of it means for who asked; *why stays what it is where that says enough. */
 uint16_t cgi_launch_status(int error, const char **why);
-/* NULL: it could not be made, and the program is ended. */
-void cgi_bind(struct cgi_run *run, struct conn *c);
 
 /* The connection has ended without a response. True: it is a program's, whose end has not been
  * heard of yet; on_ready is called when it has, or a second later. */

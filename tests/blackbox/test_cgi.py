@@ -585,14 +585,18 @@ def epoll_fails(tmp_path):
     return tmp_path / "fails", {"LD_PRELOAD": str(library), "EPOLL_FAILS": str(tmp_path / "fails")}
 
 
-def test_a_program_whose_output_cannot_be_heard_is_ended(gateway, programs, epoll_fails):
+def test_a_program_whose_output_cannot_be_heard_is_not_started(gateway, programs, epoll_fails):
     fails, env = epoll_fails
     g = gateway(config(programs), env=env)
+    (programs / "marks").write_text("#!/bin/sh\ntouch marked\nprintf 'Content-Type: text/plain\\n\\nok'\n")
+    (programs / "marks").chmod(0o755)
     fails.touch()
-    assert g.get("/run/hangs").status == 502
+    with g.client() as c:
+        c.send("POST /run/marks HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\nx")
+        assert c.response("POST").status == 502
     g.wait_line("cannot connect: No space left on device")
-    wait_no_program(g)
-    assert g.get("/run/says").body == b"ok"
+    assert not (programs / "marked").exists()
+    assert g.get("/run/marks").body == b"ok" and (programs / "marked").exists()
 
 
 def test_an_input_that_cannot_go_on_is_a_failure(gateway, programs, epoll_fails):
