@@ -21,7 +21,7 @@ struct attempt {
     const struct back_codec *codec;
     struct waiter *waiter;   /* while it waits for a slot */
     struct lane lane;        /* the connection, or its part of one */
-    struct backend *backend; /* of the newest attempt, for the log; a reference */
+    struct backend *backend; /* of the newest attempt, for the log; by backend_use() */
     struct demand demand;
     struct hedge hedge;
     uint64_t deadline_us;   /* for all attempts, until the response head; 0: none */

@@ -21,7 +21,7 @@ struct exchange;
 /* The attempt that stands aside; part of struct attempt. */
 struct hedge {
     struct conn *conn;       /* NULL: there is none */
-    struct backend *backend; /* a reference, while there is */
+    struct backend *backend; /* while there is; by backend_use() */
     uint64_t dial_us, begin_us;
     bool reused;
     bool is_racing; /* conn does not stand yet */
