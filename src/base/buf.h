@@ -33,12 +33,19 @@ struct buf {
     uint32_t refs;
     uint32_t cap;  /* bytes at data */
     uint32_t used; /* bytes filled; everything behind is free for the sole owner */
-    uint32_t class;
+    uint32_t class : 4;
+    uint32_t warm : 28; /* bytes that earlier takers have filled at most, see buf_warm() */
     char data[];
 };
 
+/* The bufs of one size. */
+struct buf_class {
+    struct buf *free;
+    uint32_t kept, least; /* how many are free, and were at least since buf_pool_look() */
+};
+
 struct buf_pool {
-    struct buf *free[BUF_CLASSES];
+    struct buf_class classes[BUF_CLASSES];
     struct link *free_links; /* spare chain links, see chain.h */
     size_t kept_bytes;       /* in the free lists */
     size_t keep_max;         /* budget for kept_bytes */
@@ -52,6 +59,10 @@ void buf_pool_init(struct buf_pool *pool, size_t keep_max);
 void buf_pool_fini(struct buf_pool *pool);
 /* Gives kept memory back to malloc until at most keep bytes are kept. */
 void buf_pool_trim(struct buf_pool *pool, size_t keep);
+/* Gives one buf back, of those that nobody has wanted since buf_pool_look(): its bytes, or 0 if
+ * there is none. */
+size_t buf_pool_give_back(struct buf_pool *pool);
+void buf_pool_look(struct buf_pool *pool);
 
 /* Those of BUF_HUGE are for a few at a time: whoever takes one asks before. */
 enum { BUF_HUGE_MAX = 16 };
@@ -83,6 +94,13 @@ static inline void buf_unref(struct buf *b)
 static inline size_t buf_room(const struct buf *b)
 {
     return b->cap - b->used;
+}
+
+/* How many bytes at its beginning have been written before: behind them the kernel has yet to give
+ * it pages, one at a time, which takes longer than to fill them. */
+static inline size_t buf_warm(const struct buf *b)
+{
+    return b->used > b->warm ? b->used : b->warm;
 }
 
 static inline char *buf_end(struct buf *b)

@@ -34,7 +34,8 @@ struct client_h2 {
     struct timer rests; /* until the ends of requests that are answered are waited for */
     enum phase phase;
     enum waits waits;
-    bool is_lost;           /* nothing can be sent any more */
+    const char *lost_why;   /* no stream is served any more; NULL: they are */
+    bool may_linger;        /* once a lost connection has no streams */
     uint64_t wrote_ms;      /* when the client took bytes last */
     struct slice peer_text; /* its own */
 };
@@ -135,23 +136,33 @@ static bool run_news(struct client *c)
     return true;
 }
 
-static void abort_all(struct client *c, const char *why)
+/* ---- the connection ---- */
+
+/* Ends its streams, each of which may have a connection of a backend to close, as the turn allows;
+ * then the connection. */
+static void go_on_losing(struct client *c)
 {
     struct h2_stream *s;
     while ((s = h2_any(c->h2->session))) {
         struct exchange *x = s->owner;
-        exchange_abort(x, why);
+        exchange_abort(x, c->h2->lost_why);
         exchange_run(x);
+        if (loop_turn_is_long(&c->worker->loop)) {
+            turn_soon(c);
+            return;
+        }
     }
+    if (c->h2->may_linger && chain_is_empty(&c->out))
+        client_end(c, false);
+    else
+        client_close(c, c->h2->may_linger);
 }
-
-/* ---- the connection ---- */
 
 static void lose(struct client *c, const char *why)
 {
-    c->h2->is_lost = true;
-    abort_all(c, why);
-    client_close(c, false);
+    c->h2->lost_why = why;
+    timer_clear(&c->timer);
+    go_on_losing(c);
 }
 
 /* Reads and acts on it. False: the connection is lost. */
@@ -219,7 +230,7 @@ static bool is_worth_waiting(const struct client *c)
     return !chain_is_empty(&c->out) && h2_abuse_found(c->h2->session) != H2_ABUSE_waiting;
 }
 
-/* True: the connection has come to its end, and has been closed. */
+/* True: the connection has come to its end, and is being closed. */
 static bool close_if_over(struct client *c)
 {
     struct client_h2 *h2 = c->h2;
@@ -232,12 +243,8 @@ static bool close_if_over(struct client *c)
     if (!h2_is_over(h2->session) || is_worth_waiting(c))
         return false;
     log_end(c);
-    h2->is_lost = true;
-    abort_all(c, "HTTP/2 connection ended by an error of the client");
-    if (chain_is_empty(&c->out))
-        client_end(c, false);
-    else
-        client_close(c, true);
+    h2->may_linger = true;
+    lose(c, "HTTP/2 connection ended by an error of the client");
     return true;
 }
 
@@ -284,6 +291,10 @@ static void set_deadline(struct client *c)
 static void on_turn(struct deferred *d)
 {
     struct client *c = container_of(d, struct client_h2, turn)->client;
+    if (c->state == CLIENT_OPEN && c->h2->lost_why) {
+        go_on_losing(c);
+        return;
+    }
     if (c->state != CLIENT_OPEN || !read_some(c) || !write_some(c) || close_if_over(c))
         return;
     if (c->stream.readable)
@@ -293,7 +304,9 @@ static void on_turn(struct deferred *d)
 
 static void h2_on_ready(struct client *c)
 {
-    if (c->stream.reset)
+    if (c->h2->lost_why)
+        turn_soon(c);
+    else if (c->stream.reset)
         lose(c, "connection reset by the client");
     else if (loop_turn_is_long(&c->worker->loop) || read_some(c))
         turn_soon(c);
@@ -352,6 +365,8 @@ static void h2_kill(struct client *c)
             exchange_abort(x, "the gateway is stopping (stop-timeout)");
         exchange_run(x);
     }
+    if (c->h2->lost_why)
+        return;
     h2_emit(c->h2->session, &c->out, NULL);
     stream_flush(&c->stream, &c->out);
 }
@@ -497,7 +512,7 @@ static bool front_send(struct exchange *x)
     struct front_lane *lane = x->client;
     struct h2_stream *s = lane->stream;
     uint64_t before = s->sent_bytes;
-    if (x->response == MSG_NONE)
+    if (x->response == MSG_NONE || lane->client->h2->lost_why)
         return false;
     s->complete = exchange_is_whole(x);
     s->resp_trailers = &x->resp_trailers;
@@ -566,7 +581,7 @@ static void front_done(struct exchange *x, bool broken)
     exchange_free(x);
     if (h2_has_rests(c->h2->session) && !c->h2->rests.due_ms)
         timer_set(&c->worker->loop, &c->h2->rests, client_conf(c)->linger_ms);
-    if (!c->h2->is_lost)
+    if (!c->h2->lost_why)
         turn_soon(c);
 }
 

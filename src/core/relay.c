@@ -597,10 +597,11 @@ static unsigned rounds_per_turn(const struct exchange *x)
 
 enum next relay_run(struct exchange *x)
 {
+    struct loop *loop = &x->worker->loop;
     uint64_t begun = moved_bytes(x);
     bool moved = true;
     if (!x->has_waited && must_wait(x, begun + x->resp_body.bytes)) {
-        loop_defer(&x->worker->loop, &x->again);
+        loop_defer(loop, &x->again);
         return PARK;
     }
     x->has_waited = false;
@@ -608,10 +609,12 @@ enum next relay_run(struct exchange *x)
         uint64_t bytes = moved_bytes(x) - begun;
         if (bytes >= turn_bytes(x) || (round && must_wait(x, bytes)))
             break;
+        uint64_t deep = loop->deep.bytes;
         moved = inbound(x);
         if (x->state != EX_RELAY)
             return NEXT;
         moved |= outbound(x);
+        stream_passed_deep(loop, deep);
         if (x->state != EX_RELAY)
             return NEXT;
         if (is_finished(x)) {
@@ -620,7 +623,7 @@ enum next relay_run(struct exchange *x)
         }
     }
     if (moved)
-        loop_defer(&x->worker->loop, &x->again);
+        loop_defer(loop, &x->again);
     else if (compress_flush(x)) {
         pace_run(x);
         x->front->send(x);

@@ -13,7 +13,7 @@
 #include "net/listener.h"
 #include "net/tls.h"
 
-enum { RING_RECORDS = 4096, SUMMARY_MS = 1000, GIVE_BACK = 4 << 20, GIVE_BACK_STEP = 256 << 10 };
+enum { RING_RECORDS = 4096, SUMMARY_MS = 1000, GIVE_BACK = 4 << 20 };
 
 struct slice worker_date(struct worker *w)
 {
@@ -25,19 +25,20 @@ struct slice worker_date(struct worker *w)
     return slice_of(w->date, DATE_LEN);
 }
 
-/* What a burst has left, little by little: the kernel may take its time for a page. */
+/* What a burst has left and nobody has wanted for a second, little by little: the kernel may take
+ * its time for a page. */
 static void give_back(struct loop *l)
 {
     struct buf_pool *bufs = &l->bufs;
-    size_t given = 0;
-    while (given < GIVE_BACK && bufs->kept_bytes > LOOP_BUFS_KEEP) {
-        size_t excess = bufs->kept_bytes - LOOP_BUFS_KEEP;
-        size_t step = excess < GIVE_BACK_STEP ? excess : GIVE_BACK_STEP;
-        buf_pool_trim(bufs, bufs->kept_bytes - step);
-        given += step;
+    for (size_t given = 0; given < GIVE_BACK && bufs->kept_bytes > LOOP_BUFS_KEEP;) {
+        size_t n = buf_pool_give_back(bufs);
+        if (!n)
+            break;
+        given += n;
         if (loop_turn_is_long(l))
-            return;
+            break;
     }
+    buf_pool_look(bufs);
 }
 
 static void on_summary(struct timer *t)

@@ -192,7 +192,7 @@ static int watch_begin(struct listener *l)
 /* Not left to close(): a duplicate elsewhere would keep the socket in epoll. */
 static void watch_end(struct listener *l)
 {
-    epoll_ctl(l->loop->epoll_fd, EPOLL_CTL_DEL, l->watch.fd, NULL);
+    loop_unwatch(l->loop, &l->watch);
 }
 
 static void begin(struct listener *l)

@@ -9,7 +9,8 @@
 
 #include "net/tls.h"
 
-enum { TIMERS_PER_TURN = 64, WAIT_MAX_MS = 60000 };
+enum { TIMERS_PER_TURN = 64, WAIT_MAX_MS = 60000, CLOCK_EVENTS = 4 };
+enum { DEEP_MIN = 128 * 1024, DEEP_US = 500 };
 
 static uint64_t clock_us(clockid_t id)
 {
@@ -96,6 +97,7 @@ int loop_init(struct loop *l)
     list_init(&l->deferred);
     list_init(&l->turn_end);
     buf_pool_init(&l->bufs, LOOP_BUFS_MAX);
+    quantum_init(&l->deep.quantum, DEEP_MIN, BUF_HUGE, DEEP_US);
     update_clock(l);
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (l->epoll_fd < 0)
@@ -130,9 +132,17 @@ void loop_renew(struct loop *l, struct watch *w, uint32_t events)
     epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, w->fd, &ev);
 }
 
+/* What has been taken for w is for nobody. */
+static void drop_events(struct loop *l, const struct watch *w)
+{
+    for (int i = l->event_at; i < l->event_count; i++)
+        if (l->events[i].data.ptr == w)
+            l->events[i].data.ptr = NULL;
+}
+
 void loop_close(struct loop *l, struct watch *w)
 {
-    (void)l;
+    drop_events(l, w);
     if (w->fd >= 0)
         close(w->fd);
     w->fd = -1;
@@ -140,6 +150,7 @@ void loop_close(struct loop *l, struct watch *w)
 
 void loop_unwatch(struct loop *l, struct watch *w)
 {
+    drop_events(l, w);
     epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
 }
 
@@ -246,19 +257,38 @@ static void count_turn(struct loop *l)
         atomic_store_explicit(&l->longest_us.n, us, memory_order_relaxed);
 }
 
+/* Events of an earlier turn come before newer ones. */
+static void take_events(struct loop *l)
+{
+    if (l->event_at < l->event_count)
+        return;
+    l->event_at = 0;
+    l->event_count = epoll_wait(l->epoll_fd, l->events, LOOP_EVENTS_MAX, wait_ms(l));
+}
+
+/* The clock is read once for a few of them; who works for long reads it by himself. */
+static void run_events(struct loop *l)
+{
+    for (unsigned done = 0; l->event_at < l->event_count;) {
+        const struct epoll_event *e = &l->events[l->event_at++];
+        struct watch *w = e->data.ptr;
+        if (w)
+            w->on_event(w, e->events);
+        if (++done % CLOCK_EVENTS == 0 && loop_turn_is_long(l))
+            return;
+    }
+}
+
 static void turn(struct loop *l)
 {
-    struct epoll_event events[LOOP_EVENTS_MAX];
-    int count = epoll_wait(l->epoll_fd, events, LOOP_EVENTS_MAX, wait_ms(l));
+    take_events(l);
     update_clock(l);
     l->has_run_posts = false;
     l->outbox.is_open = true;
-    for (int i = 0; i < count; i++) {
-        struct watch *w = events[i].data.ptr;
-        if (w->fd >= 0)
-            w->on_event(w, events[i].events);
-    }
+    l->long_at_us = l->now_us + LOOP_EVENTS_US;
+    run_events(l);
     outbox_end(&l->outbox);
+    l->long_at_us = l->now_us + LOOP_LONG_US;
     if (!l->has_run_posts)
         run_posts(l); /* which an earlier turn has left */
     run_timers(l);

@@ -5,8 +5,8 @@
  * timers, run what was deferred. Nobody frees an object while its handlers may still be on the
  * stack: loop_defer() does it at the end.
  *
- * A turn is to be short, as all that became ready meanwhile waits for it. So it takes few events,
- * and once it is long (loop_turn_is_long) what can wait is left to the next one: posts, deadlines,
+ * A turn is to be short, as all that became ready meanwhile waits for it. So it handles few events,
+ * as many as half of its time suffices for, and once it is long (loop_turn_is_long) what can wait is left to the next one: posts, deadlines,
  * what is deferred, and whoever asks between two pieces of his work. Each turn does one piece of
  * each kind at least.
  * SPDX-License-Identifier: MIT */
@@ -16,12 +16,14 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 
 #include "base/buf.h"
 #include "base/heap.h"
 #include "base/hist.h"
 #include "base/list.h"
 #include "net/outbox.h"
+#include "net/quantum.h"
 
 struct loop;
 
@@ -29,11 +31,12 @@ struct loop;
  * a burst has left, from time to time. */
 enum { LOOP_BUFS_MAX = 16 << 20, LOOP_BUFS_KEEP = 4 << 20 };
 
-enum { LOOP_LONG_US = 1000, LOOP_EVENTS_MAX = 64 };
+/* Events have half of the time, as what they put into the outbox takes about as long again. */
+enum { LOOP_LONG_US = 1000, LOOP_EVENTS_US = LOOP_LONG_US / 2, LOOP_EVENTS_MAX = 64 };
 
 /* What epoll knows: a descriptor and who handles it. Registered once, edge-triggered. */
 struct watch {
-    int fd;                                             /* -1: closed; late events are dropped */
+    int fd;                                             /* -1: closed */
     void (*on_event)(struct watch *w, uint32_t events); /* EPOLLIN ... as epoll gives them */
 };
 
@@ -58,11 +61,19 @@ struct post {
     atomic_bool is_posted; /* and has not run yet */
 };
 
+/* Large reads, each for a receiver that takes all of it at once: see stream_fill_deep(). */
+struct deep {
+    struct quantum quantum; /* bytes, by the time until they have been passed on */
+    uint64_t bytes;         /* read so far, in all */
+    uint64_t begun_us;      /* the last of them */
+};
+
 struct loop {
     int epoll_fd;
     bool stopping;
     uint64_t now_ms; /* monotonic; taken once per turn */
     uint64_t now_us;
+    uint64_t long_at_us; /* when this turn is long */
     struct heap timers;
     struct list deferred;
     struct list turn_end; /* a mark in deferred */
@@ -70,6 +81,9 @@ struct loop {
     _Atomic(struct post *) posts;
     struct post *arrived;      /* taken from there, in order, to be run yet */
     bool has_run_posts;        /* in this turn */
+    struct epoll_event events[LOOP_EVENTS_MAX]; /* taken; a closed watch's have no data */
+    int event_at, event_count;                  /* the next of them, and how many there are */
+    struct deep deep;
     struct hist turns;         /* how long they took, waiting aside */
     struct counter longest_us; /* of them */
     struct buf_pool bufs;
@@ -87,11 +101,11 @@ void loop_stop(struct loop *l);
 int loop_watch(struct loop *l, struct watch *w, uint32_t events);
 /* Has epoll report once more what is ready. */
 void loop_renew(struct loop *l, struct watch *w, uint32_t events);
-/* Closes the descriptor, which also takes it out of epoll, and marks w closed. */
+/* Closes the descriptor, which also takes it out of epoll, and marks w closed: no event comes any
+ * more. */
 void loop_close(struct loop *l, struct watch *w);
 
-/* Takes the open descriptor out of epoll, to be watched by another loop. Events of this turn may
- * still come. */
+/* Takes the open descriptor out of epoll, to be watched by another loop. */
 void loop_unwatch(struct loop *l, struct watch *w);
 
 void timer_init(struct timer *t, void (*on_due)(struct timer *t));
@@ -129,10 +143,10 @@ bool loop_post(struct loop *l, struct post *p);
 
 /* The monotonic clock, read now, in microseconds: for measuring inside one turn. */
 uint64_t loop_clock_us(void);
-/* Whether this turn has lasted for LOOP_LONG_US: reads the clock. */
+/* Whether this turn has lasted for LOOP_LONG_US, or its events for LOOP_EVENTS_US: reads the clock. */
 static inline bool loop_turn_is_long(const struct loop *l)
 {
-    return loop_clock_us() - l->now_us >= LOOP_LONG_US;
+    return loop_clock_us() >= l->long_at_us;
 }
 /* Wall clock since the epoch. */
 int64_t loop_wall_s(void);

@@ -127,9 +127,10 @@ static void on_socket_state(void *ctx, ares_socket_t fd, int readable, int writa
     struct resolver *r = ctx;
     struct dns_socket *s = find_socket(r, fd);
     if (!readable && !writable) {
-        epoll_ctl(r->loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-        if (s)
+        if (s) {
+            loop_unwatch(r->loop, &s->watch);
             s->watch.fd = -1;
+        }
         return;
     }
     int op = s ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;

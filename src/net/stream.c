@@ -17,6 +17,7 @@ enum {
     IOV_COUNT = 72,            /* a whole BUF_HUGE of chunks of 16 KiB in one write */
     SENDFILE_MAX = 160 * 1024, /* no multiple of 64 KiB, of which a little is left for a segment */
     TOGETHER_MAX = 32 * 1024,
+    FRESH_MAX = 128 * 1024, /* of memory that was never written, in one read */
     EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP,
 };
 
@@ -266,11 +267,9 @@ static ssize_t failed(struct stream *s, ssize_t rc)
     return rc;
 }
 
-static ssize_t fill(struct stream *s, size_t want)
+/* Reads up to so much into s->in, which has room for it. */
+static ssize_t read_in(struct stream *s, size_t room)
 {
-    if (!make_room(s, want))
-        return -ENOBUFS;
-    size_t room = buf_room(s->in);
     ssize_t got = s->transport->read(s, buf_end(s->in), room);
     if (got > 0) {
         s->in->used += (uint32_t)got;
@@ -285,6 +284,11 @@ static ssize_t fill(struct stream *s, size_t want)
     return got < 0 ? failed(s, got) : 0;
 }
 
+static ssize_t fill(struct stream *s, size_t want)
+{
+    return make_room(s, want) ? read_in(s, buf_room(s->in)) : -ENOBUFS;
+}
+
 ssize_t stream_fill(struct stream *s)
 {
     return fill(s, BUF_LARGE);
@@ -297,9 +301,35 @@ ssize_t stream_fill_head(struct stream *s)
     return fill(s, want);
 }
 
+/* As much as can be passed on in time, and some more than was ever written of this buf. */
+static size_t deep_room(const struct stream *s)
+{
+    size_t room = buf_room(s->in);
+    size_t warm = buf_warm(s->in) - s->in->used + FRESH_MAX;
+    size_t timely = quantum_now(&s->loop->deep.quantum);
+    if (room > warm)
+        room = warm;
+    return room < timely ? room : timely;
+}
+
 ssize_t stream_fill_deep(struct stream *s)
 {
-    return fill(s, s->filled && buf_may_be_huge(&s->loop->bufs) ? BUF_HUGE : BUF_LARGE);
+    struct deep *deep = &s->loop->deep;
+    if (!s->filled || !buf_may_be_huge(&s->loop->bufs))
+        return stream_fill(s);
+    if (!make_room(s, BUF_HUGE))
+        return -ENOBUFS;
+    deep->begun_us = loop_clock_us();
+    ssize_t got = read_in(s, deep_room(s));
+    deep->bytes += got > 0 ? (uint64_t)got : 0;
+    return got;
+}
+
+void stream_passed_deep(struct loop *l, uint64_t bytes)
+{
+    if (l->deep.bytes != bytes)
+        quantum_learn(&l->deep.quantum, (uint32_t)(l->deep.bytes - bytes),
+                      loop_clock_us() - l->deep.begun_us);
 }
 
 void stream_consume(struct stream *s, size_t n)

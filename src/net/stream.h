@@ -88,8 +88,12 @@ ssize_t stream_fill(struct stream *s);
 /* The same for the beginning of a message: little where the body before it went into a pipe, for
  * what is read of this one's is copied. */
 ssize_t stream_fill_head(struct stream *s);
-/* The same for a body whose receiver keeps up: up to BUF_HUGE if the last read filled its buf. */
+/* The same for a body whose receiver keeps up: if the last read filled its buf, up to BUF_HUGE, or
+ * what can be read and passed on in half a millisecond. */
 ssize_t stream_fill_deep(struct stream *s);
+/* What was read by that since there were bytes of loop->deep has been passed on: how long it took
+ * says how large the next may be. */
+void stream_passed_deep(struct loop *l, uint64_t bytes);
 /* Before anything is read: looks at what has come without taking it, and takes n bytes of it that
  * have been looked at. As stream_fill() answers. For what comes before encryption. */
 ssize_t stream_peek(struct stream *s, char *p, size_t n);

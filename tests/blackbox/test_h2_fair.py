@@ -1,7 +1,6 @@
 """HTTP/2 is fair among connections: what one asks for on a hundred streams does not hold up another's only one.
 Counted in requests and bytes of the one while the other got its own."""
 
-import re
 import subprocess
 import threading
 
@@ -42,28 +41,29 @@ def test_a_hundred_streams_wait_for_slots_as_one_client(proxy, backend):
 @pytest.mark.parametrize("size, count, most", [(1 << 20, 200, 4), (10, 500, 4 * STREAMS)])
 def test_a_hundred_streams_get_no_more_turns_than_one(gateway, tmp_path, size, count, most):
     """Downloads: as many bytes, about. Small requests: one for each stream in turn. most: of the many's answers for
-    each of the other's, four times what is fair: the machine has other work as well."""
+    each of the other's, four times what is fair: the machine has other work as well. Of the two clients the many
+    yield to the other, or it is the scheduler's fairness that is counted."""
     for name in ("many", "one"):
         (tmp_path / name).write_bytes(bytes(size))
-    g = gateway("gateway { threads 1; access-log access.log }\nlisten 127.0.0.1:0\n"
+    g = gateway("gateway { threads 1; access-log off; admin unix:admin.sock }\nlisten 127.0.0.1:0\n"
                 f"site {{ root {tmp_path}; files }}\n")
-    log = g.config.parent / "access.log"
 
-    def h2load(path, *options):
+    def answered():
+        return ask(g, "/status")["requests"]["total"]
+
+    def h2load(path, *options, before=()):
         windows = ["-w", "24", "-W", "30"]
-        return subprocess.Popen(["h2load", "-c", "1", *windows, *options, "http://%s:%d/%s" % (*g.address, path)],
+        return subprocess.Popen([*before, "h2load", "-c", "1", *windows, *options, "http://%s:%d/%s" % (*g.address, path)],
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    many = h2load("many", "-m", str(STREAMS), "-n", "10000000")
+    many = h2load("many", "-m", str(STREAMS), "-n", "10000000", before=["nice", "-n", "19"])
     try:
-        wait_for(lambda: log.exists() and log.read_text().count("/many") > STREAMS, "the many to be under way")
+        wait_for(lambda: answered() > STREAMS, "the many to be under way")
+        before = answered()
         said = h2load("one", "-m", "1", "-n", str(count)).communicate(timeout=120)[0]
+        others = answered() - before - count
         assert f"{count} succeeded, 0 failed" in said, said
     finally:
         many.kill()
         many.communicate()
-    wait_for(lambda: log.read_text().count("/one") >= count, "the log")
-    order = re.findall(r"GET /(many|one)\b", log.read_text())
-    first, last = order.index("one"), len(order) - order[::-1].index("one")
-    others = order[first:last].count("many")
     print(f"{others} of the many's {size} bytes while {count} of the other's")
     assert others <= most * count

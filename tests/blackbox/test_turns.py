@@ -12,7 +12,8 @@ import threading
 
 import pytest
 
-from harness import H2Client, h2
+from harness import H2Client, h2, serve, wait_for
+from harness.admin import admin
 from harness.certs import Authority
 
 pytestmark = pytest.mark.plain
@@ -32,6 +33,10 @@ class Trace:
     def seen(self, call):
         return len(re.findall(rf"\b{call}\(", self.path.read_text()))
 
+    def asked(self, call):
+        """For how many bytes, each time, in order."""
+        return [int(n) for n in re.findall(rf"\b{call}\(.*, (\d+), [^,]+, NULL, NULL\) += \d", self.path.read_text())]
+
     def end(self):
         """By thread, its turns: each a list of (name, descriptor)."""
         self.process.send_signal(signal.SIGINT)
@@ -49,6 +54,13 @@ class Trace:
         """How many of these calls there were in one turn at most, and in all."""
         counts = [sum(name in names for name, _ in turn) for turns in self.end() for turn in turns]
         return max(counts), sum(counts)
+
+
+def turns(g):
+    """How many there were of the workers' loops: one that goes on with events of the last does not look at epoll."""
+    with admin(g) as c:
+        text = c.get("/metrics").body.decode()
+    return int(re.search(r"^sluice_loop_turn_seconds_count (\d+)$", text, re.M)[1])
 
 
 @pytest.fixture
@@ -94,6 +106,44 @@ def test_downloads_take_turns(gateway, tmp_path, trace):
     assert most <= 4    # with the two that a piece may take: what the socket has room for, and that it has none
 
 
+def test_large_reads_become_as_small_as_passing_them_on_takes_long(proxy, backend, trace):
+    size, count = 16 << 10, 24 << 6
+    chunk = b"%x\r\n%s\r\n" % (size, bytes(size))
+
+    def answer(_, c):
+        c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(count // 64):
+            c.send(chunk * 64)
+        c.send("0\r\n\r\n")
+    g = proxy(backend(then=serve(answer)), threads=1, gateway=["access-log off"])
+    t, done = trace(g, "recvfrom,sendmsg", inject=["sendmsg"]), []
+    reader(g.address, "/", done)
+    t.end()
+    asked = t.asked("recvfrom")
+    print(asked)
+    assert done[0] > size * count
+    large = [n for n in asked if n > 70 << 10]
+    assert large[0] == large[-1] == 128 << 10   # at first, as that memory was never written
+    assert max(large) > 500 << 10
+
+
+def test_events_that_take_long_are_left_to_the_next_turns(gateway, trace):
+    """The clock is looked at after every fourth."""
+    count = 100
+    g = gateway("gateway { threads 1; access-log off; admin unix:admin.sock }\nlisten 127.0.0.1:0\n"
+                "site { respond 200 hello }\n")
+    clients = [g.client() for _ in range(count)]
+    for c in clients:
+        assert c.get().status == 200
+    trace(g, "recvfrom", inject=["recvfrom"])
+    before = turns(g)
+    for c in clients:
+        c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    for c in clients:
+        assert c.response().body == b"hello"
+    assert turns(g) - before >= count / 4
+
+
 def test_handshakes_take_turns(gateway, tmp_path, trace):
     """Each answers with a send; the signature before it is what costs."""
     clients = 24
@@ -119,20 +169,18 @@ def test_handshakes_take_turns(gateway, tmp_path, trace):
 def test_where_patterns_are_tried_requests_take_turns(gateway, trace):
     """Each pattern may take its time, and who asked for something else would wait for all of them."""
     count = 24
-    g = gateway("gateway { threads 1; access-log off }\nlisten 127.0.0.1:0\n"
+    g = gateway("gateway { threads 1; access-log off; admin unix:admin.sock }\nlisten 127.0.0.1:0\n"
                 "site {\n    route ~ ^/(a+)+$ { respond 200 hello }\n    route * { respond 404 }\n}\n")
     clients = [g.client() for _ in range(count)]
     for c in clients:
         assert c.get("/a").status == 200
-    t = trace(g, "sendto,recvfrom", inject=["sendto", "recvfrom"])
+    trace(g, "sendto,recvfrom", inject=["sendto", "recvfrom"])
+    before = turns(g)
     for c in clients:
         c.send("GET /aa HTTP/1.1\r\nHost: a\r\n\r\n")
     for c in clients:
         assert c.response().status == 200
-    most, all_calls = t.most("sendto")
-    print(most, all_calls)
-    assert all_calls == count
-    assert most <= 2    # the first, and one that waited
+    assert turns(g) - before >= count / 2   # in each the first, and one that waited
 
 
 def test_requests_of_one_read_take_turns(gateway, tmp_path, trace):
@@ -153,6 +201,24 @@ def test_requests_of_one_read_take_turns(gateway, tmp_path, trace):
     assert bodies == [str(i).encode() for i in range(count)]
     assert all_calls == count
     assert most <= 3    # one when it has been read, one in the connection's turn, and one when that has sent
+
+
+def test_streams_of_a_client_that_has_left_end_in_turns(proxy, backend, trace):
+    """Each has a connection of a backend to close."""
+    count = 24
+    b = backend(then=lambda c: (c.request(), c.wait_closed()))
+    g = proxy(b, threads=1, gateway=["access-log access.log"])
+    with H2Client(g.address) as c:
+        for i in range(count):
+            c.send(h2.get(c.next_stream(), f"/{i}"))
+        wait_for(lambda: len(b.requests) == count, "all requests to be under way")
+        t = trace(g, "close", inject=["close"])
+    log = g.config.parent / "access.log"
+    wait_for(lambda: log.exists() and log.read_text().count("GET /") == count, "all of them to be over")
+    most, all_calls = t.most("close")
+    print(most, all_calls)
+    assert all_calls == count + 1
+    assert most <= 2    # one with the event, and one in the connection's turn
 
 
 def test_requests_that_are_sent_ahead_take_turns(gateway, tmp_path, trace):

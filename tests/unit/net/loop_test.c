@@ -1,10 +1,12 @@
 /* How much a turn of the loop does. Work "spends" by waiting until the turn is long, however quick
  * or busy the machine is; what is asserted is how many pieces of it share a turn.
  * SPDX-License-Identifier: MIT */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -200,6 +202,116 @@ static void test_what_comes_meanwhile_waits_for_one_piece_alone(void **state)
     loop_fini(&s.loop);
 }
 
+/* Each is ready again as soon as it has been called, and takes an eighth of what events may. */
+enum { CROWD = LOOP_EVENTS_MAX };
+struct crowd {
+    struct watch watch;
+    struct side *side;
+    unsigned calls;
+    struct crowd **closes; /* and frees at the end of the turn, as owners do */
+    struct deferred free;
+};
+
+static void begin_crowd(struct side *s, struct crowd *crowd[CROWD], unsigned wanted,
+                        void (*on_event)(struct watch *w, uint32_t events))
+{
+    begin(s, wanted);
+    for (unsigned i = 0; i < CROWD; i++) {
+        crowd[i] = malloc(sizeof(*crowd[i]));
+        *crowd[i] = (struct crowd){.side = s};
+        crowd[i]->watch = (struct watch){.fd = eventfd(1, EFD_CLOEXEC), .on_event = on_event};
+        assert_int_equal(loop_watch(&s->loop, &crowd[i]->watch, EPOLLIN), 0);
+    }
+}
+
+static void free_crowd(struct deferred *d)
+{
+    free(container_of(d, struct crowd, free));
+}
+
+static void end_crowd(struct side *s, struct crowd *crowd[CROWD])
+{
+    for (unsigned i = 0; i < CROWD; i++) {
+        if (!crowd[i])
+            continue;
+        loop_close(&s->loop, &crowd[i]->watch);
+        free(crowd[i]);
+    }
+    loop_fini(&s->loop);
+}
+
+static void spend_an_eighth(struct side *s)
+{
+    if (s->turn_us != s->loop.now_us) {
+        s->turn_us = s->loop.now_us;
+        if (++s->turns == s->wanted)
+            loop_stop(&s->loop);
+    }
+    s->in_turn[s->turns]++;
+    for (uint64_t begun = loop_clock_us(); loop_clock_us() - begun < LOOP_EVENTS_US / 8;)
+        ;
+}
+
+static void on_crowd(struct watch *w, uint32_t events)
+{
+    (void)events;
+    struct crowd *c = container_of(w, struct crowd, watch);
+    c->calls++;
+    loop_renew(&c->side->loop, w, EPOLLIN);
+    spend_an_eighth(c->side);
+}
+
+static void test_events_that_take_long_are_left_to_the_next_turns_in_order(void **state)
+{
+    (void)state;
+    struct crowd *crowd[CROWD];
+    struct side s;
+    begin_crowd(&s, crowd, 40, on_crowd);
+    loop_run(&s.loop);
+    unsigned all = 0, most = 0, least = UINT_MAX;
+    for (unsigned i = 1; i <= s.turns; i++) {
+        assert_in_range(s.in_turn[i], 1, 8);
+        all += s.in_turn[i];
+    }
+    for (unsigned i = 0; i < CROWD; i++) {
+        most = most > crowd[i]->calls ? most : crowd[i]->calls;
+        least = least < crowd[i]->calls ? least : crowd[i]->calls;
+    }
+    assert_true(all > CROWD);
+    assert_in_range(most, least, least + 1);
+    end_crowd(&s, crowd);
+}
+
+/* Of a pair, who is called first closes the other. */
+static void on_pair(struct watch *w, uint32_t events)
+{
+    (void)events;
+    struct crowd *c = container_of(w, struct crowd, watch), *other = *c->closes;
+    struct side *s = c->side;
+    *c->closes = NULL;
+    loop_close(&s->loop, &other->watch);
+    deferred_init(&other->free, free_crowd);
+    loop_defer(&s->loop, &other->free);
+    spend_an_eighth(s);
+    if (++s->done == CROWD / 2)
+        loop_stop(&s->loop);
+}
+
+static void test_what_is_closed_meanwhile_gets_no_event(void **state)
+{
+    (void)state;
+    struct crowd *crowd[CROWD];
+    struct side s;
+    begin_crowd(&s, crowd, UINT_MAX, on_pair);
+    for (unsigned i = 0; i < CROWD; i++)
+        crowd[i]->closes = &crowd[CROWD - 1 - i];
+    loop_run(&s.loop); /* a late event would be for memory that is gone */
+    assert_true(s.turns > 1);
+    for (unsigned i = 0; i < CROWD; i++)
+        assert_true(!crowd[i] != !crowd[CROWD - 1 - i]);
+    end_crowd(&s, crowd);
+}
+
 static void test_draining_leaves_nothing(void **state)
 {
     (void)state;
@@ -243,8 +355,8 @@ static void test_turns_are_measured(void **state)
     loop_run(&s.loop);
     hist_read(&s.loop.turns, &sum);
     assert_int_equal(sum.count, PIECES);
-    assert_true(sum.sum_us >= PIECES * LOOP_LONG_US);
-    assert_true(counter_get(&s.loop.longest_us) >= LOOP_LONG_US);
+    assert_true(sum.sum_us >= PIECES * LOOP_EVENTS_US);
+    assert_true(counter_get(&s.loop.longest_us) >= LOOP_EVENTS_US);
     assert_true(counter_get(&s.loop.longest_us) <= sum.sum_us);
     loop_fini(&s.loop);
 }
@@ -258,6 +370,8 @@ int main(void)
         cmocka_unit_test(test_a_long_turn_leaves_deadlines_to_the_next),
         cmocka_unit_test(test_those_that_go_on_and_on_take_turns),
         cmocka_unit_test(test_what_comes_meanwhile_waits_for_one_piece_alone),
+        cmocka_unit_test(test_events_that_take_long_are_left_to_the_next_turns_in_order),
+        cmocka_unit_test(test_what_is_closed_meanwhile_gets_no_event),
         cmocka_unit_test(test_draining_leaves_nothing),
         cmocka_unit_test(test_many_posts_wake_once),
         cmocka_unit_test(test_turns_are_measured),
