@@ -15,6 +15,7 @@
 
 enum {
     READS_PER_TURN = 2, /* of up to BUF_LARGE each; then others get their turn */
+    HEADS_BYTES = 256,
     WRITES_PER_TURN = 8,
     GOODBYE_MS = 1000, /* for the answer to a PING before the last GOAWAY */
 };
@@ -165,11 +166,30 @@ static void lose(struct client *c, const char *why)
     go_on_losing(c);
 }
 
+/* Acts on what has been read: heads a few at a time, as a thousand bytes may hold a hundred. False:
+ * the next turn goes on. */
+static bool feed(struct client *c)
+{
+    struct slice in;
+    size_t most = HEADS_BYTES;
+    while ((in = stream_bytes(&c->stream)).n) {
+        uint32_t before = c->requests;
+        if (in.n > most)
+            in.n = most;
+        h2_feed(c->h2->session, in, c->stream.in, c->worker->loop.now_us);
+        stream_consume(&c->stream, in.n);
+        if (!run_news(c))
+            return false;
+        most = c->requests == before ? SIZE_MAX : HEADS_BYTES;
+    }
+    return true;
+}
+
 /* Reads and acts on it. False: the connection is lost. */
 static bool read_some(struct client *c)
 {
-    struct client_h2 *h2 = c->h2;
-    bool is_told = run_news(c); /* what an earlier turn has left */
+    /* What an earlier turn has left comes first. */
+    bool is_told = run_news(c) && feed(c);
     for (int i = 0; is_told && i < READS_PER_TURN && c->stream.readable; i++) {
         ssize_t n = stream_fill(&c->stream);
         if (n == -EAGAIN)
@@ -178,10 +198,7 @@ static bool read_some(struct client *c)
             lose(c, n ? "connection reset by the client" : "client closed its connection");
             return false;
         }
-        struct slice in = stream_bytes(&c->stream);
-        h2_feed(h2->session, in, c->stream.in, c->worker->loop.now_us);
-        stream_consume(&c->stream, in.n);
-        is_told = run_news(c);
+        is_told = feed(c);
     }
     return true;
 }
@@ -431,13 +448,9 @@ void client_h2_start(struct client *c)
     c->h2 = h2;
     c->protocol = &client_h2;
     timer_clear(&c->timer);
-    struct slice in = stream_bytes(&c->stream);
-    h2_feed(h2->session, in, c->stream.in, c->worker->loop.now_us);
-    stream_consume(&c->stream, in.n);
     if (c->worker->stopping)
         h2_stop(c);
-    run_news(c);
-    turn_soon(c);
+    turn_soon(c); /* with what has been read already */
 }
 
 /* ---- the front of an exchange ---- */

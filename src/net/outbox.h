@@ -14,7 +14,7 @@
 struct chain;
 struct stream;
 
-enum { OUTBOX_MAX = 128, OUTBOX_BYTES = 4096 /* of one: more is cold by then */ };
+enum { OUTBOX_MAX = 64, OUTBOX_BYTES = 4096 /* of one: more is cold by then */ };
 
 struct outbox {
     struct {
