@@ -39,6 +39,7 @@ struct cgi_run {
     bool is_awaited; /* its exchange wants to know how it ended */
     bool is_silent;  /* and it did not end in time */
     bool is_lost;    /* it ended with its spawner, or somebody has killed it */
+    bool is_broken;  /* the same, or it died of a signal of its own */
 };
 
 /* ---- finding the program ---- */
@@ -197,6 +198,7 @@ static void on_exited(struct spawn_child *child, const struct spawn_exit *e)
         log_warn(run->exchange, "pool " SLICE_FMT ": the program exited with status %d",
                  SLICE_ARG(run->def->pool), e->status);
     run->is_lost = e->lost || (e->signo == SIGKILL && !run->is_termed);
+    run->is_broken = e->lost || (e->signo && !run->is_termed);
     if (run->is_awaited)
         tell_end(run); /* which may close the connection, and so free it */
     else
@@ -236,6 +238,12 @@ bool cgi_is_lost(const struct conn *c)
 {
     const struct cgi_run *run = run_of(c);
     return run && run->is_lost;
+}
+
+bool cgi_is_broken(const struct conn *c)
+{
+    const struct cgi_run *run = run_of(c);
+    return run && run->is_broken;
 }
 
 /* ---- starting ---- */

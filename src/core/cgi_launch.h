@@ -21,12 +21,15 @@ struct conn *cgi_launch(struct exchange *x, struct backend *b, const struct conn
 /* What an error of it means for who asked; *why stays what it is where that says enough. */
 uint16_t cgi_launch_status(int error, const char **why);
 
-/* The connection has ended without a response. True: it is a program's, whose end has not been
- * heard of yet; on_ready is called when it has, or a second later. */
+/* The connection has ended, and nothing in the response says that it is whole. True: it is a
+ * program's, whose own end has not been heard of yet; on_ready is called when it has, or a second
+ * later. */
 bool cgi_await_end(const struct conn *c);
 /* Whether it is a program's that ended with its spawner, or that somebody has killed: no fault of
  * its own. */
 bool cgi_is_lost(const struct conn *c);
+/* Whether it is a program's that has not come to its end by itself. */
+bool cgi_is_broken(const struct conn *c);
 
 /* The worker ends: KILLs what still runs. No connection to any is open. */
 struct worker;

@@ -351,13 +351,16 @@ static const char *broken_why(struct exchange *x, ssize_t error)
     return arena_printf(&x->arena, "connection broken: %s", strerror((int)-error)).p;
 }
 
-/* error: -errno, or 0 where the backend has closed. */
+/* error: -errno, or 0 where the backend has closed. What a program sends may end with its output:
+ * whether it is whole, only its exit tells. */
 static void on_eof(struct exchange *x, ssize_t error)
 {
     struct attempt *at = &x->attempt;
     struct codec_result result;
     const char *fault = lane_fault(&at->lane);
     result.response = &x->resp;
+    if (!error && !x->handoff && cgi_await_end(at->lane.conn))
+        return;
     if (x->handoff)
         on_rest(x, at->codec->eof(at->lane.state, &result), &result);
     else if (fault)
@@ -366,6 +369,8 @@ static void on_eof(struct exchange *x, ssize_t error)
         attempt_fail(x, FAIL_BROKEN, attempt_broken_why(x, broken_why(x, error)), NULL);
     else if (x->response == MSG_NONE && !at->redirect.n)
         attempt_fail(x, FAIL_BROKEN, "connection closed before a response head", "RFC 9112 8");
+    else if (x->response != MSG_NONE && cgi_is_broken(at->lane.conn))
+        attempt_fail(x, FAIL_BROKEN, "the program was killed before the end of its response", NULL);
     else
         on_event(x, at->codec->eof(at->lane.state, &result), &result, NULL);
 }
@@ -445,7 +450,7 @@ static bool take_response(struct exchange *x)
         return moved;
     }
     ssize_t n = lane_fill(l, next_fill(x));
-    if (n == -EAGAIN || (n == 0 && x->response == MSG_NONE && cgi_await_end(l->conn)))
+    if (n == -EAGAIN)
         return false;
     if (n <= 0)
         on_eof(x, n);

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -176,6 +177,7 @@ static void *run(void *ctx)
     struct verifier *v = ctx;
     struct crypt_data *data = mem_zalloc(sizeof(*data));
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+    prctl(PR_SET_NAME, "sluice-auth");
     pthread_mutex_lock(&v->lock);
     while (!v->is_stopping) {
         struct list *node = list_shift(&v->queue);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -98,6 +99,9 @@ static void *run_worker(void *arg)
 {
     struct worker *w = arg;
     struct gateway *g = container_of(w->main_loop, struct gateway, loop);
+    char name[16];
+    snprintf(name, sizeof(name), "sluice/%u", w->index);
+    prctl(PR_SET_NAME, name);
     log_writer_attach(g->log_writer);
     loop_run(&w->loop);
     log_summarise(true);

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -433,6 +434,7 @@ static void sleep_long(struct log_writer *w)
 static void *run_writer(void *ctx)
 {
     struct log_writer *w = ctx;
+    prctl(PR_SET_NAME, "sluice-log");
     while (!atomic_load(&w->stopping)) {
         if (run_round(w))
             nap(w);

@@ -6,10 +6,9 @@
  * stack: loop_defer() does it at the end.
  *
  * A turn is to be short, as all that became ready meanwhile waits for it. So it handles few events,
- * as many as half of its time suffices for, and once it is long (loop_turn_is_long) what can wait is left to the next one: posts, deadlines,
- * what is deferred, and whoever asks between two pieces of his work. Each turn does one piece of
- * each kind at least.
- * SPDX-License-Identifier: MIT */
+ * as many as half of its time suffices for, and once it is long (loop_turn_is_long) what can wait
+ * is left to the next one: posts, deadlines, what is deferred, and whoever asks between two pieces
+ * of his work. Each turn does one piece of each kind at least. SPDX-License-Identifier: MIT */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
 
@@ -79,8 +78,8 @@ struct loop {
     struct list turn_end; /* a mark in deferred */
     struct watch wake;    /* eventfd for loop_post() */
     _Atomic(struct post *) posts;
-    struct post *arrived;      /* taken from there, in order, to be run yet */
-    bool has_run_posts;        /* in this turn */
+    struct post *arrived;                       /* taken from there, in order, to be run yet */
+    bool has_run_posts;                         /* in this turn */
     struct epoll_event events[LOOP_EVENTS_MAX]; /* taken; a closed watch's have no data */
     int event_at, event_count;                  /* the next of them, and how many there are */
     struct deep deep;
@@ -143,7 +142,8 @@ bool loop_post(struct loop *l, struct post *p);
 
 /* The monotonic clock, read now, in microseconds: for measuring inside one turn. */
 uint64_t loop_clock_us(void);
-/* Whether this turn has lasted for LOOP_LONG_US, or its events for LOOP_EVENTS_US: reads the clock. */
+/* Whether this turn has lasted for LOOP_LONG_US, or its events for LOOP_EVENTS_US: reads the clock.
+ */
 static inline bool loop_turn_is_long(const struct loop *l)
 {
     return loop_clock_us() >= l->long_at_us;

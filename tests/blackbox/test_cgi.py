@@ -66,6 +66,15 @@ while piece := os.read(0, 65536):
     "silent": SH + "exit 3",
     "nonsense": SH + "echo 'no head at all'\necho\necho x",
     "killed": SH + "kill -9 $$",
+    "dies-midway": SH + "printf 'Content-Type: text/plain\\n\\nhalf of '; kill -$QUERY_STRING $$",
+    "goes-on": PYTHON + """
+import os, time
+os.write(1, b"Content-Type: text/plain\\n\\nall of it")
+os.close(1)
+while not os.path.exists("goes-on.go"):
+    time.sleep(0.002)
+os.kill(os.getpid(), 9)
+""",
     "partial": SH + r"printf 'Content-Type: text/plain\nContent-Length: 10\n\nabc'",
     "hangs": PYTHON + """
 import os, signal, sys, time
@@ -682,6 +691,29 @@ def test_a_program_may_answer_in_these_ways(shared_cgi, name, status, body):
     assert m.status == status and body in (None, m.body)
     if name == "moved":
         assert m["location"] == "http://other.test/"
+
+
+@pytest.mark.parametrize("signo", [9, 11, 15])
+def test_what_a_program_says_until_it_is_killed_is_not_taken_for_all(cgi, signo):
+    """Nothing else tells that a response without a length is whole."""
+    g = cgi()
+    c = g.client()
+    c.send(f"GET /run/dies-midway?{signo} HTTP/1.1\r\nHost: t\r\n\r\n")
+    said = c.reader.rest()
+    assert b"half of " in said and not said.endswith(b"0\r\n\r\n")
+    g.wait_line("the program was killed before the end of its response")
+    with H2Client(g.address) as h:
+        h.send(h2.get(1, f"/run/dies-midway?{signo}"))
+        s = h.wait(1)
+        assert s.status == 200 and bytes(s.body) == b"half of " and s.error == "INTERNAL_ERROR"
+    g.expect_error("killed")
+
+
+def test_a_program_that_goes_on_without_its_output_holds_up_nobody(cgi, programs):
+    """For long: how it ends is waited for, but not for ever."""
+    m = cgi().get("/run/goes-on")
+    assert m.status == 200 and m.body == b"all of it"
+    (programs / "goes-on.go").touch()
 
 
 def test_a_local_redirect_is_followed_inside_the_gateway(cgi):

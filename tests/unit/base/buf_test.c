@@ -130,7 +130,8 @@ static void test_what_nobody_wants_any_more_is_given_back(void **state)
     assert_int_equal(buf_pool_give_back(&pool), 0);
     assert_int_equal(pool.kept_bytes, 6 * BUF_HUGE + 4 * BUF_SMALL);
     buf_pool_look(&pool);
-    buf_pool_trim(&pool, 5 * BUF_HUGE + 4 * BUF_SMALL); /* what others have given back is not there any more */
+    buf_pool_trim(&pool, 5 * BUF_HUGE +
+                             4 * BUF_SMALL); /* what others have given back is not there any more */
     for (unsigned i = 0; i < 5; i++)
         assert_int_equal(buf_pool_give_back(&pool), BUF_HUGE);
     for (unsigned i = 0; i < 4; i++)

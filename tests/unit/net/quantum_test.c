@@ -31,7 +31,8 @@ static void test_it_is_as_much_as_the_time_allows(void **state)
     static const struct {
         uint64_t us_each;
         uint32_t wanted;
-    } rows[] = {{0, MAX}, {1, MAX}, {US / MAX, MAX}, {20, 40}, {50, 16}, {US / MIN, MIN}, {5000, MIN}};
+    } rows[] = {{0, MAX}, {1, MAX},        {US / MAX, MAX}, {20, 40},
+                {50, 16}, {US / MIN, MIN}, {5000, MIN}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct quantum q = begin();
         assert_int_equal(quantum_now(&q), MAX);
