@@ -39,7 +39,7 @@ struct cgi_run {
     bool is_awaited; /* its exchange wants to know how it ended */
     bool is_silent;  /* and it did not end in time */
     bool is_lost;    /* it ended with its spawner, or somebody has killed it */
-    bool is_broken;  /* the same, or it died of a signal of its own */
+    bool is_broken;  /* it is known to have died of a signal that was not ours */
 };
 
 /* ---- finding the program ---- */
@@ -198,7 +198,7 @@ static void on_exited(struct spawn_child *child, const struct spawn_exit *e)
         log_warn(run->exchange, "pool " SLICE_FMT ": the program exited with status %d",
                  SLICE_ARG(run->def->pool), e->status);
     run->is_lost = e->lost || (e->signo == SIGKILL && !run->is_termed);
-    run->is_broken = e->lost || (e->signo && !run->is_termed);
+    run->is_broken = e->signo && !run->is_termed;
     if (run->is_awaited)
         tell_end(run); /* which may close the connection, and so free it */
     else

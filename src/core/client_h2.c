@@ -448,9 +448,10 @@ void client_h2_start(struct client *c)
     c->h2 = h2;
     c->protocol = &client_h2;
     timer_clear(&c->timer);
+    (void)feed(c); /* what has been read already; the connection's turn goes on with it */
     if (c->worker->stopping)
         h2_stop(c);
-    turn_soon(c); /* with what has been read already */
+    turn_soon(c);
 }
 
 /* ---- the front of an exchange ---- */
