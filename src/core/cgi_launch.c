@@ -39,7 +39,7 @@ struct cgi_run {
     bool is_awaited; /* its exchange wants to know how it ended */
     bool is_silent;  /* and it did not end in time */
     bool is_lost;    /* it ended with its spawner, or somebody has killed it */
-    bool is_broken;  /* it is known to have died of a signal that was not ours */
+    bool is_broken;  /* the same, or it died of a signal that was not ours */
 };
 
 /* ---- finding the program ---- */
@@ -184,7 +184,10 @@ static void on_started(struct spawn_child *child, int error, enum spawn_stage st
     }
     log_error(run->exchange, "pool " SLICE_FMT ": cannot start the program (%s): %s",
               SLICE_ARG(run->def->pool), spawn_stage_name(stage), strerror(-error));
-    end_if_over(run);
+    if (run->is_awaited)
+        tell_end(run);
+    else
+        end_if_over(run);
 }
 
 static void on_exited(struct spawn_child *child, const struct spawn_exit *e)
@@ -198,7 +201,7 @@ static void on_exited(struct spawn_child *child, const struct spawn_exit *e)
         log_warn(run->exchange, "pool " SLICE_FMT ": the program exited with status %d",
                  SLICE_ARG(run->def->pool), e->status);
     run->is_lost = e->lost || (e->signo == SIGKILL && !run->is_termed);
-    run->is_broken = e->signo && !run->is_termed;
+    run->is_broken = e->lost || (e->signo && !run->is_termed);
     if (run->is_awaited)
         tell_end(run); /* which may close the connection, and so free it */
     else
@@ -232,6 +235,12 @@ bool cgi_await_end(const struct conn *c)
     if (!run->is_awaited)
         timer_set(&run->worker->loop, &run->timer, NEWS_MS);
     return run->is_awaited = true;
+}
+
+bool cgi_is_awaited(const struct conn *c)
+{
+    const struct cgi_run *run = run_of(c);
+    return run && run->is_awaited;
 }
 
 bool cgi_is_lost(const struct conn *c)

@@ -25,10 +25,11 @@ uint16_t cgi_launch_status(int error, const char **why);
  * program's, whose own end has not been heard of yet; on_ready is called when it has, or a second
  * later. */
 bool cgi_await_end(const struct conn *c);
+bool cgi_is_awaited(const struct conn *c);
 /* Whether it is a program's that ended with its spawner, or that somebody has killed: no fault of
  * its own. */
 bool cgi_is_lost(const struct conn *c);
-/* Whether it is a program's that is known not to have come to its end by itself. */
+/* Whether it is a program's that has not come to its end by itself, or may not have. */
 bool cgi_is_broken(const struct conn *c);
 
 /* The worker ends: KILLs what still runs. No connection to any is open. */

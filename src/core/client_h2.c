@@ -15,7 +15,8 @@
 
 enum {
     READS_PER_TURN = 2, /* of up to BUF_LARGE each; then others get their turn */
-    HEADS_BYTES = 256,
+    HEADS_BYTES = 256,  /* of what has been read, while it begins requests */
+    LOSE_MIN = 8,       /* streams that end at once */
     WRITES_PER_TURN = 8,
     GOODBYE_MS = 1000, /* for the answer to a PING before the last GOAWAY */
 };
@@ -35,6 +36,8 @@ struct client_h2 {
     struct timer rests; /* until the ends of requests that are answered are waited for */
     enum phase phase;
     enum waits waits;
+    uint32_t waits_since;   /* how many requests there had been */
+    uint32_t feed_bytes;    /* how much of what has been read is acted on at once */
     const char *lost_why;   /* no stream is served any more; NULL: they are */
     bool may_linger;        /* once a lost connection has no streams */
     uint64_t wrote_ms;      /* when the client took bytes last */
@@ -144,14 +147,14 @@ static bool run_news(struct client *c)
 static void go_on_losing(struct client *c)
 {
     struct h2_stream *s;
-    while ((s = h2_any(c->h2->session))) {
-        struct exchange *x = s->owner;
-        exchange_abort(x, c->h2->lost_why);
-        exchange_run(x);
-        if (loop_turn_is_long(&c->worker->loop)) {
+    for (unsigned ended = 0; (s = h2_any(c->h2->session)); ended++) {
+        if (ended >= LOSE_MIN && loop_turn_is_long(&c->worker->loop)) {
             turn_soon(c);
             return;
         }
+        struct exchange *x = s->owner;
+        exchange_abort(x, c->h2->lost_why);
+        exchange_run(x);
     }
     if (c->h2->may_linger && chain_is_empty(&c->out))
         client_end(c, false);
@@ -163,24 +166,31 @@ static void lose(struct client *c, const char *why)
 {
     c->h2->lost_why = why;
     timer_clear(&c->timer);
+    for (struct h2_stream *s = NULL; (s = h2_stream_after(c->h2->session, s));)
+        if (s->owner) /* nothing is tried again for it */
+            ((struct exchange *)s->owner)->client_gone = true;
     go_on_losing(c);
 }
 
-/* Acts on what has been read: heads a few at a time, as a thousand bytes may hold a hundred. False:
- * the next turn goes on. */
+/* Acts on what has been read: heads a few at a time, as a read may hold a hundred; of a body, soon
+ * all. False: the next turn goes on. */
 static bool feed(struct client *c)
 {
+    struct client_h2 *h2 = c->h2;
     struct slice in;
-    size_t most = HEADS_BYTES;
     while ((in = stream_bytes(&c->stream)).n) {
         uint32_t before = c->requests;
-        if (in.n > most)
-            in.n = most;
-        h2_feed(c->h2->session, in, c->stream.in, c->worker->loop.now_us);
+        if (in.n > h2->feed_bytes)
+            in.n = h2->feed_bytes;
+        h2_feed(h2->session, in, c->stream.in, c->worker->loop.now_us);
         stream_consume(&c->stream, in.n);
-        if (!run_news(c))
+        bool is_told = run_news(c);
+        if (c->requests != before)
+            h2->feed_bytes = HEADS_BYTES;
+        else if (!h2_is_in_head(h2->session) && h2->feed_bytes < BUF_LARGE)
+            h2->feed_bytes *= 2;
+        if (!is_told)
             return false;
-        most = c->requests == before ? SIZE_MAX : HEADS_BYTES;
     }
     return true;
 }
@@ -290,15 +300,17 @@ static uint32_t wait_ms(const struct client *c, enum waits waits)
     return 0;
 }
 
-/* A deadline runs from when its reason began; that for writing, from the last byte taken. */
+/* A deadline runs from when its reason began; that for writing, from the last byte taken, and being
+ * idle begins anew with each request, though it may have been answered at once. */
 static void set_deadline(struct client *c)
 {
     struct client_h2 *h2 = c->h2;
     enum waits waits = what_it_waits_for(c);
     bool moved = waits == WAITS_WRITE && h2->wrote_ms == c->worker->loop.now_ms;
-    if (waits == h2->waits && !moved)
+    if (waits == h2->waits && !moved && c->requests == h2->waits_since)
         return;
     h2->waits = waits;
+    h2->waits_since = c->requests;
     if (waits == WAITS_NOT)
         timer_clear(&c->timer);
     else
@@ -441,6 +453,7 @@ void client_h2_start(struct client *c)
     memcpy(session.abuse, conf->h2_abuse, sizeof(session.abuse));
     struct client_h2 *h2 = mem_zalloc(sizeof(*h2));
     h2->client = c;
+    h2->feed_bytes = HEADS_BYTES;
     h2->session = h2_new(&session, &c->worker->loop.bufs);
     deferred_init(&h2->turn, on_turn);
     timer_init(&h2->rests, on_rests_due);

@@ -351,15 +351,22 @@ static const char *broken_why(struct exchange *x, ssize_t error)
     return arena_printf(&x->arena, "connection broken: %s", strerror((int)-error)).p;
 }
 
-/* error: -errno, or 0 where the backend has closed. What a program sends may end with its output:
- * whether it is whole, only its exit tells. */
+/* Where nothing but its end says that the response is whole, and it is a program's, only how that
+ * ended tells. */
+static bool awaits_end(const struct exchange *x)
+{
+    bool is_unsaid = x->response == MSG_NONE || x->resp_framing.kind == BODY_CLOSE;
+    return is_unsaid && !x->handoff && cgi_await_end(x->attempt.lane.conn);
+}
+
+/* error: -errno, or 0 where the backend has closed. */
 static void on_eof(struct exchange *x, ssize_t error)
 {
     struct attempt *at = &x->attempt;
     struct codec_result result;
     const char *fault = lane_fault(&at->lane);
     result.response = &x->resp;
-    if (!error && !x->handoff && cgi_await_end(at->lane.conn))
+    if (!error && awaits_end(x))
         return;
     if (x->handoff)
         on_rest(x, at->codec->eof(at->lane.state, &result), &result);
@@ -503,7 +510,8 @@ static enum wait backend_wait(const struct exchange *x)
         return WAIT_TUNNEL;
     if (x->response == MSG_NONE)
         return x->request == MSG_PASSED ? WAIT_HEAD : WAIT_NOTHING;
-    return chain_room(&x->resp_body) ? WAIT_READ : WAIT_NOTHING;
+    bool reads = chain_room(&x->resp_body) && !cgi_is_awaited(x->attempt.lane.conn);
+    return reads ? WAIT_READ : WAIT_NOTHING;
 }
 
 static uint32_t backend_ms(const struct exchange *x, enum wait wait)
@@ -616,8 +624,10 @@ enum next relay_run(struct exchange *x)
             break;
         uint64_t deep = loop->deep.bytes;
         moved = inbound(x);
+        stream_passed_deep(loop, deep);
         if (x->state != EX_RELAY)
             return NEXT;
+        deep = loop->deep.bytes;
         moved |= outbound(x);
         stream_passed_deep(loop, deep);
         if (x->state != EX_RELAY)

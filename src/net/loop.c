@@ -10,7 +10,6 @@
 #include "net/tls.h"
 
 enum { TIMERS_PER_TURN = 64, WAIT_MAX_MS = 60000, CLOCK_EVENTS = 4 };
-enum { DEEP_MIN = 128 * 1024, DEEP_US = 500 };
 
 static uint64_t clock_us(clockid_t id)
 {
@@ -290,8 +289,9 @@ static void turn(struct loop *l)
     outbox_end(&l->outbox);
     l->long_at_us = l->now_us + LOOP_LONG_US;
     if (!l->has_run_posts)
-        run_posts(l); /* which an earlier turn has left */
-    run_timers(l);
+        run_posts(l);                  /* which an earlier turn has left */
+    if (l->event_at >= l->event_count) /* what has come in time is not too late */
+        run_timers(l);
     run_deferred(l);
     count_turn(l);
 }

@@ -8,7 +8,8 @@
  * A turn is to be short, as all that became ready meanwhile waits for it. So it handles few events,
  * as many as half of its time suffices for, and once it is long (loop_turn_is_long) what can wait
  * is left to the next one: posts, deadlines, what is deferred, and whoever asks between two pieces
- * of his work. Each turn does one piece of each kind at least. SPDX-License-Identifier: MIT */
+ * of his work. Each turn does one piece of each kind at least.
+ * SPDX-License-Identifier: MIT */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
 
@@ -61,6 +62,7 @@ struct post {
 };
 
 /* Large reads, each for a receiver that takes all of it at once: see stream_fill_deep(). */
+enum { DEEP_MIN = 128 * 1024, DEEP_US = 500 };
 struct deep {
     struct quantum quantum; /* bytes, by the time until they have been passed on */
     uint64_t bytes;         /* read so far, in all */
@@ -142,8 +144,8 @@ bool loop_post(struct loop *l, struct post *p);
 
 /* The monotonic clock, read now, in microseconds: for measuring inside one turn. */
 uint64_t loop_clock_us(void);
-/* Whether this turn has lasted for LOOP_LONG_US, or its events for LOOP_EVENTS_US: reads the clock.
- */
+/* Whether this turn has lasted for LOOP_LONG_US, or its events for LOOP_EVENTS_US: reads the
+ * clock. */
 static inline bool loop_turn_is_long(const struct loop *l)
 {
     return loop_clock_us() >= l->long_at_us;

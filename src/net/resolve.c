@@ -14,8 +14,8 @@
 
 enum { DEADLINE_MS = 5000, TRY_MS = 1000, TRIES = 3, ADDRS_MAX = 256, SERVICES_MAX = 64 };
 
-/* A socket that c-ares opens and closes as it likes. Kept for the next one when it is closed:
- * an event that comes late finds readable memory, and one too many does no harm. */
+/* A socket that c-ares opens and closes as it likes. Kept for the next one when it is
+ * closed: there are never many. */
 struct dns_socket {
     struct watch watch; /* fd -1: free */
     struct dns_socket *next;

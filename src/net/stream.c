@@ -301,6 +301,8 @@ ssize_t stream_fill_head(struct stream *s)
     return fill(s, want);
 }
 
+_Static_assert((int)DEEP_MIN <= (int)FRESH_MAX, "a read into fresh memory teaches nothing");
+
 /* As much as can be passed on in time, and some more than was ever written of this buf. */
 static size_t deep_room(const struct stream *s)
 {

@@ -188,7 +188,7 @@ static void post_grant(struct waiter *w)
     loop_post(w->pool->workers[w->worker].loop, &w->post);
 }
 
-/* At the end of the turn: no event of the connection is left in the old loop's hands. */
+/* At the end of the turn: nothing of the connection is on the old loop's stack any more. */
 static void hand_over(struct deferred *d)
 {
     struct waiter *w = container_of(d, struct waiter, hand_over);

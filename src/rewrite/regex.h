@@ -14,7 +14,8 @@ struct regex;
 
 enum regex_result { REGEX_NO, REGEX_YES, REGEX_GAVE_UP };
 
-enum { REGEX_STEPS_MAX = 100000, REGEX_ERROR_MAX = 256, REGEX_GROUPS = 10 };
+enum { REGEX_ERROR_MAX = 256, REGEX_GROUPS = 10 };
+enum { REGEX_STEPS_MAX = 50000 }; /* some hundred microseconds: others wait for them */
 
 /* What the groups of a match cover: [0] is all of it. p is NULL for one that took no part. */
 struct groups {

@@ -398,6 +398,19 @@ def test_an_idle_connection_is_ended(proxy, h2):
     assert c.wait_end() == "NO_ERROR" and c.goaways == [1]
 
 
+@pytest.mark.parametrize("answer", ["respond 200 ok", "proxy app"])
+def test_requests_keep_it_alive(gateway, backend, h2, answer):
+    """Also those that are answered before anybody could say that it is busy."""
+    g = gateway("gateway { access-log off; timeout idle=700ms }\nlisten 127.0.0.1:0\n"
+                f"pool app {{ backend {backend(then=serve()).address} }}\nsite {{ {answer} }}\n")
+    c = h2(g)
+    begin = time.monotonic()
+    while time.monotonic() - begin < stretched(2):
+        assert c.get().status == 200
+    assert not c.goaways
+    assert c.wait_end() == "NO_ERROR"
+
+
 def test_pings_do_not_keep_it_alive(proxy, h2):
     g = proxy(gateway=["timeout idle=300ms"])
     c = h2(g)

@@ -196,8 +196,9 @@ def test_an_application_that_minds_no_term_ends_with_the_gateway_though_its_spaw
 
 
 def test_killing_the_spawner_costs_no_get_of_a_program(gateway, here, tmp_path):
-    """Those that it had started end with it and are asked again; the others wait for the next spawner."""
-    (tmp_path / "p").write_text("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\nok'\n")
+    """Those that it had started end with it and are asked again; the others wait for the next spawner. (Without a
+    length nobody could tell whether one that had begun to answer was killed.)"""
+    (tmp_path / "p").write_text("#!/bin/sh\nprintf 'Content-Length: 2\\nContent-Type: text/plain\\n\\nok'\n")
     (tmp_path / "p").chmod(0o755)
     g = gateway(f"gateway {{\n access-log off\n}}\nlisten 127.0.0.1:0\nsite * {{\n cgi {tmp_path}\n}}\n")
     g.check_fds = False
@@ -309,7 +310,7 @@ def test_killing_whatever_runs_under_load_costs_no_get(gateway, here, tmp_path):
     (tmp_path / "programs").mkdir()
     shutil.copy(f"{here}/apps/app.py", tmp_path / "more.py")
     (tmp_path / "who.php").write_text("<?php echo 'php ', getmypid();")
-    (tmp_path / "programs/p").write_text("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\na program'\n")
+    (tmp_path / "programs/p").write_text("#!/bin/sh\nprintf 'Content-Length: 9\\nContent-Type: text/plain\\n\\na program'\n")
     (tmp_path / "programs/p").chmod(0o755)
     g = gateway(php_config(tmp_path).replace("processes 1..2", "processes 2").replace("processes 0..1", "processes 2"))
     g.check_fds = False
@@ -821,7 +822,7 @@ def test_a_reload_starts_the_first_applications_of_all_without_a_restart(gateway
     shutil.copy(f"{here}/apps/app.py", tmp_path / "more.py")
     (tmp_path / "page.txt").write_text("a file")
     (tmp_path / "who.php").write_text("<?php echo 'php ', getmypid();")
-    (tmp_path / "programs/p").write_text("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\na program'\n")
+    (tmp_path / "programs/p").write_text("#!/bin/sh\nprintf 'Content-Length: 9\\nContent-Type: text/plain\\n\\na program'\n")
     (tmp_path / "programs/p").chmod(0o755)
     with_apps = php_config(tmp_path).replace("gateway {", f"gateway {{\n    {user}", 1)
     files = "\n".join(with_apps.split("\n")[:6]) + f"\nlisten 127.0.0.1:0\nsite * {{\n root {tmp_path}\n files\n}}\n"

@@ -205,7 +205,7 @@ def test_requests_of_one_read_take_turns(gateway, tmp_path, trace):
 
 def test_streams_of_a_client_that_has_left_end_in_turns(proxy, backend, trace):
     """Each has a connection of a backend to close."""
-    count = 24
+    count = 60
     b = backend(then=lambda c: (c.request(), c.wait_closed()))
     g = proxy(b, threads=1, gateway=["access-log access.log"])
     with H2Client(g.address) as c:
@@ -218,7 +218,7 @@ def test_streams_of_a_client_that_has_left_end_in_turns(proxy, backend, trace):
     most, all_calls = t.most("close")
     print(most, all_calls)
     assert all_calls == count + 1
-    assert most <= 2    # one with the event, and one in the connection's turn
+    assert most <= 17   # eight with the event, eight in the connection's turn; and its own
 
 
 def test_requests_that_are_sent_ahead_take_turns(gateway, tmp_path, trace):

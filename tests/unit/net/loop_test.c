@@ -282,6 +282,34 @@ static void test_events_that_take_long_are_left_to_the_next_turns_in_order(void 
     end_crowd(&s, crowd);
 }
 
+static void on_once(struct watch *w, uint32_t events)
+{
+    (void)events;
+    struct crowd *c = container_of(w, struct crowd, watch);
+    c->side->done++;
+    spend_an_eighth(c->side);
+}
+
+static void on_deadline(struct timer *t)
+{
+    struct piece *p = container_of(t, struct piece, timer);
+    p->side->seen_at = p->side->done;
+    loop_stop(&p->side->loop);
+}
+
+static void test_what_has_come_in_time_is_seen_before_a_deadline(void **state)
+{
+    (void)state;
+    struct crowd *crowd[CROWD];
+    struct side s;
+    begin_crowd(&s, crowd, UINT_MAX, on_once);
+    s.pieces[0].timer.on_due = on_deadline;
+    timer_set_at(&s.loop, &s.pieces[0].timer, 1);
+    loop_run(&s.loop);
+    assert_int_equal(s.seen_at, CROWD);
+    end_crowd(&s, crowd);
+}
+
 /* Of a pair, who is called first closes the other. */
 static void on_pair(struct watch *w, uint32_t events)
 {
@@ -372,6 +400,7 @@ int main(void)
         cmocka_unit_test(test_what_comes_meanwhile_waits_for_one_piece_alone),
         cmocka_unit_test(test_events_that_take_long_are_left_to_the_next_turns_in_order),
         cmocka_unit_test(test_what_is_closed_meanwhile_gets_no_event),
+        cmocka_unit_test(test_what_has_come_in_time_is_seen_before_a_deadline),
         cmocka_unit_test(test_draining_leaves_nothing),
         cmocka_unit_test(test_many_posts_wake_once),
         cmocka_unit_test(test_turns_are_measured),

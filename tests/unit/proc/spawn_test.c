@@ -156,13 +156,19 @@ static void test_why_it_did_not_start_is_told(void **state)
     }
 }
 
+/* So that what is sent meanwhile comes together. */
+static void stop_spawner(void)
+{
+    assert_int_equal(kill(r.spawner.pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(r.spawner.pid, NULL, WUNTRACED), r.spawner.pid);
+}
+
 static void test_what_was_defined_by_another_channel_meanwhile_runs(void **state)
 {
     (void)state;
     static const struct spawn_def late = {.index = 60, .argv = TEXTS("/bin/sh\0-c\0exit 3\0", 3)};
     struct spawn_order order = {.def = late.index};
-    assert_int_equal(kill(r.spawner.pid, SIGSTOP), 0);
-    assert_int_equal(waitpid(r.spawner.pid, NULL, WUNTRACED), r.spawner.pid);
+    stop_spawner();
     assert_int_equal(spawn_start(&r.spawn, &r.child, &order, NULL), 0); /* it sees this first */
     assert_int_equal(spawner_define(r.spawner.fd, &late), 0);
     assert_int_equal(kill(r.spawner.pid, SIGCONT), 0);
@@ -178,9 +184,11 @@ static void test_a_sealed_channel_defines_nothing(void **state)
     (void)state;
     struct message m = {.type = MESSAGE_DEFINE, .def = defs[SHELL]};
     m.def.index = 50;
-    assert_int_equal(channel_send(&r.spawn.channel, &m, NULL, 0), 0);
     struct spawn_order order = {.def = 50};
-    (void)!spawn_start(&r.spawn, &r.child, &order, NULL);
+    stop_spawner();
+    assert_int_equal(channel_send(&r.spawn.channel, &m, NULL, 0), 0);
+    assert_int_equal(spawn_start(&r.spawn, &r.child, &order, NULL), 0);
+    assert_int_equal(kill(r.spawner.pid, SIGCONT), 0);
     run(); /* until the channel is closed on us */
     assert_true(r.exit.lost);
     assert_false(spawn_is_connected(&r.spawn));
