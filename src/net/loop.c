@@ -201,11 +201,15 @@ void loop_defer(struct loop *l, struct deferred *d)
 }
 
 /* What is deferred meanwhile waits for the next turn, so that nobody keeps the loop for himself. A
- * mark ends the turn, as any other node may be taken out by what is run. */
+ * mark ends the turn, as any other node may be taken out by what is run. A turn that is long
+ * already leaves all of it to the next one, which then does not. */
 static void run_deferred(struct loop *l)
 {
     struct list *node;
     if (list_is_empty(&l->deferred))
+        return;
+    l->has_put_off = !l->has_put_off && loop_turn_is_long(l);
+    if (l->has_put_off)
         return;
     list_append(&l->deferred, &l->turn_end);
     while ((node = list_shift(&l->deferred)) != &l->turn_end) {

@@ -8,7 +8,7 @@
  * A turn is to be short, as all that became ready meanwhile waits for it. So it handles few events,
  * as many as half of its time suffices for, and once it is long (loop_turn_is_long) what can wait
  * is left to the next one: posts, deadlines, what is deferred, and whoever asks between two pieces
- * of his work. Each turn does one piece of each kind at least.
+ * of his work. Each turn does one piece of each kind at least, and of what is deferred each second.
  * SPDX-License-Identifier: MIT */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
@@ -78,6 +78,7 @@ struct loop {
     struct heap timers;
     struct list deferred;
     struct list turn_end; /* a mark in deferred */
+    bool has_put_off;     /* all that is deferred, in the last turn */
     struct watch wake;    /* eventfd for loop_post() */
     _Atomic(struct post *) posts;
     struct post *arrived;                       /* taken from there, in order, to be run yet */
