@@ -201,16 +201,16 @@ void loop_defer(struct loop *l, struct deferred *d)
 }
 
 /* What is deferred meanwhile waits for the next turn, so that nobody keeps the loop for himself. A
- * mark ends the turn, as any other node may be taken out by what is run. A turn that is long
- * already leaves all of it to the next one, which then does not. */
+ * mark ends the turn, as any other node may be taken out by what is run. It has some
+ * time of its own, also in a turn that is long already: most connections go on from here. */
 static void run_deferred(struct loop *l)
 {
     struct list *node;
     if (list_is_empty(&l->deferred))
         return;
-    l->has_put_off = !l->has_put_off && loop_turn_is_long(l);
-    if (l->has_put_off)
-        return;
+    uint64_t own_us = loop_clock_us() + LOOP_DEFERRED_US;
+    if (l->long_at_us < own_us)
+        l->long_at_us = own_us;
     list_append(&l->deferred, &l->turn_end);
     while ((node = list_shift(&l->deferred)) != &l->turn_end) {
         struct deferred *d = container_of(node, struct deferred, node);

@@ -8,7 +8,7 @@
  * A turn is to be short, as all that became ready meanwhile waits for it. So it handles few events,
  * as many as half of its time suffices for, and once it is long (loop_turn_is_long) what can wait
  * is left to the next one: posts, deadlines, what is deferred, and whoever asks between two pieces
- * of his work. Each turn does one piece of each kind at least, and of what is deferred each second.
+ * of his work. Each turn does one piece of each kind at least.
  * SPDX-License-Identifier: MIT */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
@@ -31,8 +31,14 @@ struct loop;
  * a burst has left, from time to time. */
 enum { LOOP_BUFS_MAX = 16 << 20, LOOP_BUFS_KEEP = 4 << 20 };
 
-/* Events have half of the time, as what they put into the outbox takes about as long again. */
-enum { LOOP_LONG_US = 1000, LOOP_EVENTS_US = LOOP_LONG_US / 2, LOOP_EVENTS_MAX = 64 };
+/* Events have half of the time, as what they put into the outbox takes about as long again. What is
+ * deferred has the rest, and always a quarter. */
+enum {
+    LOOP_LONG_US = 1000,
+    LOOP_EVENTS_US = LOOP_LONG_US / 2,
+    LOOP_DEFERRED_US = LOOP_LONG_US / 4
+};
+enum { LOOP_EVENTS_MAX = 64 };
 
 /* What epoll knows: a descriptor and who handles it. Registered once, edge-triggered. */
 struct watch {
@@ -78,7 +84,6 @@ struct loop {
     struct heap timers;
     struct list deferred;
     struct list turn_end; /* a mark in deferred */
-    bool has_put_off;     /* all that is deferred, in the last turn */
     struct watch wake;    /* eventfd for loop_post() */
     _Atomic(struct post *) posts;
     struct post *arrived;                       /* taken from there, in order, to be run yet */
