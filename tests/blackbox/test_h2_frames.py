@@ -466,7 +466,7 @@ def test_trailers_behind_an_early_answer(client):
 def test_trailers_of_refused_streams(client):
     """More streams than are allowed, from a client that has not seen the limit."""
     c = client()
-    c.send(b"".join(post(n) + headers(n, TRAILERS) for n in range(1, 801, 2)))
+    c.send(b"".join(post(n) for n in range(1, 801, 2)) + b"".join(headers(n, TRAILERS) for n in range(1, 801, 2)))
     ends = [c.wait(n) for n in range(1, 801, 2)]
     assert {s.status or s.error for s in ends} == {200, "REFUSED_STREAM"}
     c.last = 1001
