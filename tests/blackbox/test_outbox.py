@@ -175,12 +175,12 @@ def test_an_error_page_that_has_no_room_outlives_its_configuration(site, tmp_pat
     reload(s.g, text)
     c, targets = s.full()
     with Held(s.g):
-        c.send(request("/f1") + request("/sorry"))
+        c.send(request("/sorry"))
     s.g.get()
     for _ in range(3):
         reload(s.g, s.text)
         s.g.get()
-    check(c, [*targets, "/f1"])
+    check(c, targets)
     m = c.response()
     assert m.status == 403 and m.body == page
 
@@ -197,7 +197,7 @@ def test_answers_that_have_no_room_wait_while_the_next_request_does(site):
     c, targets = s.full()
     with Held(s.g):
         c.send(ALL_LAST + request("/app/1"))
-    s.app.wait_requests(1)
+    s.g.get()
     go.set()
     s.g.get()
     check(c, targets + LAST)
@@ -255,6 +255,7 @@ def test_a_client_that_leaves_its_answers_unread_is_forgotten(site):
 
 
 def test_answers_that_have_no_room_do_not_get_lost_at_the_end(site):
+    """A turn that was long has left requests; the first that is taken after the end was asked for is the last."""
     s = site()
     c, targets = s.full()
     with Held(s.g):
@@ -262,7 +263,12 @@ def test_answers_that_have_no_room_do_not_get_lost_at_the_end(site):
     s.g.get()
     s.g.signal(signal.SIGTERM)
     s.g.wait_line("stopping|draining|stop")
-    check(c, targets + LAST)
+    check(c, targets)
+    for target in LAST:
+        m = c.response()
+        assert m.body == text_of(int(target[2:])), target
+        if "close" in m.tokens("connection"):
+            break
     c.expect_closed()
     assert s.g.wait_exit() == 0
 

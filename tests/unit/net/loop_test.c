@@ -248,7 +248,7 @@ static void spend_an_eighth(struct side *s)
             loop_stop(&s->loop);
     }
     s->in_turn[s->turns]++;
-    for (uint64_t begun = loop_clock_us(); loop_clock_us() - begun < LOOP_EVENTS_US / 8;)
+    for (uint64_t begun = loop_clock_us(); loop_clock_us() - begun < LOOP_EVENTS_US / 8 + 2;)
         ;
 }
 
