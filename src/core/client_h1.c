@@ -337,7 +337,7 @@ static bool front_take(struct exchange *x)
         return x->client_moved = true;
     if (!c->stream.readable)
         return false;
-    bool keeps_up = chain_is_empty(&x->req_body) && attempt_is_flushed(&x->attempt);
+    bool keeps_up = x->is_bulk && chain_is_empty(&x->req_body) && attempt_is_flushed(&x->attempt);
     ssize_t n = keeps_up ? stream_fill_deep(&c->stream) : stream_fill(&c->stream);
     if (n == -EAGAIN)
         return false;

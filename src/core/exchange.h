@@ -171,6 +171,7 @@ struct exchange {
     enum wait client_wait, conn_wait;
     bool client_moved, conn_moved; /* since the deadlines were set */
     bool has_waited;               /* for the others of a turn: it is its turn now */
+    bool is_bulk;                  /* it moved much in its last turn, and may in the next one */
 
     const struct error_pages *pages; /* for errors; NULL: ours */
     uint16_t error_status;           /* the request is for such a page; 0: it is not */

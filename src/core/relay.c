@@ -22,7 +22,7 @@
 
 enum {
     ROUNDS_PER_TURN = 16,    /* then others get their turn */
-    BULK = 128 * 1024,       /* who has moved as much looks at the clock */
+    BULK = 128 * 1024,       /* who moves as much in a turn waits for others that do */
     CODED_ROUNDS = 4,        /* the same, of rounds that cost more */
     SPLICE_MIN = 128 * 1024, /* below, two system calls more cost more than the copy */
 };
@@ -437,7 +437,8 @@ static enum lane_fill next_fill(const struct exchange *x)
 {
     if (x->response == MSG_NONE)
         return FILL_HEAD;
-    bool keeps_up = chain_is_empty(&x->resp_body) && !x->coder && x->front->is_flushed(x);
+    bool keeps_up =
+        x->is_bulk && chain_is_empty(&x->resp_body) && !x->coder && x->front->is_flushed(x);
     return keeps_up ? FILL_DEEP : FILL_BODY;
 }
 
@@ -597,10 +598,20 @@ static uint64_t turn_bytes(const struct exchange *x)
     return lane_is_open(&x->attempt.lane) ? EXCHANGE_TURN_BYTES : EXCHANGE_TURN_FILE_BYTES;
 }
 
-/* Others wait for this turn, and this exchange has had more than most. */
-static bool must_wait(const struct exchange *x, uint64_t moved)
+/* Its pieces are large, or dear while others wait for this turn. */
+static bool must_wait(const struct exchange *x)
 {
-    return (moved >= BULK || x->coder) && loop_turn_is_long(&x->worker->loop);
+    return !x->has_waited && (x->is_bulk || (x->coder && loop_turn_is_long(&x->worker->loop)));
+}
+
+/* So many bytes of this turn are enough: it goes on as one of those that are large. */
+static bool has_enough(const struct exchange *x, uint64_t bytes)
+{
+    if (bytes >= turn_bytes(x))
+        return true;
+    if (bytes >= BULK && !x->is_bulk)
+        return true;
+    return (bytes >= BULK || x->coder) && loop_turn_is_long(&x->worker->loop);
 }
 
 static unsigned rounds_per_turn(const struct exchange *x)
@@ -613,14 +624,13 @@ enum next relay_run(struct exchange *x)
     struct loop *loop = &x->worker->loop;
     uint64_t begun = moved_bytes(x);
     bool moved = true;
-    if (!x->has_waited && must_wait(x, begun + x->resp_body.bytes)) {
-        loop_defer(loop, &x->again);
+    if (must_wait(x)) {
+        loop_defer_large(loop, &x->again);
         return PARK;
     }
     x->has_waited = false;
     for (unsigned round = 0; moved && round < rounds_per_turn(x); round++) {
-        uint64_t bytes = moved_bytes(x) - begun;
-        if (bytes >= turn_bytes(x) || (round && must_wait(x, bytes)))
+        if (round && has_enough(x, moved_bytes(x) - begun))
             break;
         uint64_t deep = loop->deep.bytes;
         moved = inbound(x);
@@ -637,7 +647,10 @@ enum next relay_run(struct exchange *x)
             return NEXT;
         }
     }
-    if (moved)
+    x->is_bulk = moved_bytes(x) - begun >= BULK;
+    if (moved && x->is_bulk)
+        loop_defer_large(loop, &x->again);
+    else if (moved)
         loop_defer(loop, &x->again);
     else if (compress_flush(x)) {
         pace_run(x);

@@ -2,6 +2,7 @@
 #include "house/privilege.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <string.h>
@@ -12,13 +13,27 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+/* What the kernel's table of our descriptors has room for from the beginning: half a megabyte. */
+enum { TABLE_MAX = 65536 };
+
+/* The table grows with the highest number in use. While threads share it, whoever needs the next
+ * number waits until no processor looks at the old one: 20 ms for all clients of a worker. */
+static void grow_table(rlim_t limit)
+{
+    int last = (int)(limit < TABLE_MAX ? limit : TABLE_MAX) - 1;
+    int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, last);
+    if (fd >= 0)
+        close(fd);
+}
+
 void privilege_raise_limits(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return;
     limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
+        grow_table(limit.rlim_cur);
 }
 
 static int become(const char *user, gid_t gid, uid_t uid)

@@ -95,6 +95,7 @@ int loop_init(struct loop *l)
     heap_init(&l->timers);
     list_init(&l->deferred);
     list_init(&l->turn_end);
+    list_init(&l->large);
     buf_pool_init(&l->bufs, LOOP_BUFS_MAX);
     quantum_init(&l->deep.quantum, DEEP_MIN, BUF_HUGE, DEEP_US);
     update_clock(l);
@@ -194,32 +195,68 @@ static void run_timers(struct loop *l)
     }
 }
 
-void loop_defer(struct loop *l, struct deferred *d)
+static void put_off(struct list *to, struct deferred *d)
 {
     if (!list_is_linked(&d->node))
-        list_append(&l->deferred, &d->node);
+        list_append(to, &d->node);
 }
 
-/* What is deferred meanwhile waits for the next turn, so that nobody keeps the loop for himself. A
- * mark ends the turn, as any other node may be taken out by what is run. It has some
- * time of its own, also in a turn that is long already: most connections go on from here. */
-static void run_deferred(struct loop *l)
+void loop_defer(struct loop *l, struct deferred *d)
+{
+    put_off(&l->deferred, d);
+}
+
+void loop_defer_large(struct loop *l, struct deferred *d)
+{
+    put_off(&l->large, d);
+}
+
+/* One of them at least, however long the turn is already. What is put off meanwhile waits for the
+ * next turn, so that nobody keeps the loop for himself. A mark ends the turn, as any other node may
+ * be taken out by what is run. */
+static void run_some(struct loop *l, struct list *put_off)
 {
     struct list *node;
+    list_append(put_off, &l->turn_end);
+    while ((node = list_shift(put_off)) != &l->turn_end) {
+        struct deferred *d = container_of(node, struct deferred, node);
+        d->run(d);
+        if (loop_turn_is_long(l)) {
+            list_remove(&l->turn_end);
+            return;
+        }
+    }
+}
+
+/* It has some time of its own, also in a turn that is long already: most connections go on from
+ * here. */
+static void run_deferred(struct loop *l)
+{
     if (list_is_empty(&l->deferred))
         return;
     uint64_t own_us = loop_clock_us() + LOOP_DEFERRED_US;
     if (l->long_at_us < own_us)
         l->long_at_us = own_us;
-    list_append(&l->deferred, &l->turn_end);
-    while ((node = list_shift(&l->deferred)) != &l->turn_end) {
-        struct deferred *d = container_of(node, struct deferred, node);
-        d->run(d);
-        if (loop_turn_is_long(l)) {
-            list_remove(&l->turn_end);
-            break;
-        }
-    }
+    run_some(l, &l->deferred);
+}
+
+static void run_large(struct loop *l)
+{
+    if (list_is_empty(&l->large))
+        return;
+    l->long_at_us = l->now_us + LOOP_LONG_US / 2;
+    run_some(l, &l->large);
+}
+
+static bool has_put_off(const struct loop *l)
+{
+    return !list_is_empty(&l->deferred) || !list_is_empty(&l->large);
+}
+
+static void run_put_off(struct loop *l)
+{
+    run_deferred(l);
+    run_large(l);
 }
 
 bool loop_post(struct loop *l, struct post *p)
@@ -241,7 +278,7 @@ bool loop_post(struct loop *l, struct post *p)
 
 static int wait_ms(const struct loop *l)
 {
-    if (!list_is_empty(&l->deferred) || l->arrived)
+    if (has_put_off(l) || l->arrived)
         return 0;
     const struct heap_node *node = heap_first(&l->timers);
     if (!node)
@@ -296,7 +333,7 @@ static void turn(struct loop *l)
         run_posts(l);                  /* which an earlier turn has left */
     if (l->event_at >= l->event_count) /* what has come in time is not too late */
         run_timers(l);
-    run_deferred(l);
+    run_put_off(l);
     count_turn(l);
 }
 
@@ -304,8 +341,8 @@ void loop_run(struct loop *l)
 {
     while (!l->stopping)
         turn(l);
-    while (!list_is_empty(&l->deferred))
-        run_deferred(l);
+    while (has_put_off(l))
+        run_put_off(l);
 }
 
 void loop_drain(struct loop *l)
@@ -313,8 +350,8 @@ void loop_drain(struct loop *l)
     do {
         while (run_post(l) || (l->arrived = take_posts(l)))
             ;
-        while (!list_is_empty(&l->deferred))
-            run_deferred(l);
+        while (has_put_off(l))
+            run_put_off(l);
     } while (l->arrived || atomic_load_explicit(&l->posts, memory_order_acquire));
 }
 

@@ -2,8 +2,8 @@
  * everything here is called by the thread that runs the loop, except loop_post().
  *
  * A turn: wait for events, call the handlers, send what they have put into the outbox, fire due
- * timers, run what was deferred. Nobody frees an object while its handlers may still be on the
- * stack: loop_defer() does it at the end.
+ * timers, run what was deferred, then a piece of what is large. Nobody frees an object while its
+ * handlers may still be on the stack: loop_defer() does it at the end.
  *
  * A turn is to be short, as all that became ready meanwhile waits for it. So it handles few events,
  * as many as half of its time suffices for, and once it is long (loop_turn_is_long) what can wait
@@ -32,7 +32,7 @@ struct loop;
 enum { LOOP_BUFS_MAX = 16 << 20, LOOP_BUFS_KEEP = 4 << 20 };
 
 /* Events have half of the time, as what they put into the outbox takes about as long again. What is
- * deferred has the rest, and always a quarter. */
+ * deferred has the rest, and always a quarter. What is large begins while half of it is left. */
 enum {
     LOOP_LONG_US = 1000,
     LOOP_EVENTS_US = LOOP_LONG_US / 2,
@@ -84,6 +84,7 @@ struct loop {
     struct heap timers;
     struct list deferred;
     struct list turn_end; /* a mark in deferred */
+    struct list large;    /* put off, too, each of which takes long */
     struct watch wake;    /* eventfd for loop_post() */
     _Atomic(struct post *) posts;
     struct post *arrived;                       /* taken from there, in order, to be run yet */
@@ -140,6 +141,9 @@ static inline void deferred_init(struct deferred *d, void (*run)(struct deferred
 }
 /* Runs d at the end of this turn, or of one of the next; harmless if it is waiting already. */
 void loop_defer(struct loop *l, struct deferred *d);
+/* The same for a piece of work that takes half a millisecond by itself, or may. They wait for each
+ * other, so that nobody else waits for two of them. */
+void loop_defer_large(struct loop *l, struct deferred *d);
 
 /* Runs what was posted to a loop that has stopped: what is left to be cleaned up. */
 void loop_drain(struct loop *l);
