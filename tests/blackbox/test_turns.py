@@ -3,7 +3,9 @@
 Where the clock bounds it, strace makes each piece of work last longer than a turn should, so that one is enough.
 """
 
+import pathlib
 import re
+import resource
 import signal
 import socket
 import ssl
@@ -125,6 +127,15 @@ def test_large_reads_become_as_small_as_passing_them_on_takes_long(proxy, backen
     large = [n for n in asked if n > 70 << 10]
     assert large[0] == large[-1] == 128 << 10   # at first, as that memory was never written
     assert max(large) > 500 << 10
+
+
+def test_the_table_of_descriptors_has_room_before_there_are_clients(gateway):
+    """Each time it grows, a worker waits for all processors."""
+    g = gateway("gateway { threads 2; access-log off }\nlisten 127.0.0.1:0\nsite { respond 200 hello }\n")
+    g.get()
+    status = pathlib.Path(f"/proc/{g.serving_pid()}/status").read_text()
+    size, limit = int(re.search(r"FDSize:\s+(\d+)", status)[1]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    assert size >= (65536 if limit == resource.RLIM_INFINITY else min(limit, 65536))
 
 
 def test_events_that_take_long_are_left_to_the_next_turns(gateway, trace):

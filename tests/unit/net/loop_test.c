@@ -171,6 +171,54 @@ static void test_those_that_go_on_and_on_take_turns(void **state)
     loop_fini(&s.loop);
 }
 
+static void test_what_is_large_shares_a_turn_with_nothing_large(void **state)
+{
+    (void)state;
+    struct side s;
+    begin(&s, PIECES);
+    for (unsigned i = 0; i < PIECES; i++)
+        loop_defer_large(&s.loop, &s.pieces[i].deferred);
+    loop_run(&s.loop);
+    check_one_each_turn(&s);
+    loop_fini(&s.loop);
+}
+
+static void on_small_for_ever(struct deferred *d)
+{
+    struct piece *p = container_of(d, struct piece, deferred);
+    if (p->side->done < p->side->wanted)
+        loop_defer(&p->side->loop, d);
+    count(p);
+}
+
+static void on_large_for_ever(struct deferred *d)
+{
+    struct piece *p = container_of(d, struct piece, deferred);
+    if (p->side->done < p->side->wanted)
+        loop_defer_large(&p->side->loop, d);
+    count(p);
+}
+
+/* The first piece is small, however long it takes. */
+static void test_what_is_small_waits_for_one_large_piece_alone(void **state)
+{
+    (void)state;
+    struct side s;
+    begin(&s, 4 * PIECES);
+    s.pieces[0].deferred.run = on_small_for_ever;
+    loop_defer(&s.loop, &s.pieces[0].deferred);
+    for (unsigned i = 1; i < PIECES; i++) {
+        s.pieces[i].deferred.run = on_large_for_ever;
+        loop_defer_large(&s.loop, &s.pieces[i].deferred);
+    }
+    loop_run(&s.loop);
+    for (unsigned i = 0; i < 4 * PIECES; i++)
+        assert_int_equal(s.order[i], i % 2 ? 1 + i / 2 % (PIECES - 1) : 0);
+    for (unsigned i = 1; i < 2 * PIECES; i++) /* the last has what is left as well */
+        assert_int_equal(s.in_turn[i], 2);
+    loop_fini(&s.loop);
+}
+
 static void on_watch(struct watch *w, uint32_t events)
 {
     (void)events;
@@ -348,7 +396,7 @@ static void test_draining_leaves_nothing(void **state)
     for (unsigned i = 0; i < PIECES; i++)
         loop_post(&s.loop, &s.pieces[i].post);
     for (unsigned i = 0; i < PIECES; i++)
-        loop_defer(&s.loop, &s.pieces[i].deferred);
+        (i % 2 ? loop_defer_large : loop_defer)(&s.loop, &s.pieces[i].deferred);
     loop_drain(&s.loop);
     assert_int_equal(s.done, 2 * PIECES);
     loop_fini(&s.loop);
@@ -397,6 +445,8 @@ int main(void)
         cmocka_unit_test(test_what_is_posted_twice_runs_once_and_may_come_again),
         cmocka_unit_test(test_a_long_turn_leaves_deadlines_to_the_next),
         cmocka_unit_test(test_those_that_go_on_and_on_take_turns),
+        cmocka_unit_test(test_what_is_large_shares_a_turn_with_nothing_large),
+        cmocka_unit_test(test_what_is_small_waits_for_one_large_piece_alone),
         cmocka_unit_test(test_what_comes_meanwhile_waits_for_one_piece_alone),
         cmocka_unit_test(test_events_that_take_long_are_left_to_the_next_turns_in_order),
         cmocka_unit_test(test_what_is_closed_meanwhile_gets_no_event),
