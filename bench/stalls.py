@@ -5,7 +5,8 @@
 
 A client that asks during a turn waits for its end. The gateway's worker has cpu 0 to itself and says by itself, in its
 metrics, how long its turns were; each load has a gateway of its own. The disk, the scheduler and the host count
-too, so a figure is an upper bound. Run from the harness's folder, as `make bench SCENARIO=stalls` does.
+too, so a figure is an upper bound: the last column has how often the kernel gave the processor to somebody else while
+the worker was not waiting. Run from the harness's folder, as `make bench SCENARIO=stalls` does.
 SPDX-License-Identifier: MIT
 """
 
@@ -22,6 +23,7 @@ import common
 
 THREAD = re.compile(r'^sluice_loop_turn_longest_seconds\{thread="\d+"\} (\S+)', re.M)
 BOUNDS = ("0.001024", "0.002048", "0.004096")    # some of the histogram's, in seconds
+PREEMPTED = re.compile(r"^nonvoluntary_ctxt_switches:\s+(\d+)", re.M)
 BUCKET = re.compile(r'^sluice_loop_turn_seconds_bucket\{le="([^"]+)"\} (\d+)', re.M)
 
 
@@ -139,16 +141,35 @@ def metrics(instance):
     return max(map(float, THREAD.findall(text))), {le: int(n) for le, n in BUCKET.findall(text)}
 
 
-def isolate_worker(instance):
-    """It alone stays on its processor, where threads of the kernel run as well: it goes before them."""
+def threads(instance):
+    """The folder in /proc and the name of each."""
     for pid in common.family(instance.process.pid):
-        for thread in map(int, os.listdir(f"/proc/{pid}/task")):
+        for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/comm") as f:
-                is_worker = f.read() == "sluice/0\n"
-            if is_worker:
-                os.setpriority(os.PRIO_PROCESS, thread, -20)
-            else:
-                os.sched_setaffinity(thread, common.LOAD_CPU)
+                yield f"/proc/{pid}/task/{thread}", f.read().strip()
+
+
+def isolate_worker(instance):
+    """It alone stays on its processor, where threads of the kernel run as well: it goes before them. Returns its
+    folder."""
+    by_name = {}
+    deadline = time.monotonic() + 10    # the port is open before there are threads
+    while "sluice/0" not in by_name:
+        assert time.monotonic() < deadline, "no worker"
+        found = list(threads(instance))
+        by_name = {name: folder for folder, name in found}
+    for folder, name in found:
+        thread = int(os.path.basename(folder))
+        if name == "sluice/0":
+            os.setpriority(os.PRIO_PROCESS, thread, -20)
+        else:
+            os.sched_setaffinity(thread, common.LOAD_CPU)
+    return by_name["sluice/0"]
+
+
+def preemptions(worker):
+    with open(f"{worker}/status") as f:
+        return int(PREEMPTED.search(f.read())[1])
 
 
 def run(server, work, name, seconds):
@@ -165,9 +186,10 @@ def run(server, work, name, seconds):
     try:
         instance = server.start(work, values)
         os.mkdir(os.path.join(instance.dir, "sites"))
-        isolate_worker(instance)
+        worker = isolate_worker(instance)
+        before = preemptions(worker)
         getattr(Loads(instance, name_server, seconds), name)()
-        return metrics(instance)
+        return *metrics(instance), preemptions(worker) - before
     finally:
         if instance:
             instance.stop()
@@ -193,13 +215,13 @@ def main():
     try:
         server = common.load_servers(args, "stalls")[0]
         for name in args.only.split(",") if args.only else LOADS:
-            longest, buckets = run(server, work, name, args.seconds)
+            longest, buckets, preempted = run(server, work, name, args.seconds)
             total = buckets["+Inf"]
             beyond = [total - buckets[le] for le in BOUNDS]
-            rows.append([getattr(Loads, name).__doc__, total, *beyond, f"{longest * 1000:.1f}"])
+            rows.append([getattr(Loads, name).__doc__, total, *beyond, f"{longest * 1000:.1f}", preempted])
     finally:
         work.remove()
-    print(common.table(rows, ["load", "turns", *(f"> {float(le) * 1000:.0f} ms" for le in BOUNDS), "longest, ms"]))
+    print(common.table(rows, ["load", "turns", *(f"> {float(le) * 1000:.0f} ms" for le in BOUNDS), "longest, ms", "preempted"]))
 
 
 if __name__ == "__main__":
