@@ -262,7 +262,9 @@ static void on_busy_due(struct exchange *x)
 
 static void h1_on_due(struct client *c)
 {
-    if (c->h1.x)
+    if (c->h1.x && exchange_is_put_off(c->h1.x)) /* it waits for us */
+        timer_set(&c->worker->loop, &c->timer, 1);
+    else if (c->h1.x)
         on_busy_due(c->h1.x);
     else if (c->h1.first_us && chain_is_empty(&c->out))
         on_late_head(c);
@@ -337,7 +339,7 @@ static bool front_take(struct exchange *x)
         return x->client_moved = true;
     if (!c->stream.readable)
         return false;
-    bool keeps_up = x->is_bulk && chain_is_empty(&x->req_body) && attempt_is_flushed(&x->attempt);
+    bool keeps_up = x->is_large && chain_is_empty(&x->req_body) && attempt_is_flushed(&x->attempt);
     ssize_t n = keeps_up ? stream_fill_deep(&c->stream) : stream_fill(&c->stream);
     if (n == -EAGAIN)
         return false;
@@ -554,6 +556,11 @@ static void h1_kill(struct client *c)
     if (!c->h1.x)
         return;
     exchange_fail(c->h1.x, 503, "the gateway is stopping (stop-timeout)", NULL);
+    exchange_run(c->h1.x);
+    if (!c->h1.x)
+        return;
+    /* The client does not take it now, and there is no later. */
+    exchange_abort(c->h1.x, "the gateway is stopping (stop-timeout)");
     exchange_run(c->h1.x);
 }
 

@@ -77,6 +77,10 @@ static void on_lane_due(struct timer *t)
     const struct client_h2 *h2 = lane->client->h2;
     uint32_t write_ms = x->serve->write_ms;
     uint64_t now_ms = x->worker->loop.now_ms;
+    if (exchange_is_put_off(x)) { /* it waits for us */
+        timer_set(&x->worker->loop, t, 1);
+        return;
+    }
     if (x->client_wait == WAIT_READ)
         exchange_fail(x, 408, "request body stopped coming (timeout body)", "RFC 9110 15.5.9");
     else if (h2_is_held(lane->stream))

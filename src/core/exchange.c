@@ -51,6 +51,7 @@ void exchange_enter(struct exchange *x, enum exchange_state state, const char *w
     assert(x->state != EX_FINISH);
     ring_put(&x->worker->ring, x->worker->loop.now_us, x->id, why, x->state, state);
     x->state = state;
+    x->is_large = false;
 }
 
 void exchange_run(struct exchange *x)
@@ -445,7 +446,10 @@ static enum next step_buffer(struct exchange *x)
         x->front->send(x);
     if (x->state != EX_BUFFER) /* the client has gone */
         return NEXT;
+    struct loop *loop = &x->worker->loop;
     for (int round = 0; moved && round < BUFFER_ROUNDS && x->request == MSG_BODY; round++) {
+        if (round && loop_turn_is_long(loop))
+            break;
         moved = x->front->take(x);
         if (x->state != EX_BUFFER)
             return NEXT;
@@ -460,7 +464,7 @@ static enum next step_buffer(struct exchange *x)
     } else if (!chain_room(&x->req_body)) {
         leave_buffering(x);
     } else if (moved) {
-        loop_defer(&x->worker->loop, &x->again);
+        loop_defer_large(loop, &x->again);
     }
     if (x->state != EX_BUFFER)
         return NEXT;

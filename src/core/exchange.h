@@ -111,7 +111,7 @@ struct exchange {
     void *client;
     struct exchange *next_spare;
     struct timer timer;    /* how long it may wait for a slot */
-    struct deferred again; /* goes on in the next turn: this one had its share */
+    struct deferred again; /* goes on later in the turn, or in the next: this one had its share */
     struct arena arena;
 
     struct request_head req;
@@ -171,7 +171,7 @@ struct exchange {
     enum wait client_wait, conn_wait;
     bool client_moved, conn_moved; /* since the deadlines were set */
     bool has_waited;               /* for the others of a turn: it is its turn now */
-    bool is_bulk;                  /* it moved much in its last turn, and may in the next one */
+    bool is_large;                 /* what it moves in a turn, as its last one has shown */
 
     const struct error_pages *pages; /* for errors; NULL: ours */
     uint16_t error_status;           /* the request is for such a page; 0: it is not */
@@ -228,6 +228,11 @@ void exchange_abort(struct exchange *x, const char *why) __attribute__((cold));
 /* Puts the head of the response, x->resp, to the client; after that only its body can follow. */
 void exchange_put_head(struct exchange *x);
 /* Whether all of the body is in x->outgoing, or has gone out. */
+static inline bool exchange_is_put_off(const struct exchange *x)
+{
+    return list_is_linked(&x->again.node);
+}
+
 static inline bool exchange_is_whole(const struct exchange *x)
 {
     return x->response == MSG_COMPLETE && !x->coder && !x->lifts && !pace_is_holding(x);

@@ -22,8 +22,8 @@
 
 enum {
     ROUNDS_PER_TURN = 16,    /* then others get their turn */
-    BULK = 128 * 1024,       /* who moves as much in a turn waits for others that do */
     CODED_ROUNDS = 4,        /* the same, of rounds that cost more */
+    LARGE = 128 * 1024,      /* who moves as much in a turn takes turns with others that do */
     SPLICE_MIN = 128 * 1024, /* below, two system calls more cost more than the copy */
 };
 
@@ -438,7 +438,7 @@ static enum lane_fill next_fill(const struct exchange *x)
     if (x->response == MSG_NONE)
         return FILL_HEAD;
     bool keeps_up =
-        x->is_bulk && chain_is_empty(&x->resp_body) && !x->coder && x->front->is_flushed(x);
+        x->is_large && chain_is_empty(&x->resp_body) && !x->coder && x->front->is_flushed(x);
     return keeps_up ? FILL_DEEP : FILL_BODY;
 }
 
@@ -598,20 +598,20 @@ static uint64_t turn_bytes(const struct exchange *x)
     return lane_is_open(&x->attempt.lane) ? EXCHANGE_TURN_BYTES : EXCHANGE_TURN_FILE_BYTES;
 }
 
-/* Its pieces are large, or dear while others wait for this turn. */
+/* Others come first: its pieces are large, or cost much and the turn is long. */
 static bool must_wait(const struct exchange *x)
 {
-    return !x->has_waited && (x->is_bulk || (x->coder && loop_turn_is_long(&x->worker->loop)));
+    return !x->has_waited && (x->is_large || (x->coder && loop_turn_is_long(&x->worker->loop)));
 }
 
-/* So many bytes of this turn are enough: it goes on as one of those that are large. */
+/* So many bytes are enough for a turn. */
 static bool has_enough(const struct exchange *x, uint64_t bytes)
 {
     if (bytes >= turn_bytes(x))
         return true;
-    if (bytes >= BULK && !x->is_bulk)
+    if (bytes >= LARGE && !x->is_large)
         return true;
-    return (bytes >= BULK || x->coder) && loop_turn_is_long(&x->worker->loop);
+    return (bytes >= LARGE || x->coder) && loop_turn_is_long(&x->worker->loop);
 }
 
 static unsigned rounds_per_turn(const struct exchange *x)
@@ -647,8 +647,8 @@ enum next relay_run(struct exchange *x)
             return NEXT;
         }
     }
-    x->is_bulk = moved_bytes(x) - begun >= BULK;
-    if (moved && x->is_bulk)
+    x->is_large = moved_bytes(x) - begun >= LARGE;
+    if (moved && (x->is_large || x->coder))
         loop_defer_large(loop, &x->again);
     else if (moved)
         loop_defer(loop, &x->again);

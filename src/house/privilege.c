@@ -32,8 +32,8 @@ void privilege_raise_limits(void)
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return;
     limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
-        grow_table(limit.rlim_cur);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    grow_table(limit.rlim_cur);
 }
 
 static int become(const char *user, gid_t gid, uid_t uid)

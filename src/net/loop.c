@@ -214,11 +214,11 @@ void loop_defer_large(struct loop *l, struct deferred *d)
 /* One of them at least, however long the turn is already. What is put off meanwhile waits for the
  * next turn, so that nobody keeps the loop for himself. A mark ends the turn, as any other node may
  * be taken out by what is run. */
-static void run_some(struct loop *l, struct list *put_off)
+static void run_some(struct loop *l, struct list *from)
 {
     struct list *node;
-    list_append(put_off, &l->turn_end);
-    while ((node = list_shift(put_off)) != &l->turn_end) {
+    list_append(from, &l->turn_end);
+    while ((node = list_shift(from)) != &l->turn_end) {
         struct deferred *d = container_of(node, struct deferred, node);
         d->run(d);
         if (loop_turn_is_long(l)) {
@@ -297,7 +297,8 @@ static void count_turn(struct loop *l)
         atomic_store_explicit(&l->longest_us.n, us, memory_order_relaxed);
 }
 
-/* Events of an earlier turn come before newer ones. */
+/* Events of an earlier turn come before newer ones. Where the process has been stopped meanwhile it
+ * is not known what there is: event_count is -1. */
 static void take_events(struct loop *l)
 {
     if (l->event_at < l->event_count)
@@ -330,8 +331,8 @@ static void turn(struct loop *l)
     outbox_end(&l->outbox);
     l->long_at_us = l->now_us + LOOP_LONG_US;
     if (!l->has_run_posts)
-        run_posts(l);                  /* which an earlier turn has left */
-    if (l->event_at >= l->event_count) /* what has come in time is not too late */
+        run_posts(l);                                         /* which an earlier turn has left */
+    if (l->event_count >= 0 && l->event_at == l->event_count) /* what came in time is not late */
         run_timers(l);
     run_put_off(l);
     count_turn(l);

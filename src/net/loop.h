@@ -2,7 +2,7 @@
  * everything here is called by the thread that runs the loop, except loop_post().
  *
  * A turn: wait for events, call the handlers, send what they have put into the outbox, fire due
- * timers, run what was deferred, then a piece of what is large. Nobody frees an object while its
+ * timers, run what was deferred, then what is large. Nobody frees an object while its
  * handlers may still be on the stack: loop_defer() does it at the end.
  *
  * A turn is to be short, as all that became ready meanwhile waits for it. So it handles few events,
@@ -83,14 +83,14 @@ struct loop {
     uint64_t long_at_us; /* when this turn is long */
     struct heap timers;
     struct list deferred;
-    struct list turn_end; /* a mark in deferred */
+    struct list turn_end; /* a mark in the one of them that is being run */
     struct list large;    /* put off, too, each of which takes long */
     struct watch wake;    /* eventfd for loop_post() */
     _Atomic(struct post *) posts;
     struct post *arrived;                       /* taken from there, in order, to be run yet */
     bool has_run_posts;                         /* in this turn */
     struct epoll_event events[LOOP_EVENTS_MAX]; /* taken; a closed watch's have no data */
-    int event_at, event_count;                  /* the next of them, and how many there are */
+    int event_at, event_count; /* the next of them, and how many there are; -1: unknown */
     struct deep deep;
     struct hist turns;         /* how long they took, waiting aside */
     struct counter longest_us; /* of them */
@@ -141,8 +141,8 @@ static inline void deferred_init(struct deferred *d, void (*run)(struct deferred
 }
 /* Runs d at the end of this turn, or of one of the next; harmless if it is waiting already. */
 void loop_defer(struct loop *l, struct deferred *d);
-/* The same for a piece of work that takes half a millisecond by itself, or may. They wait for each
- * other, so that nobody else waits for two of them. */
+/* The same for a piece of work that takes half a millisecond by itself, or may: a turn does one,
+ * and another only in its first half. Who is put off already stays where he is. */
 void loop_defer_large(struct loop *l, struct deferred *d);
 
 /* Runs what was posted to a loop that has stopped: what is left to be cleaned up. */

@@ -221,3 +221,85 @@ def test_a_slow_backend_is_no_fault_of_the_client(proxy, backend, tmp_path):
               gateway=["timeout body=100ms", "limit window=256k"])
     m = g.client().post("/", b"x" * size)
     assert m.status == 200 and m.body == b"thanks"
+
+
+# ---- what moves much waits for its turn ----
+
+LARGE = 600_000
+
+
+@pytest.mark.parametrize("way", ["download", "upload"])
+def test_what_has_come_in_time_counts_however_late_it_is_looked_at(proxy, backend, way):
+    """Its deadline has passed meanwhile, and it takes turns with others that move much."""
+    asked, arrived, parts = Event(), Event(), [8 << 20, LARGE, 1000]
+
+    def download(c):
+        c.head()
+        c.send(f"HTTP/1.1 200 OK\r\nContent-Length: {sum(parts)}\r\n\r\n")
+        for n in parts:
+            c.send(bytes(n))
+            asked.wait(20)
+            asked.clear()
+
+    def upload(c):
+        c.head()
+        for n in parts:
+            c.reader.exactly(n)
+            arrived.set()
+        c.respond("thanks")
+    b = backend(then=download if way == "download" else upload)
+    g = proxy(b, threads=1, pool=["timeout idle=1s"], gateway=["timeout body=1s"])
+    c = g.client()
+    c.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n" if way == "download" else
+           f"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: {sum(parts)}\r\n\r\n")
+
+    def pass_on(n):
+        if way == "upload":
+            c.send(bytes(n))
+        else:
+            asked.set()
+
+    def take(n):
+        if way == "upload":
+            assert arrived.wait(10)
+            arrived.clear()
+        else:
+            c.reader.exactly(n)
+    if way == "download":
+        c.reader.until(b"\r\n\r\n")
+    else:
+        c.send(bytes(parts[0]))
+    take(parts[0])
+    with Held(g):
+        pass_on(parts[1])
+    take(parts[1])
+    with Held(g):
+        pass_on(parts[2])
+        time.sleep(1.1)             # longer than both may take
+    take(parts[2])
+    if way == "upload":
+        assert c.response().body == b"thanks"
+
+
+def test_an_upload_that_moves_much_is_told_of_the_end(proxy, backend):
+    """It is broken off by an answer, though it would go on in another turn."""
+    size, got = 16 << 20, Event()
+
+    def script(c):
+        c.head()
+        for n in size, LARGE:
+            c.reader.exactly(n)
+            got.set()
+        c.wait_closed()
+    g = proxy(backend(then=script), threads=1, gateway=["stop-timeout 500ms"])
+    c = g.client()
+    c.send(f"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: {2 * size}\r\n\r\n")
+    c.send(bytes(size))
+    assert got.wait(10)
+    got.clear()
+    with Held(g):
+        c.send(bytes(LARGE))
+    assert got.wait(10)
+    g.signal(signal.SIGTERM)
+    assert c.response().status == 503
+    assert g.wait_exit() == 0
