@@ -154,8 +154,8 @@ bool loop_post(struct loop *l, struct post *p);
 
 /* The monotonic clock, read now, in microseconds: for measuring inside one turn. */
 uint64_t loop_clock_us(void);
-/* Whether what is being run (events, what is deferred, what is large) has had its time of this turn:
- * reads the clock. */
+/* Whether what is being run (events, what is deferred, what is large) has had its time of this
+ * turn: reads the clock. */
 static inline bool loop_turn_is_long(const struct loop *l)
 {
     return loop_clock_us() >= l->long_at_us;

@@ -53,7 +53,7 @@ class Everything:
     """What a test has started."""
 
     def __init__(self):
-        self.gateways, self.backends, self.processes = [], [], []
+        self.gateways, self.backends, self.processes, self.name_servers = [], [], [], []
 
 
 def looked_at(started, failed):
@@ -81,6 +81,8 @@ def looked_at(started, failed):
     finally:
         for g in started.gateways:
             g.kill()
+        for s in started.name_servers:      # not before: who gets no answer asks again and again
+            s.stop()
         for p in started.processes:
             try:
                 p.wait(5)

@@ -23,14 +23,10 @@ def named(name):
 
 @pytest.fixture
 def names(started):
-    servers = []
-
     def start(table):
-        servers.append(NameServer(table))
-        return servers[-1]
-    yield start
-    for s in servers:
-        s.stop()
+        started.name_servers.append(NameServer(table))
+        return started.name_servers[-1]
+    return start
 
 
 @pytest.fixture

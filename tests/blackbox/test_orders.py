@@ -13,9 +13,9 @@ import pytest
 from conftest import make_config
 from harness import Client, Held, serve, wait_for
 from harness.admin import ADMIN, ask, sluice
-from harness.dns import NameServer
 from harness.gateway import command
 from harness.wait import stretched
+from test_names import names    # noqa: F401, a fixture
 from test_spawn import app, config_with, is_running, pid_of, reload     # noqa: F401, a fixture
 from test_upgrade import HANGS, begun, exists, replace_program, replaceable, upgraded    # noqa: F401, fixtures
 
@@ -135,8 +135,8 @@ def test_a_log_whose_reader_has_gone_holds_up_nobody(gateway, tmp_path):
     assert g.get("/").status == 200
 
 
-def test_a_reload_beside_answers_of_the_name_server_harms_nobody(gateway, backend):
-    dns = NameServer({f"app{n}.test": (["127.0.0.1"], 1) for n in range(20)})
+def test_a_reload_beside_answers_of_the_name_server_harms_nobody(gateway, backend, names):
+    dns = names({f"app{n}.test": (["127.0.0.1"], 1) for n in range(20)})
     b = backend(then=serve())
     config = make_config(*[f"app{n}.test:{b.port}" for n in range(20)],
                          gateway=[f"resolver {dns.address}", "access-log off"])
@@ -147,7 +147,6 @@ def test_a_reload_beside_answers_of_the_name_server_harms_nobody(gateway, backen
         wait_for(lambda: len(dns.asked) >= asked + 40, "the names to be asked for")
         g.signal(signal.SIGHUP)
     assert g.get("/").status == 200
-    dns.stop()
 
 
 def test_pools_that_are_probed_come_and_go(gateway, backend):
