@@ -152,19 +152,16 @@ def threads(instance):
 def isolate_worker(instance):
     """It alone stays on its processor, where threads of the kernel run as well: it goes before them. Returns its
     folder."""
-    by_name = {}
-    deadline = time.monotonic() + 10    # the port is open before there are threads
-    while "sluice/0" not in by_name:
+    worker, deadline = None, time.monotonic() + 10
+    while not worker:                   # the port is open before there are threads
         assert time.monotonic() < deadline, "no worker"
         found = list(threads(instance))
-        by_name = {name: folder for folder, name in found}
-    for folder, name in found:
-        thread = int(os.path.basename(folder))
-        if name == "sluice/0":
-            os.setpriority(os.PRIO_PROCESS, thread, -20)
-        else:
-            os.sched_setaffinity(thread, common.LOAD_CPU)
-    return by_name["sluice/0"]
+        worker = next((folder for folder, name in found if name == "sluice/0"), None)
+    os.setpriority(os.PRIO_PROCESS, int(os.path.basename(worker)), -20)
+    for folder, _ in found:
+        if folder != worker:
+            os.sched_setaffinity(int(os.path.basename(folder)), common.LOAD_CPU)
+    return worker
 
 
 def preemptions(worker):
@@ -221,7 +218,8 @@ def main():
             rows.append([getattr(Loads, name).__doc__, total, *beyond, f"{longest * 1000:.1f}", preempted])
     finally:
         work.remove()
-    print(common.table(rows, ["load", "turns", *(f"> {float(le) * 1000:.0f} ms" for le in BOUNDS), "longest, ms", "preempted"]))
+    print(common.table(rows, ["load", "turns", *(f"> {float(le) * 1000:.0f} ms" for le in BOUNDS), "longest, ms",
+                              "preempted"]))
 
 
 if __name__ == "__main__":

@@ -47,18 +47,8 @@ static void on_ready(void *owner)
     exchange_run(owner);
 }
 
-static bool is_overdue(const struct exchange *x)
-{
-    return x->attempt.deadline_us && x->worker->loop.now_us >= x->attempt.deadline_us;
-}
-
 void attempt_on_due(struct exchange *x)
 {
-    bool is_out_of_time = x->response == MSG_NONE && is_overdue(x);
-    if (exchange_is_put_off(x) && !is_out_of_time) { /* it waits for us */
-        timer_set(&x->worker->loop, x->attempt.lane.timer, 1);
-        return;
-    }
     if (x->state == EX_CONNECT)
         attempt_fail(x, FAIL_TIMEOUT,
                      tls_is_shaking(&x->attempt.lane.conn->stream)
@@ -316,6 +306,11 @@ static void join(struct exchange *x, struct backend *b)
 }
 
 /* ---- deadlines ---- */
+
+static bool is_overdue(const struct exchange *x)
+{
+    return x->attempt.deadline_us && x->worker->loop.now_us >= x->attempt.deadline_us;
+}
 
 uint64_t attempt_limit_ms(const struct exchange *x, uint32_t ms)
 {

@@ -171,7 +171,7 @@ struct exchange {
     enum wait client_wait, conn_wait;
     bool client_moved, conn_moved; /* since the deadlines were set */
     bool has_waited;               /* for the others of a turn: it is its turn now */
-    bool is_large;                 /* what it moves in a turn, as its last one has shown */
+    bool is_large; /* what it moves in a turn, as its last one in this state has shown */
 
     const struct error_pages *pages; /* for errors; NULL: ours */
     uint16_t error_status;           /* the request is for such a page; 0: it is not */
@@ -227,12 +227,13 @@ void exchange_abort(struct exchange *x, const char *why) __attribute__((cold));
 
 /* Puts the head of the response, x->resp, to the client; after that only its body can follow. */
 void exchange_put_head(struct exchange *x);
-/* Whether all of the body is in x->outgoing, or has gone out. */
+/* It waits for its turn: what has come for it in time may not have been looked at. */
 static inline bool exchange_is_put_off(const struct exchange *x)
 {
     return list_is_linked(&x->again.node);
 }
 
+/* Whether all of the body is in x->outgoing, or has gone out. */
 static inline bool exchange_is_whole(const struct exchange *x)
 {
     return x->response == MSG_COMPLETE && !x->coder && !x->lifts && !pace_is_holding(x);

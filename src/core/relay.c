@@ -561,6 +561,13 @@ static void set_client_deadline(struct exchange *x)
     x->client_moved = false;
 }
 
+/* These count from the last byte, which may have come and not been looked at. All others count
+ * whatever comes. */
+static bool is_renewed(enum wait wait)
+{
+    return wait == WAIT_READ || wait == WAIT_WRITE || wait == WAIT_TUNNEL;
+}
+
 void relay_on_due(struct exchange *x)
 {
     static const char *const what[] = {
@@ -572,6 +579,11 @@ void relay_on_due(struct exchange *x)
         [WAIT_HEAD] = "no response from the backend (timeout response)",
         [WAIT_TUNNEL] = "nothing moved in the tunnel (timeout tunnel)",
     };
+    uint64_t again_ms = attempt_limit_ms(x, 1);
+    if (exchange_is_put_off(x) && is_renewed(x->conn_wait) && again_ms) {
+        timer_set(&x->worker->loop, x->attempt.lane.timer, again_ms);
+        return;
+    }
     if (x->handoff) {
         attempt_leave(x);
         handoff_run(x);
@@ -647,7 +659,8 @@ enum next relay_run(struct exchange *x)
             return NEXT;
         }
     }
-    x->is_large = moved_bytes(x) - begun >= LARGE;
+    bool awaits_head = x->request == MSG_PASSED && x->response == MSG_NONE;
+    x->is_large = moved_bytes(x) - begun >= LARGE && !awaits_head;
     if (moved && (x->is_large || x->coder))
         loop_defer_large(loop, &x->again);
     else if (moved)

@@ -183,33 +183,24 @@ static void test_what_is_large_shares_a_turn_with_nothing_large(void **state)
     loop_fini(&s.loop);
 }
 
-static void on_small_for_ever(struct deferred *d)
-{
-    struct piece *p = container_of(d, struct piece, deferred);
-    if (p->side->done < p->side->wanted)
-        loop_defer(&p->side->loop, d);
-    count(p);
-}
-
-static void on_large_for_ever(struct deferred *d)
-{
-    struct piece *p = container_of(d, struct piece, deferred);
-    if (p->side->done < p->side->wanted)
-        loop_defer_large(&p->side->loop, d);
-    count(p);
-}
-
 /* The first piece is small, however long it takes. */
+static void on_for_ever(struct deferred *d)
+{
+    struct piece *p = container_of(d, struct piece, deferred);
+    struct side *s = p->side;
+    if (s->done < s->wanted)
+        (p == s->pieces ? loop_defer : loop_defer_large)(&s->loop, d);
+    count(p);
+}
+
 static void test_what_is_small_waits_for_one_large_piece_alone(void **state)
 {
     (void)state;
     struct side s;
     begin(&s, 4 * PIECES);
-    s.pieces[0].deferred.run = on_small_for_ever;
-    loop_defer(&s.loop, &s.pieces[0].deferred);
-    for (unsigned i = 1; i < PIECES; i++) {
-        s.pieces[i].deferred.run = on_large_for_ever;
-        loop_defer_large(&s.loop, &s.pieces[i].deferred);
+    for (unsigned i = 0; i < PIECES; i++) {
+        s.pieces[i].deferred.run = on_for_ever;
+        (i ? loop_defer_large : loop_defer)(&s.loop, &s.pieces[i].deferred);
     }
     loop_run(&s.loop);
     for (unsigned i = 0; i < 4 * PIECES; i++)
